@@ -1,0 +1,205 @@
+/**
+ * The contract of this folder: every numeric kernel by name, with its signature.
+ *
+ * All pointers are byte addresses in the arena (one shared linear memory); all tensors are dense, row-major,
+ * 64-byte aligned; `f32` and `i32` elements are 4 bytes, `f64` sums 8. Counts are elements, never bytes.
+ * Kernels allocate nothing, keep no state, and may be called by several threads on disjoint outputs.
+ * Unless a line says otherwise `out` may equal an input of the same shape (in place).
+ *
+ * Implementations: assembly/ (AssemblyScript, two wasm files) and reference.ts (the slow oracle of the tests).
+ * Same kernel + same operands = same bytes, on any thread.
+ */
+export type Pointer = number;
+
+/** Elementwise, one operand: (out, x, count, alpha). `alpha` is the op's own number (slope, exponent ...) or 0. */
+export type UnaryKernel = (out: Pointer, x: Pointer, count: number, alpha: number) => void;
+
+/**
+ * Gradient of an activation: (out, saved, dy, count, alpha). `saved` is the activation's output y for relu, leakyRelu, elu,
+ * tanh, sigmoid, and its input x for gelu, silu, softplus.
+ */
+export type UnaryGradKernel = (out: Pointer, saved: Pointer, dy: Pointer, count: number, alpha: number) => void;
+
+/**
+ * Elementwise, two operands over a [outer, inner] grid: out[i,j] = f(a[i*aOuter + j*aInner], b[i*bOuter + j*bInner]).
+ * Outer strides are any number of elements, inner strides are 0 or 1. Same shape: outer = 1. A bias row: bOuter = 0.
+ * A column: bInner = 0. Comparisons give 1 or 0.
+ */
+export type BinaryKernel = (
+  out: Pointer,
+  a: Pointer,
+  b: Pointer,
+  outer: number,
+  inner: number,
+  aOuter: number,
+  aInner: number,
+  bOuter: number,
+  bInner: number,
+) => void;
+
+/** x as [outer, length, inner] reduced over `length` to out [outer, inner]; `out` must not overlap x. */
+export type ReduceKernel = (out: Pointer, x: Pointer, outer: number, length: number, inner: number) => void;
+
+/**
+ * One fused optimizer pass, in place on `param` and its slots (unused slots are 0): see src/optim for each rule.
+ * `scalars` points to f64 numbers that the optimizer definition filled (its `scalarNames` gives the order;
+ * the first two are always gradScale and lr).
+ */
+export type OptimizerKernel = (
+  param: Pointer,
+  grad: Pointer,
+  slot0: Pointer,
+  slot1: Pointer,
+  slot2: Pointer,
+  count: number,
+  scalars: Pointer,
+) => void;
+
+export const UNARY = [
+  'neg', 'exp', 'log', 'sqrt', 'abs', 'square', 'reciprocal', 'sign', 'floor', 'sin', 'cos', 'erf',
+  'tanh', 'sigmoid', 'relu', 'leakyRelu', 'elu', 'gelu', 'geluTanh', 'silu', 'softplus',
+  'scale', 'addScalar', 'powScalar',
+] as const; // biome-ignore format: a table
+export const UNARY_GRAD = [
+  'reluGrad', 'leakyReluGrad', 'eluGrad', 'tanhGrad', 'sigmoidGrad', 'geluGrad', 'geluTanhGrad', 'siluGrad', 'softplusGrad',
+] as const; // biome-ignore format: a table
+export const BINARY = [
+  'add', 'sub', 'mul', 'div', 'pow', 'minimum', 'maximum',
+  'equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual',
+] as const; // biome-ignore format: a table
+export const REDUCE = ['reduceSum', 'reduceMean', 'reduceMax', 'reduceMin'] as const;
+export const OPTIMIZER_KERNELS = [
+  'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'rmspropMomentum', 'rmspropCentered', 'rmspropCenteredMomentum', 'adam', 'adamw',
+] as const; // biome-ignore format: a table
+
+/** Codes of the activations that `biasActivation` fuses. */
+export const ACTIVATION_CODES = {
+  linear: 0, relu: 1, leakyRelu: 2, elu: 3, tanh: 4, sigmoid: 5, gelu: 6, geluTanh: 7, silu: 8, softplus: 9,
+} as const; // biome-ignore format: a table
+export type Activation = keyof typeof ACTIVATION_CODES;
+
+export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
+  Record<(typeof UNARY_GRAD)[number], UnaryGradKernel> &
+  Record<(typeof BINARY)[number], BinaryKernel> &
+  Record<(typeof REDUCE)[number], ReduceKernel> &
+  Record<(typeof OPTIMIZER_KERNELS)[number], OptimizerKernel> & {
+    /** out[i] = value. */
+    fill(out: Pointer, value: number, count: number): void;
+    /** Integer fill. */
+    fillI32(out: Pointer, value: number, count: number): void;
+    /** Copies `count` 4-byte elements (f32 or i32); ranges may overlap. */
+    copy(out: Pointer, x: Pointer, count: number): void;
+    /** out[i] = f32(x[i]) from i32. */
+    i32ToF32(out: Pointer, x: Pointer, count: number): void;
+    /** out[i] = condition[i] != 0 ? a[i] : b[i]. */
+    where(out: Pointer, condition: Pointer, a: Pointer, b: Pointer, count: number): void;
+    /** out[i] = min(max(x[i], low), high). */
+    clamp(out: Pointer, x: Pointer, count: number, low: number, high: number): void;
+    /**
+     * Moves 4-byte elements of a `rank`-dimensional box: out[sum i_d * outStrides[d]] = x[sum i_d * inStrides[d]].
+     * dims, inStrides, outStrides are i32 arrays of length rank (strides in elements, may be 0 in x). No overlap.
+     * Transpose, slice, pad, concat, stack and broadcast are all this one kernel.
+     */
+    stridedCopy(out: Pointer, x: Pointer, rank: number, dims: Pointer, inStrides: Pointer, outStrides: Pointer): void;
+    /** out[i,j] = activation(z[i,j] + bias[j]), z [rows, columns]; bias = 0 means no bias. In place allowed. */
+    biasActivation(
+      out: Pointer,
+      z: Pointer,
+      bias: Pointer,
+      rows: number,
+      columns: number,
+      code: number,
+      alpha: number,
+    ): void;
+    /** out[i] = index (i32) of the first largest element of row i of x [rows, columns]. */
+    argmax(out: Pointer, x: Pointer, rows: number, columns: number): void;
+    /** out[i] = 1 where fewer than k elements of row i of x [rows, columns] are > x[i, labels[i]] (f32), else 0. */
+    inTopK(out: Pointer, x: Pointer, labels: Pointer, rows: number, columns: number, k: number): void;
+    softmax(out: Pointer, x: Pointer, rows: number, columns: number): void;
+    logSoftmax(out: Pointer, x: Pointer, rows: number, columns: number): void;
+    /** out = y * (dy - sum(y * dy)) by row. */
+    softmaxGrad(out: Pointer, y: Pointer, dy: Pointer, rows: number, columns: number): void;
+    /** out = dy - exp(y) * sum(dy) by row, y = logSoftmax(x). */
+    logSoftmaxGrad(out: Pointer, y: Pointer, dy: Pointer, rows: number, columns: number): void;
+    /**
+     * out[i] = cross-entropy of row i of logits [rows, columns] with label labels[i] (i32), smoothed by `smoothing`:
+     * (1 - smoothing) * nll(label) + smoothing * mean over classes of nll. A label outside [0, columns) gives NaN.
+     */
+    softmaxCrossEntropy(
+      out: Pointer,
+      logits: Pointer,
+      labels: Pointer,
+      rows: number,
+      columns: number,
+      smoothing: number,
+    ): void;
+    /** out[i,j] = dLoss[i] * (softmax(logits)[i,j] - target[i,j]); in place on logits allowed. */
+    softmaxCrossEntropyGrad(
+      out: Pointer, logits: Pointer, labels: Pointer, dLoss: Pointer, rows: number, columns: number, smoothing: number,
+    ): void; // biome-ignore format: one line reads better
+    /** out[i] = max(z,0) - z*t + log(1 + exp(-|z|)). */
+    bceWithLogits(out: Pointer, z: Pointer, target: Pointer, count: number): void;
+    /** out[i] = dy[i] * (sigmoid(z[i]) - t[i]). */
+    bceWithLogitsGrad(out: Pointer, z: Pointer, target: Pointer, dy: Pointer, count: number): void;
+    /** out[i,:] = table[indices[i],:], i32 indices clamped into [0, tableRows) (they are checked when data is loaded). */
+    gatherRows(out: Pointer, table: Pointer, indices: Pointer, rows: number, width: number, tableRows: number): void;
+    /** table[indices[i],:] += dy[i,:] in order of i, after table [tableRows, width] was set to zero by this call. */
+    scatterAddRows(table: Pointer, dy: Pointer, indices: Pointer, rows: number, width: number, tableRows: number): void;
+
+    /** Data: out[i,:] = data[ids[i],:] for f32 or i32 columns. */
+    gatherWords(out: Pointer, data: Pointer, ids: Pointer, rows: number, width: number): void;
+    /** Data: out[i,j] = data[ids[i],j] (u8) * scale + shift as f32. */
+    gatherBytes(
+      out: Pointer,
+      data: Pointer,
+      ids: Pointer,
+      rows: number,
+      width: number,
+      scale: number,
+      shift: number,
+    ): void;
+
+    /**
+     * Inverted dropout: out[i] = keep ? x[i] / (1 - rate) : 0. The mask is Philox4x32-10 of key (key[0], key[1]) and counter
+     * ((first + i) / 4, salt, key[2], key[3]), lane (first + i) % 4; `key` points to four i32: seed low, seed high, step, shard.
+     * keep = uniform in [0,1) >= rate. The gradient is the same call on dy.
+     */
+    dropout(out: Pointer, x: Pointer, count: number, rate: number, key: Pointer, salt: number, first: number): void;
+    /** out[i] = low + (high - low) * uniform [0,1), Philox as in dropout with (key0, key1), counter ((first+i)/4, salt, c2, c3). */
+    randomUniform(
+      out: Pointer, count: number, key0: number, key1: number, salt: number, c2: number, c3: number, first: number, low: number, high: number,
+    ): void; // biome-ignore format: one line reads better
+    /** Normal numbers by Box-Muller from the same stream (lanes 0,1 and 2,3 are pairs). */
+    randomNormal(
+      out: Pointer, count: number, key0: number, key1: number, salt: number, c2: number, c3: number, first: number, mean: number, std: number,
+    ): void; // biome-ignore format: one line reads better
+
+    /** f64: *out = sum of x. Fixed order, whatever the caller. */
+    sumF64(out: Pointer, x: Pointer, count: number): void;
+    /** f64: *out = sum of x[i] * weight[i]. */
+    dotF64(out: Pointer, x: Pointer, weight: Pointer, count: number): void;
+
+    /** Gradient tree: out = a + b. */
+    addPartials(out: Pointer, a: Pointer, b: Pointer, count: number): void;
+    /** Gradient tree: out = (a + b) + (c + d), the bits of three addPartials. */
+    addPartials4(out: Pointer, a: Pointer, b: Pointer, c: Pointer, d: Pointer, count: number): void;
+    /** Squared norm of x in f64; NaN or infinite if any element is. Lane order depends on `count` only. */
+    squaredNorm(x: Pointer, count: number): number;
+    /** out = min(max(x * scale, -limit), limit): clipping by value after the weights were divided out. NaN stays NaN. */
+    clampScaled(out: Pointer, x: Pointer, count: number, scale: number, limit: number): void;
+
+    /**
+     * Row-major single-precision GEMM, C [m,n] = op(A) op(B) + beta * C with beta 0 or 1; op is transpose where the flag is 1.
+     * lda, ldb, ldc are row strides in elements of A, B, C as stored. `scratch` points to GEMM_SCRATCH_BYTES of the calling
+     * worker for packing. The WASM implementation; src/kernels/gemm.ts chooses between it and BLAS.
+     */
+    gemm(
+      transA: number, transB: number, m: number, n: number, k: number,
+      a: Pointer, lda: number, b: Pointer, ldb: number, beta: number, c: Pointer, ldc: number, scratch: Pointer,
+    ): void; // biome-ignore format: grouped by operand
+  };
+
+export type KernelName = keyof KernelTable;
+
+/** Scratch that each worker gives to the WASM GEMM for its packed panels. */
+export const GEMM_SCRATCH_BYTES = 4 * 1024 * 1024;

@@ -1,0 +1,50 @@
+import type { DataSpec, Fields } from '../data/contract.ts';
+import type { LossDef, MetricDef, Model } from '../nn/contract.ts';
+import type { OptimizerDescription } from '../optim/contract.ts';
+import type { Callbacks } from './callbacks.ts';
+
+/** What to train. Plain description: nothing is read or computed until `train`. */
+export interface Job<F extends Fields = Fields> {
+  readonly data: DataSpec<F>;
+  readonly model: Model<F>;
+  readonly loss: LossDef;
+  readonly optimizer: OptimizerDescription;
+  /** Names ('accuracy', 'top5', 'r2', 'mae') or definitions; default: those that fit the loss. */
+  readonly metrics?: readonly (string | MetricDef)[];
+  /** Gradient clipping, after the all-reduce and before the optimizer. */
+  readonly clip?: { readonly globalNorm?: number; readonly value?: number };
+  /** Global batch in rows; 'full' = all training rows (batch gradient descent), 1 = stochastic. Default 32. */
+  readonly batchSize?: number | 'full';
+  /** Passes over the training rows. Default 1. */
+  readonly epochs?: number;
+  /** Stop after this many updates even if epochs are left. */
+  readonly steps?: number;
+  /** Everything random follows from it. Default 1. */
+  readonly seed?: number;
+  /** Fixed slices of the global batch. Default: see defaultShards(). */
+  readonly shards?: number;
+  /** Bytes of activations a shard may take before S is doubled. Default 64 MiB. */
+  readonly activationBudget?: number;
+  /** Evaluate on validation: every epoch (default) or every n steps. */
+  readonly evaluate?: { readonly everySteps?: number; readonly everyEpochs?: number };
+  readonly earlyStopping?: EarlyStopping;
+  readonly callbacks?: Callbacks;
+  /** 'portable': plain simd128, the same bytes on any machine. */
+  readonly deterministic?: 'portable';
+}
+
+export interface EarlyStopping {
+  /** 'val.loss', 'val.accuracy' ... */
+  readonly monitor: string;
+  /** Evaluations without improvement before stopping. Default 3. */
+  readonly patience?: number;
+  /** Smallest change that counts. Default 0. */
+  readonly minDelta?: number;
+  /** Default: from the metric. */
+  readonly mode?: 'min' | 'max';
+}
+
+/** Identity with types: names in `model` and `loss` are checked against `data`. Validation happens in `train`. */
+export function defineJob<F extends Fields>(job: Job<F>): Job<F> {
+  return job;
+}

@@ -1,0 +1,44 @@
+import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
+import type { TrainSummary } from './callbacks.ts';
+
+/** How to run a job here; nothing of it changes the result. */
+export interface TrainOptions {
+  /** Threads; 'auto' = available cores. Default 'auto'. */
+  readonly workers?: number | 'auto';
+  /** Module that exports the job (`import.meta.url`), so that workers can import custom code. */
+  readonly module?: string;
+  /** Folder for metrics.jsonl; none: nothing is written. */
+  readonly runDir?: string;
+  readonly sinks?: readonly Sink[];
+  readonly signal?: AbortSignal;
+  /** Receives progress; `terminal()` draws it. */
+  readonly onProgress?: (event: ProgressEvent) => void;
+}
+
+/** What a progress display needs. Events come in order; 'steps' at most some ten times a second. */
+export type ProgressEvent =
+  | { kind: 'start'; header: RunHeader; totalSteps: number; stepsPerEpoch: number; notes: readonly string[] }
+  | { kind: 'steps'; records: readonly StepRecord[]; totalSteps: number; stepsPerEpoch: number }
+  | { kind: 'evaluation'; record: EvaluationRecord }
+  | {
+      kind: 'epoch';
+      epoch: number;
+      step: number;
+      loss: number;
+      metrics: Readonly<Record<string, number>>;
+      samplesPerSec: number;
+      seconds: number;
+    }
+  | { kind: 'note'; text: string }
+  | { kind: 'end'; summary: TrainSummary };
+
+/** What `train` resolves to. */
+export interface TrainResult extends TrainSummary {
+  /** Every committed step. */
+  readonly history: readonly StepRecord[];
+  readonly evaluations: readonly EvaluationRecord[];
+  /** Final parameters by name. */
+  readonly parameters: Readonly<Record<string, { shape: readonly number[]; data: Float32Array }>>;
+  /** Why the run ended. */
+  readonly stopped: 'epochs' | 'steps' | 'early-stopping' | 'callback' | 'aborted';
+}
