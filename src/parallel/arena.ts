@@ -1,0 +1,195 @@
+import { LockstepError } from '../errors.ts';
+import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
+import { BARRIER_WORDS } from './barrier.ts';
+import { CONTROL_WORDS } from './control.ts';
+import { RING_CAPACITY } from './record-ring.ts';
+
+/**
+ * The arena: one shared WebAssembly.Memory of a node, cut into regions. Pure planning: sizes in, byte addresses out.
+ * Everything a step touches is placed here once; a step allocates nothing.
+ */
+export interface ArenaSpec {
+  /** First free byte: AssemblyScript keeps its static data below. */
+  readonly heapBase: number;
+  readonly workers: number;
+  readonly shards: number;
+  /** Elements of the flat parameter vector, padding included. */
+  readonly flatSize: number;
+  readonly blocks: number;
+  /** Optimizer slots, each as long as the parameters. */
+  readonly slots: number;
+  /** Partial-sum slots of each worker. */
+  readonly partialSlots: number;
+  /** Length of the longest block, in floats. */
+  readonly blockFloats: number;
+  readonly temporaries: number;
+  /** Numbers in `sums` of a shard, training and evaluation. */
+  readonly sums: number;
+  readonly evaluationShards: number;
+  /** Bytes that the largest program needs. */
+  readonly batchBytes: number;
+  readonly activationBytes: number;
+  /** Rows of the largest shard. */
+  readonly rows: number;
+  /** Constants of each program. */
+  readonly constantBytes: readonly number[];
+  /** Doubles of one record. */
+  readonly recordWidth: number;
+  /** Doubles of scalars, measures and state of the optimizer. */
+  readonly scalars: number;
+  /** Bytes of the data sets. */
+  readonly dataBytes: number;
+}
+
+export interface WorkerRegions {
+  readonly partials: readonly number[];
+  readonly activations: number;
+  readonly batch: number;
+  /** f64 sums of the shard being computed. */
+  readonly sums: number;
+  /** Four i32: seed low, seed high, step, shard. */
+  readonly key: number;
+  readonly ids: number;
+  readonly scratch: number;
+  /** Block-sized temporaries of the reduction. */
+  readonly temporaries: readonly number[];
+  readonly scalars: number;
+}
+
+export interface ArenaLayout {
+  readonly barrier: number;
+  readonly control: number;
+  /** f64 [shards, sums]. */
+  readonly shardSums: number;
+  /** f64 [evaluationShards, sums]. */
+  readonly evaluationSums: number;
+  /** f64 squared norm of each block. */
+  readonly norms: number;
+  /** i32 epoch word of each block. */
+  readonly epochs: number;
+  readonly ring: number;
+  readonly parameters: number;
+  readonly slots: readonly number[];
+  /** The reduced gradient. */
+  readonly reduced: number;
+  readonly constants: readonly number[];
+  readonly workers: readonly WorkerRegions[];
+  readonly data: number;
+  readonly bytes: number;
+  /** Name and size of each region, for `summary` and errors. */
+  readonly regions: readonly { name: string; bytes: number }[];
+}
+
+const ALIGNMENT = 64;
+/** wasm32 addresses 4 GiB. */
+export const MAX_ARENA_BYTES = 65536 * 65536;
+
+export function planArena(spec: ArenaSpec): ArenaLayout {
+  let top = align(spec.heapBase);
+  const regions: { name: string; bytes: number }[] = [];
+  const take = (bytes: number): number => {
+    const address = top;
+    top = align(top + bytes);
+    return address;
+  };
+  const region = <T>(name: string, place: () => T): T => {
+    const before = top;
+    const placed = place();
+    regions.push({ name, bytes: top - before });
+    return placed;
+  };
+  const vector = 4 * spec.flatSize;
+
+  const control = region('control and barrier', () => ({
+    barrier: take(4 * BARRIER_WORDS),
+    control: take(4 * CONTROL_WORDS),
+    shardSums: take(8 * spec.shards * spec.sums),
+    evaluationSums: take(8 * spec.evaluationShards * spec.sums),
+    norms: take(8 * spec.blocks),
+    epochs: take(4 * spec.blocks),
+  }));
+  const ring = region('record ring', () => take(8 * RING_CAPACITY * spec.recordWidth));
+  const parameters = region('parameters', () => take(vector));
+  const slots = region('optimizer slots', () => Array.from({ length: spec.slots }, () => take(vector)));
+  const reduced = region('reduced gradient', () => take(vector));
+  const constants = region('program constants', () => spec.constantBytes.map(take));
+  const workers = region(`workers (${spec.workers}): partial sums, activations, batch, scratch`, () =>
+    Array.from({ length: spec.workers }, () => ({
+      partials: Array.from({ length: spec.partialSlots }, () => take(vector)),
+      activations: take(spec.activationBytes),
+      batch: take(spec.batchBytes),
+      sums: take(8 * spec.sums),
+      key: take(16),
+      ids: take(4 * spec.rows),
+      scratch: take(GEMM_SCRATCH_BYTES),
+      temporaries: Array.from({ length: spec.temporaries }, () => take(4 * spec.blockFloats)),
+      scalars: take(8 * spec.scalars),
+    })),
+  );
+  const data = region('data', () => take(spec.dataBytes));
+  if (top > MAX_ARENA_BYTES) throw tooLarge(top, spec, regions);
+  return { ...control, ring, parameters, slots, reduced, constants, workers, data, bytes: top, regions };
+}
+
+/** Largest number of workers whose regions fit beside the shared ones. */
+export function workersThatFit(layout: ArenaLayout): number {
+  const workers = layout.workers.length;
+  const ofWorkers = regionBytes(layout, 'workers');
+  return Math.max(0, Math.floor((MAX_ARENA_BYTES - (layout.bytes - ofWorkers)) / (ofWorkers / workers)));
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Reserves the memory; E_MEMORY when the system has not that much. */
+export function createArena(layout: ArenaLayout): WebAssembly.Memory {
+  const pages = Math.ceil(layout.bytes / 65536);
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  } catch (cause) {
+    throw new LockstepError('E_MEMORY', {
+      where: 'arena',
+      expected: `${formatBytes(layout.bytes)} of shared memory (${describeRegions(layout.regions)})`,
+      got: 'an allocation failure',
+      fix: 'use fewer workers, a smaller model or batch, or a machine with more memory',
+      cause,
+    });
+  }
+}
+
+function tooLarge(bytes: number, spec: ArenaSpec, regions: ArenaLayout['regions']): LockstepError {
+  const perWorker = (regions.find((r) => r.name.startsWith('workers'))?.bytes ?? 0) / spec.workers;
+  const fit = Math.floor((MAX_ARENA_BYTES - (bytes - perWorker * spec.workers)) / perWorker);
+  return new LockstepError('E_MEMORY', {
+    where: 'arena',
+    expected: `at most ${formatBytes(MAX_ARENA_BYTES)} (what 32-bit WebAssembly addresses)`,
+    got: `${formatBytes(bytes)}: ${describeRegions(regions)}`,
+    fix:
+      fit >= 1
+        ? `use at most ${fit} worker${fit === 1 ? '' : 's'}, or more shards (smaller activations)`
+        : 'use a smaller model, a smaller batch or more shards (smaller activations), or less data in memory',
+  });
+}
+
+function describeRegions(regions: ArenaLayout['regions']): string {
+  return regions
+    .filter((r) => r.bytes >= 1024 * 1024)
+    .map((r) => `${r.name} ${formatBytes(r.bytes)}`)
+    .join(', ');
+}
+
+function regionBytes(layout: ArenaLayout, prefix: string): number {
+  return layout.regions.find((r) => r.name.startsWith(prefix))?.bytes ?? 0;
+}
+
+function align(n: number): number {
+  return Math.ceil(n / ALIGNMENT) * ALIGNMENT;
+}

@@ -1,0 +1,47 @@
+import type { ComputedRead } from '../data/contract.ts';
+import { LockstepError } from '../errors.ts';
+import { resolveOptimizer } from '../optim/catalogue.ts';
+import { definitionAt } from '../optim/custom.ts';
+import type { ModuleRef, Session, SplitName } from './session.ts';
+import type { CustomCode } from './worker-state.ts';
+
+/** Imports what the session names by module and path; everything else is plain data already. */
+export async function importCustomCode(session: Session): Promise<CustomCode> {
+  const reads: Partial<Record<SplitName, ComputedRead>> = {};
+  for (const name of ['train', 'val', 'test'] as const) {
+    const split = session.splits[name];
+    if (split?.kind === 'computed') reads[name] = (await importValue(split.read)) as ComputedRead;
+  }
+  const ref = session.customOptimizer;
+  const custom = ref && definitionAt(await importModule(ref.module), ref.path);
+  return { reads, optimizer: resolveOptimizer(session.optimizer, custom) };
+}
+
+/** The value at `path` of a module's exports. TypeScript modules load through tsx. */
+export async function importValue(ref: ModuleRef): Promise<unknown> {
+  const exports = await importModule(ref.module);
+  let value: unknown = exports;
+  for (const key of ref.path.split('.')) {
+    value = isObject(value) ? value[key] : undefined;
+  }
+  if (value === undefined) {
+    throw new LockstepError('E_CUSTOM_CODE', {
+      where: ref.module,
+      expected: `custom code at export ${ref.path}`,
+      got: 'nothing there',
+      fix: 'export the job (or the custom definition) from this module under the same name in every thread',
+    });
+  }
+  return value;
+}
+
+/** Imports a JavaScript or TypeScript module by URL, in any thread and on any supported Node. */
+export async function importModule(url: string): Promise<Record<string, unknown>> {
+  if (!/\.[cm]?ts$/.test(new URL(url).pathname)) return (await import(url)) as Record<string, unknown>;
+  const { tsImport } = await import('tsx/esm/api');
+  return (await tsImport(url, import.meta.url)) as Record<string, unknown>;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,25 @@
+import { shardRange } from '../data/sampler.ts';
+import { NEXT_EVALUATION_SHARD } from './control.ts';
+import type { SplitName } from './session.ts';
+import { evaluationShards, type WorkerState } from './worker-state.ts';
+
+/**
+ * Evaluation on one worker: takes fixed shards of the split until none is left. Who computes a shard does not matter: its
+ * sums go to its own row, and the main thread adds the rows in shard order.
+ */
+export function evaluateSplit(worker: WorkerState, split: SplitName): void {
+  const { session, control, sums, evaluationSums, ids } = worker;
+  const size = session.splits[split]?.size ?? 0;
+  const shards = evaluationShards(size, session.evaluationRows);
+  for (;;) {
+    const shard = Atomics.add(control, NEXT_EVALUATION_SHARD, 1);
+    if (shard >= shards) return;
+    const [begin, end] = shardRange(size, shards, shard);
+    const count = end - begin;
+    for (let i = 0; i < count; i++) ids[i] = begin + i;
+    const program = worker.evaluationProgram(split, count);
+    program.gather(count, 0);
+    program.run(0);
+    evaluationSums.set(sums, shard * sums.length);
+  }
+}

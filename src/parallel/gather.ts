@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { ComputedRead } from '../data/contract.ts';
+import type { Field } from '../graph/program.ts';
+import { sizeOf } from '../graph/tensor.ts';
+import { philox4x32 } from '../kernels/math.ts';
+import type { KernelTable } from '../kernels/table.ts';
+import type { SplitAddress } from './session.ts';
+
+/** Fills the batch region with the rows whose ids lie in the worker's id list. */
+export type Gather = (rows: number, epoch: number) => void;
+
+/** Gather from columns in the arena: one kernel call a field. */
+export function gatherTable(
+  split: SplitAddress & { kind: 'table' },
+  fields: readonly Field[],
+  batch: number,
+  ids: number,
+  kernels: KernelTable,
+): Gather {
+  const calls = fields.map((field): Gather => {
+    const column = split.columns.find((c) => c.name === field.name);
+    if (!column) throw new RangeError(`gather: no column ${field.name}`);
+    const { address, width, scale, shift } = column;
+    const out = batch + field.offset;
+    return column.bytes
+      ? (rows) => kernels.gatherBytes(out, address, ids, rows, width, scale, shift)
+      : (rows) => kernels.gatherWords(out, address, ids, rows, width);
+  });
+  return (rows, epoch) => {
+    for (let i = 0; i < calls.length; i++) calls[i](rows, epoch);
+  };
+}
+
+/** Gather by user code: `read` writes one row at a time into staging arrays that are copied into the batch. */
+export function gatherComputed(
+  split: SplitAddress & { kind: 'computed' },
+  read: ComputedRead,
+  fields: readonly Field[],
+  buffer: SharedArrayBuffer,
+  batch: number,
+  ids: Int32Array,
+  seed: number,
+): Gather {
+  const staging: Record<string, Float32Array | Int32Array> = {};
+  for (const field of split.fields) {
+    const size = sizeOf(field.shape);
+    staging[field.name] = field.dtype === 'i32' ? new Int32Array(size) : new Float32Array(size);
+  }
+  const targets = fields.map((field) => {
+    const size = sizeOf(field.shape);
+    const View = field.dtype === 'i32' ? Int32Array : Float32Array;
+    return {
+      from: staging[field.name],
+      to: new View(buffer, batch + field.offset, size),
+      width: size / field.shape[0],
+    };
+  });
+  const random = new RowRandom(seed);
+  return (rows, epoch) => {
+    for (let row = 0; row < rows; row++) {
+      const id = split.ids ? split.ids[ids[row]] : ids[row];
+      random.start(epoch, id);
+      read(id, staging, random.next);
+      for (const { from, to, width } of targets) to.set(from, row * width);
+    }
+  };
+}
+
+/** Uniform numbers keyed by (seed, epoch, row id): the same for a row whoever reads it. */
+class RowRandom {
+  readonly #counter = new Uint32Array(4);
+  readonly #key: Uint32Array;
+  readonly #out = new Uint32Array(4);
+  #lane = 4;
+
+  constructor(seed: number) {
+    this.#key = purposeKey(seed, 'row');
+  }
+
+  start(epoch: number, id: number): void {
+    this.#counter[0] = 0;
+    this.#counter[1] = id;
+    this.#counter[2] = epoch;
+    this.#lane = 4;
+  }
+
+  next = (): number => {
+    if (this.#lane === 4) {
+      philox4x32(this.#counter, this.#key, this.#out);
+      this.#counter[0] += 1;
+      this.#lane = 0;
+    }
+    return (this.#out[this.#lane++] >>> 8) / 16777216;
+  };
+}
+
+/** A Philox key for one use of the seed, so that shuffle, dropout, initialisation ... never share a stream. */
+export function purposeKey(seed: number, purpose: string): Uint32Array {
+  const digest = createHash('sha256').update(`${purpose}\0${seed}`).digest();
+  return Uint32Array.of(digest.readUInt32LE(0), digest.readUInt32LE(4));
+}

@@ -1,0 +1,184 @@
+import type { ShardRange } from '../membership/assignment.ts';
+
+/**
+ * The gradient tree: the fixed binary tree over the shards in which gradients are added. Pure plans, no memory.
+ *
+ * A node covers shards [first, first + count); it splits at the largest power of two below its count. Floating-point
+ * addition is not associative, so it is this tree, and not the number of workers, that fixes the bits of a sum. Any set of
+ * nodes that covers the shards once (each worker's partial sums) can be finished to the root in the same order.
+ *
+ * Shards of a ragged batch may be empty; they add nothing: a node with an empty half *is* its other half.
+ */
+export type TreeNode = ShardRange;
+
+/** A node whose sum lies in one of the worker's slots. */
+export interface PartialSum extends TreeNode {
+  readonly slot: number;
+}
+
+export type PartialInstruction =
+  | { readonly kind: 'compute'; readonly shard: number; readonly slot: number }
+  /** slot `into` += slot `from`. */
+  | { readonly kind: 'merge'; readonly into: number; readonly from: number };
+
+export interface PartialPlan {
+  readonly instructions: readonly PartialInstruction[];
+  /** What is left to be reduced, by first shard. */
+  readonly partials: readonly PartialSum[];
+}
+
+/** One addition of the reduction; operands are sources (0 and up) or temporaries (-1 and down), out likewise or 'root'. */
+export interface Addition {
+  /** Two operands: a + b. Four: (a + b) + (c + d). */
+  readonly operands: readonly number[];
+  readonly out: number | 'root';
+}
+
+export interface ReductionPlan {
+  readonly additions: readonly Addition[];
+  /** When one source already is the root, nothing is added: its index. */
+  readonly single?: number;
+  readonly temporaries: number;
+}
+
+type IsEmpty = (shard: number) => boolean;
+
+/** Largest power of two below n (n >= 2). */
+export function splitPoint(n: number): number {
+  let p = 1;
+  while (p * 2 < n) p *= 2;
+  return p;
+}
+
+function children(node: TreeNode): [TreeNode, TreeNode] {
+  const left = splitPoint(node.count);
+  return [
+    { first: node.first, count: left },
+    { first: node.first + left, count: node.count - left },
+  ];
+}
+
+/** Fewest slots with which a worker can sum `count` shards: a binary counter's digits, and one to compute into. */
+export function slotsNeeded(count: number): number {
+  return count <= 1 ? 1 : 2 + 2 * Math.floor(Math.log2(count));
+}
+
+/**
+ * How a worker computes the shards of `range` into at most `capacity` slots. Sums stay apart while there is room (adding
+ * them all in the reduction reads memory once); when slots run out, siblings are merged as in a binary counter.
+ */
+export function planPartials(range: ShardRange, shards: number, capacity: number, isEmpty: IsEmpty): PartialPlan {
+  const root: TreeNode = { first: 0, count: shards };
+  const free = Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
+  const instructions: PartialInstruction[] = [];
+  const held: PartialSum[] = [];
+  for (let shard = range.first; shard < range.first + range.count; shard++) {
+    if (isEmpty(shard)) continue;
+    if (free.length === 0) free.push(mergeSiblings(held, root, isEmpty, instructions));
+    const slot = free.pop() as number;
+    instructions.push({ kind: 'compute', shard, slot });
+    held.push({ ...widen({ first: shard, count: 1 }, root, isEmpty), slot });
+  }
+  return { instructions, partials: held };
+}
+
+/** Merges the first two held nodes that are siblings; gives the slot that became free. */
+function mergeSiblings(
+  held: PartialSum[],
+  root: TreeNode,
+  isEmpty: IsEmpty,
+  instructions: PartialInstruction[],
+): number {
+  for (let i = 0; i + 1 < held.length; i++) {
+    const parent = parentOf(held[i], root);
+    if (!parent || !sameNode(parentOf(held[i + 1], root), parent)) continue;
+    const [into, from] = [held[i].slot, held[i + 1].slot];
+    instructions.push({ kind: 'merge', into, from });
+    held.splice(i, 2, { ...widen(parent, root, isEmpty), slot: into });
+    return from;
+  }
+  throw new RangeError('gradient tree: more partial sums than slots');
+}
+
+/** The largest node that has the same sum because everything else in it is empty. */
+function widen(node: TreeNode, root: TreeNode, isEmpty: IsEmpty): TreeNode {
+  let wide = node;
+  for (let parent = parentOf(wide, root); parent; parent = parentOf(wide, root)) {
+    for (let s = parent.first; s < parent.first + parent.count; s++) {
+      if ((s < wide.first || s >= wide.first + wide.count) && !isEmpty(s)) return wide;
+    }
+    wide = parent;
+  }
+  return wide;
+}
+
+function parentOf(node: TreeNode, root: TreeNode): TreeNode | undefined {
+  let parent: TreeNode | undefined;
+  let at = root;
+  while (!sameNode(at, node)) {
+    const [left, right] = children(at);
+    parent = at;
+    at = node.first < right.first ? left : right;
+  }
+  return parent;
+}
+
+function sameNode(a: TreeNode | undefined, b: TreeNode): boolean {
+  return a !== undefined && a.first === b.first && a.count === b.count;
+}
+
+/** The additions that finish `sources` (disjoint nodes that cover all non-empty shards) to the root, in tree order. */
+export function planReduction(sources: readonly TreeNode[], shards: number): ReductionPlan {
+  const additions: Addition[] = [];
+  let temporaries = 0;
+
+  // A sum still to be made: a source, or an addition of two sums.
+  type Sum = number | readonly [Sum, Sum];
+  const sumOf = (node: TreeNode): Sum | undefined => {
+    const index = sources.findIndex((source) => sameNode(source, node));
+    if (index >= 0) return index;
+    if (node.count === 1 || !sources.some((s) => s.first >= node.first && s.first < node.first + node.count)) {
+      return undefined;
+    }
+    const [left, right] = children(node).map(sumOf);
+    if (left === undefined || right === undefined) return left ?? right;
+    return [left, right];
+  };
+  const emit = (sum: readonly [Sum, Sum], out: number | 'root', depth: number): void => {
+    const [left, right] = sum;
+    const leaves: Sum[] = typeof left !== 'number' && typeof right !== 'number' ? [...left, ...right] : [left, right];
+    let used = depth;
+    const operands = leaves.map((leaf) => {
+      if (typeof leaf === 'number') return leaf;
+      const temporary = -1 - used;
+      used += 1;
+      temporaries = Math.max(temporaries, used);
+      emit(leaf, temporary, used);
+      return temporary;
+    });
+    additions.push({ operands, out });
+  };
+
+  const root = sumOf({ first: 0, count: shards });
+  if (root === undefined) return { additions, temporaries };
+  if (typeof root === 'number') return { additions, single: root, temporaries };
+  emit(root, 'root', 0);
+  return { additions, temporaries };
+}
+
+/** Adds per-shard numbers in tree order: `values[shard * stride + offset]`; empty shards are skipped. f64, few shards. */
+export function treeSum(
+  values: Float64Array,
+  stride: number,
+  offset: number,
+  first: number,
+  count: number,
+  nonEmpty: Uint8Array,
+): number {
+  if (count === 1) return nonEmpty[first] ? values[first * stride + offset] : 0;
+  const left = splitPoint(count);
+  return (
+    treeSum(values, stride, offset, first, left, nonEmpty) +
+    treeSum(values, stride, offset, first + left, count - left, nonEmpty)
+  );
+}

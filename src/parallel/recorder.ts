@@ -1,0 +1,70 @@
+import { COMMITTED, DECIDED_LIMIT, REQUESTED_LIMIT } from './control.ts';
+import { treeSum } from './gradient-tree.ts';
+import type { RecordRing } from './record-ring.ts';
+import { RECORD_FIELDS, RECORD_SUMS } from './record-ring.ts';
+import type { StepAction } from './step.ts';
+import type { StepPlan } from './step-plan.ts';
+import { PHASE } from './timings.ts';
+import type { WorkerState } from './worker-state.ts';
+
+export const ACTION_CODES = { update: 0, skip: 1, stop: 2 } as const satisfies Record<StepAction, number>;
+
+const AT = Object.fromEntries(RECORD_FIELDS.map((name, i) => [name, i])) as Record<
+  (typeof RECORD_FIELDS)[number],
+  number
+>;
+
+/** Rank 0's pen: publishes the decision on how far the workers may run, and one record a step. */
+export class Recorder {
+  readonly #ring: RecordRing;
+  readonly #control: Int32Array;
+  #at = 0;
+
+  constructor(ring: RecordRing, control: Int32Array) {
+    this.#ring = ring;
+    this.#control = control;
+  }
+
+  /** Before the last barrier of step t: the sums are still those of this step, and everybody will read the limit. */
+  write(t: number, plan: StepPlan, action: StepAction, worker: WorkerState): void {
+    const requested = Atomics.load(this.#control, REQUESTED_LIMIT);
+    if (requested < Atomics.load(this.#control, DECIDED_LIMIT)) {
+      Atomics.store(this.#control, DECIDED_LIMIT, Math.max(requested, t));
+    }
+    if (action !== 'stop') Atomics.store(this.#control, COMMITTED, t);
+
+    const { decision, session, shardSums } = worker;
+    this.#at = this.#ring.reserve();
+    const values = this.#ring.values;
+    const at = this.#at;
+    values[at + AT.step] = t;
+    values[at + AT.samples] = plan.batchRows;
+    values[at + AT.lr] = worker.optimizer.lr;
+    values[at + AT.gradNorm] = decision.gradNorm;
+    values[at + AT.clipScale] = decision.clipScale;
+    values[at + AT.action] = ACTION_CODES[action];
+    const stride = session.sums.length;
+    for (let i = 0; i < stride; i++) {
+      values[at + RECORD_SUMS + i] = treeSum(shardSums, stride, i, 0, session.shards, plan.nonEmpty);
+    }
+  }
+
+  /** After the last barrier: the step's time is complete. */
+  publish(timings: Float64Array): void {
+    const values = this.#ring.values;
+    const at = this.#at;
+    const gather = timings[PHASE.gather];
+    values[at + AT.stepMs] = timings[PHASE.done] - timings[PHASE.start];
+    values[at + AT.gatherMs] = gather;
+    values[at + AT.computeMs] = timings[PHASE.computed] - timings[PHASE.start] - gather;
+    values[at + AT.waitMs] =
+      timings[PHASE.gathered] -
+      timings[PHASE.computed] +
+      (timings[PHASE.normed] - timings[PHASE.reduced]) +
+      (timings[PHASE.done] - timings[PHASE.updated]);
+    values[at + AT.reduceMs] = timings[PHASE.reduced] - timings[PHASE.gathered];
+    values[at + AT.updateMs] = timings[PHASE.updated] - timings[PHASE.normed];
+    timings[PHASE.gather] = 0;
+    this.#ring.publish();
+  }
+}

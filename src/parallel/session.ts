@@ -1,0 +1,99 @@
+import type { FieldInfo } from '../data/contract.ts';
+import type { Block } from '../graph/layout.ts';
+import type { Program, TensorEntry } from '../graph/program.ts';
+import type { BackendChoice } from '../kernels/backend.ts';
+import type { OptimizerDescription } from '../optim/contract.ts';
+import type { ArenaLayout } from './arena.ts';
+
+/** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
+export interface ModuleRef {
+  readonly module: string;
+  readonly path: string;
+}
+
+/** A column of a table in the arena. */
+export interface ColumnAddress {
+  readonly name: string;
+  readonly address: number;
+  /** Elements a row. */
+  readonly width: number;
+  /** u8 elements that become f32 by x * scale + shift; else 4-byte words copied as they are. */
+  readonly bytes: boolean;
+  readonly scale: number;
+  readonly shift: number;
+}
+
+export type SplitAddress =
+  | { readonly kind: 'table'; readonly size: number; readonly columns: readonly ColumnAddress[] }
+  | {
+      readonly kind: 'computed';
+      readonly size: number;
+      readonly fields: readonly FieldInfo[];
+      readonly read: ModuleRef;
+      readonly ids?: Int32Array;
+    };
+
+/** A program with the index of its constants region. */
+export interface PlacedProgram {
+  readonly program: Program;
+  readonly constants: number;
+}
+
+export type SplitName = 'train' | 'val' | 'test';
+
+/** Everything a worker needs, as plain data: the compiled job and where it lies in memory. */
+export interface Session {
+  readonly id: string;
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: WebAssembly.Module;
+  readonly backend: BackendChoice;
+  readonly layout: ArenaLayout;
+  readonly workers: number;
+  /** Polls of a barrier before it sleeps. */
+  readonly spins: number;
+  readonly seed: number;
+  readonly shards: number;
+  readonly batchSize: number;
+  readonly totalSteps: number;
+  readonly tensors: readonly TensorEntry[];
+  readonly blocks: readonly Block[];
+  readonly partialSlots: number;
+  readonly trainPrograms: readonly PlacedProgram[];
+  readonly evaluationPrograms: readonly PlacedProgram[];
+  /** Names of the f64 sums of a shard: 'loss', 'weight', metrics. */
+  readonly sums: readonly string[];
+  readonly evaluationRows: number;
+  readonly splits: Readonly<Partial<Record<SplitName, SplitAddress>>>;
+  readonly optimizer: OptimizerDescription;
+  /** Module of a custom optimizer definition. */
+  readonly customOptimizer?: ModuleRef;
+  readonly clip: { readonly globalNorm?: number; readonly value?: number };
+}
+
+/** What a worker is asked to do. */
+export type WorkerTask =
+  | { readonly kind: 'open'; readonly session: Session }
+  | { readonly kind: 'train'; readonly session: string; readonly from: number; readonly to: number }
+  | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
+  | { readonly kind: 'close'; readonly session: string };
+
+export interface WorkerReport {
+  readonly rank: number;
+  /** CPU time of this thread since the session was opened. */
+  readonly cpuSeconds: number;
+  /** Why a training segment ended early. */
+  readonly stopped?: 'nonFinite';
+}
+
+/** An error as data: classes do not survive the way between threads. */
+export interface WorkerFailure {
+  readonly rank: number;
+  readonly aborted: boolean;
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly code?: string;
+  readonly detail?: { where: string; expected: string; got: string; fix: string };
+}
+
+export type WorkerAnswer = { readonly report: WorkerReport } | { readonly failure: WorkerFailure };

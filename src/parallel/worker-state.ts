@@ -1,0 +1,225 @@
+import type { ComputedRead } from '../data/contract.ts';
+import { createSampler, type Sampler } from '../data/sampler.ts';
+import { bindProgram } from '../graph/execute.ts';
+import type { Program } from '../graph/program.ts';
+import { openGemm } from '../kernels/backend.ts';
+import type { Gemm } from '../kernels/gemm.ts';
+import type { KernelTable } from '../kernels/table.ts';
+import { instantiateKernels } from '../kernels/wasm.ts';
+import type { ResolvedOptimizer } from '../optim/catalogue.ts';
+import { type ClipDecision, type ClipInput, clipDecision, newClipDecision } from '../optim/clip.ts';
+import type { WorkerRegions } from './arena.ts';
+import { BARRIER_WORDS, Barrier } from './barrier.ts';
+import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
+import { type Gather, gatherComputed, gatherTable, purposeKey } from './gather.ts';
+import { type IndexedBlock, OptimizerRunner } from './optimizer-runner.ts';
+import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
+import { Recorder } from './recorder.ts';
+import type { PlacedProgram, Session, SplitName } from './session.ts';
+import type { StepAction } from './step.ts';
+import { planStep, type StepPlan } from './step-plan.ts';
+import { TIMING_SLOTS } from './timings.ts';
+
+/** A program bound to this worker's memory. */
+export interface BoundProgram {
+  /** Rows of the id list into the batch region. */
+  readonly gather: Gather;
+  /** Forward, loss and, in training, backward into partial-sum slot `slot`. */
+  run(slot: number): void;
+}
+
+/** Custom code of the job, already imported. */
+export interface CustomCode {
+  readonly reads: Readonly<Partial<Record<SplitName, ComputedRead>>>;
+  readonly optimizer: ResolvedOptimizer;
+}
+
+/** Everything one worker knows and may touch: views of its regions, its kernels, its share of shards and blocks. */
+export class WorkerState {
+  readonly session: Session;
+  readonly rank: number;
+  readonly regions: WorkerRegions;
+  readonly kernels: KernelTable;
+  readonly barrier: Barrier;
+  readonly control: Int32Array;
+  readonly sampler: Sampler;
+  readonly optimizer: OptimizerRunner;
+  /** Only rank 0 has one. */
+  readonly recorder: Recorder | undefined;
+  readonly flatSize: number;
+  /** The blocks this worker reduces and updates. */
+  readonly myBlocks: readonly IndexedBlock[];
+  readonly ids: Int32Array;
+  readonly key: Int32Array;
+  readonly sums: Float64Array;
+  readonly shardSums: Float64Array;
+  readonly evaluationSums: Float64Array;
+  readonly norms: Float64Array;
+  readonly epochs: Int32Array;
+  readonly timings = new Float64Array(TIMING_SLOTS);
+  /** This step's decision; the same numbers in every worker. */
+  readonly decision: ClipDecision = newClipDecision();
+  /** What the decision is made from. */
+  readonly totals: ClipInput = { loss: 0, weight: 0, squaredNorm: 0 };
+
+  readonly #gemm: Gemm;
+  readonly #custom: CustomCode;
+  readonly #plans = new Map<number, StepPlan>();
+  readonly #train = new Map<number, BoundProgram>();
+  readonly #evaluate = new Map<string, BoundProgram>();
+
+  constructor(session: Session, custom: CustomCode) {
+    const { layout, memory } = session;
+    const buffer = memory.buffer;
+    const f64 = (at: number, length: number) => new Float64Array(buffer, at, length);
+    const i32 = (at: number, length: number) => new Int32Array(buffer, at, length);
+    this.session = session;
+    this.#custom = custom;
+    this.control = i32(layout.control, CONTROL_WORDS);
+    this.rank = Atomics.add(this.control, CLAIMED_RANKS, 1);
+    this.regions = layout.workers[this.rank];
+    this.kernels = instantiateKernels(session.kernels, memory);
+    this.#gemm = openGemm(session.backend, memory, this.kernels, this.regions.scratch);
+    this.barrier = new Barrier(i32(layout.barrier, BARRIER_WORDS), session.workers, session.spins);
+    this.flatSize = session.tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
+    this.myBlocks = ownedBlocks(session, this.rank);
+
+    const train = session.splits.train;
+    this.sampler = createSampler({
+      size: train ? train.size : 0,
+      batchSize: session.batchSize,
+      seed: session.seed,
+      shuffle: true,
+    });
+    const rows = [...session.trainPrograms, ...session.evaluationPrograms].map((p) => p.program.rows);
+    this.ids = i32(this.regions.ids, Math.max(1, ...rows));
+    this.key = i32(this.regions.key, 4);
+    const key = purposeKey(session.seed, 'dropout');
+    this.key[0] = key[0];
+    this.key[1] = key[1];
+    const width = session.sums.length;
+    this.sums = f64(this.regions.sums, width);
+    this.shardSums = f64(layout.shardSums, session.shards * width);
+    this.evaluationSums = f64(layout.evaluationSums, evaluationShardsOf(session) * width);
+    this.norms = f64(layout.norms, session.blocks.length);
+    this.epochs = i32(layout.epochs, session.blocks.length);
+    this.optimizer = new OptimizerRunner(
+      custom.optimizer,
+      { buffer, parameters: layout.parameters, slots: layout.slots, scalars: this.regions.scalars },
+      this.kernels,
+      session.tensors,
+      session.totalSteps,
+    );
+    if (this.rank === 0) {
+      const ring = new RecordRing(f64(layout.ring, RING_CAPACITY * (RECORD_SUMS + width)), this.control);
+      this.recorder = new Recorder(ring, this.control);
+    }
+  }
+
+  planFor(batchRows: number): StepPlan {
+    let plan = this.#plans.get(batchRows);
+    if (!plan) {
+      plan = planStep(this.session, this.rank, batchRows);
+      this.#plans.set(batchRows, plan);
+    }
+    return plan;
+  }
+
+  trainProgram(rows: number): BoundProgram {
+    let bound = this.#train.get(rows);
+    if (!bound) {
+      bound = this.#bind(find(this.session.trainPrograms, rows), 'train');
+      this.#train.set(rows, bound);
+    }
+    return bound;
+  }
+
+  evaluationProgram(split: SplitName, rows: number): BoundProgram {
+    const name = `${split}/${rows}`;
+    let bound = this.#evaluate.get(name);
+    if (!bound) {
+      bound = this.#bind(find(this.session.evaluationPrograms, rows), split);
+      this.#evaluate.set(name, bound);
+    }
+    return bound;
+  }
+
+  /** Clip phase: fills `decision` from its sums. */
+  clip(t: number): StepAction {
+    clipDecision(this.totals, this.session.clip.globalNorm, this.decision);
+    if (this.decision.action !== 'update') this.optimizer.lr = this.optimizer.lrOf(t);
+    return this.decision.action;
+  }
+
+  #bind({ program, constants }: PlacedProgram, splitName: SplitName): BoundProgram {
+    const { session, regions, kernels } = this;
+    const split = session.splits[splitName];
+    if (!split) throw new RangeError(`no split ${splitName}`);
+    const buffer = session.memory.buffer;
+    const read = this.#custom.reads[splitName];
+    let gather: Gather;
+    if (split.kind === 'table') gather = gatherTable(split, program.fields, regions.batch, regions.ids, kernels);
+    else if (read) gather = gatherComputed(split, read, program.fields, buffer, regions.batch, this.ids, session.seed);
+    else throw new RangeError(`no read function for split ${splitName}`);
+
+    const runs: (() => void)[] = [];
+    const bind = (slot: number) =>
+      bindProgram(
+        program,
+        {
+          parameters: session.layout.parameters,
+          gradients: regions.partials[slot],
+          buffers: 0,
+          batch: regions.batch,
+          activations: regions.activations,
+          constants: session.layout.constants[constants],
+          sums: regions.sums,
+          key: regions.key,
+        },
+        kernels,
+        (g) => this.#gemm.bind(g),
+      );
+    return {
+      gather,
+      run(slot) {
+        let run = runs[slot];
+        if (run === undefined) {
+          run = bind(slot);
+          runs[slot] = run;
+        }
+        run();
+      },
+    };
+  }
+}
+
+function find(programs: readonly PlacedProgram[], rows: number): PlacedProgram & { program: Program } {
+  const placed = programs.find((p) => p.program.rows === rows);
+  if (!placed) throw new RangeError(`no program for a shard of ${rows} rows`);
+  return placed;
+}
+
+/** Contiguous blocks for each rank, balanced by floats. */
+export function ownedBlocks(session: Pick<Session, 'blocks' | 'workers'>, rank: number): IndexedBlock[] {
+  const total = session.blocks.reduce((sum, b) => sum + b.length, 0);
+  const owned: IndexedBlock[] = [];
+  let before = 0;
+  session.blocks.forEach((block, index) => {
+    const middle = before + block.length / 2;
+    if (Math.min(session.workers - 1, Math.floor((middle * session.workers) / total)) === rank) {
+      owned.push({ ...block, index });
+    }
+    before += block.length;
+  });
+  return owned;
+}
+
+/** Fixed shards of an evaluation: pieces of about `evaluationRows` rows. */
+export function evaluationShards(size: number, evaluationRows: number): number {
+  return Math.max(1, Math.ceil(size / evaluationRows));
+}
+
+export function evaluationShardsOf(session: Pick<Session, 'splits' | 'evaluationRows'>): number {
+  const sizes = [session.splits.val, session.splits.test].map((split) => split?.size ?? 0);
+  return Math.max(...sizes.map((size) => evaluationShards(size, session.evaluationRows)));
+}

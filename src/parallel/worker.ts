@@ -1,0 +1,78 @@
+import { LockstepError } from '../errors.ts';
+import { AbortedError } from './barrier.ts';
+import { DECIDED_LIMIT } from './control.ts';
+import { threadCpuSeconds } from './cpu-time.ts';
+import { importCustomCode } from './custom-code.ts';
+import { evaluateSplit } from './evaluate.ts';
+import { initialize } from './initialize.ts';
+import type { Session, WorkerAnswer, WorkerReport, WorkerTask } from './session.ts';
+import { step } from './step.ts';
+import { WorkerState } from './worker-state.ts';
+
+interface OpenSession {
+  readonly worker: WorkerState;
+  readonly cpuAtOpen: number;
+}
+
+/** Sessions of this thread: it keeps its memory views and bound programs from task to task. */
+const sessions = new Map<string, OpenSession>();
+
+/** Thread entry: one task in, one answer out; errors are answers too, so that they keep their code. */
+export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
+  let rank = -1;
+  try {
+    if (task.kind === 'open') {
+      const opened = await open(task.session);
+      rank = opened.worker.rank;
+      opened.worker.barrier.wait(); // one thread each: nobody may take a second 'open'
+      initialize(opened.worker);
+      opened.worker.barrier.wait();
+      return { report: report(opened) };
+    }
+    const opened = sessions.get(task.session);
+    if (!opened) throw new RangeError(`worker: session ${task.session} is not open here`);
+    rank = opened.worker.rank;
+    if (task.kind === 'close') {
+      opened.worker.barrier.wait();
+      sessions.delete(task.session);
+      return { report: report(opened) };
+    }
+    if (task.kind === 'evaluate') {
+      evaluateSplit(opened.worker, task.split);
+      return { report: report(opened) };
+    }
+    const stopped = trainSteps(opened.worker, task.from);
+    return { report: stopped ? { ...report(opened), stopped } : report(opened) };
+  } catch (error) {
+    return { failure: describe(error, rank) };
+  }
+}
+
+/** Steps `from`, `from` + 1 ... up to the limit that rank 0 publishes. */
+function trainSteps(worker: WorkerState, from: number): WorkerReport['stopped'] {
+  for (let t = from; t <= Atomics.load(worker.control, DECIDED_LIMIT); t++) {
+    if (step(worker, t) === 'stop') return 'nonFinite';
+  }
+  return undefined;
+}
+
+async function open(session: Session): Promise<OpenSession> {
+  const custom = await importCustomCode(session);
+  const opened = { worker: new WorkerState(session, custom), cpuAtOpen: threadCpuSeconds() };
+  sessions.set(session.id, opened);
+  return opened;
+}
+
+function report({ worker, cpuAtOpen }: OpenSession): WorkerReport {
+  return { rank: worker.rank, cpuSeconds: threadCpuSeconds() - cpuAtOpen };
+}
+
+function describe(error: unknown, rank: number) {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  const coded = error instanceof LockstepError ? { code: error.code, detail: withoutCause(error) } : {};
+  return { rank, aborted: error instanceof AbortedError, name, message, stack, ...coded };
+}
+
+function withoutCause({ detail: { where, expected, got, fix } }: LockstepError) {
+  return { where, expected, got, fix };
+}

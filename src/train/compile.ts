@@ -1,0 +1,183 @@
+import type { FieldInfo, LoadedData } from '../data/contract.ts';
+import { shardRange } from '../data/sampler.ts';
+import { LockstepError } from '../errors.ts';
+import { compileProgram } from '../graph/compile.ts';
+import { type Block, layoutTensors, makeBlocks } from '../graph/layout.ts';
+import type { Program, TensorEntry } from '../graph/program.ts';
+import type { LayerRow, LossDef, MetricDef, Outputs, TracedModel, WeightedValue } from '../nn/contract.ts';
+import { lossWarnings } from '../nn/losses.ts';
+import { resolveMetrics } from '../nn/metrics.ts';
+import { traceModel } from '../nn/trace.ts';
+import type { ResolvedJob } from './resolve-job.ts';
+import { defaultShards, rowsPerSample } from './shards.ts';
+
+/** Rows of an evaluation shard, before the activation budget. */
+const EVALUATION_ROWS = 256;
+
+/** A job compiled for its data: programs for every shard size that can occur, and the tensor table. Plain data but for metrics. */
+export interface CompiledJob {
+  readonly tensors: readonly TensorEntry[];
+  readonly flatSize: number;
+  readonly blocks: readonly Block[];
+  readonly batchSize: number;
+  readonly shards: number;
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  readonly epochs: number;
+  readonly trainPrograms: readonly Program[];
+  readonly evaluationPrograms: readonly Program[];
+  readonly evaluationRows: number;
+  /** Names of the f64 sums of a shard. */
+  readonly sums: readonly string[];
+  readonly metrics: readonly MetricDef[];
+  readonly layers: readonly LayerRow[];
+  readonly rowsPerSample: number;
+  readonly warnings: readonly string[];
+}
+
+export function compileJob(job: ResolvedJob, data: LoadedData): CompiledJob {
+  const rows = data.train.size;
+  const batchSize = Math.min(rows, job.batchSize === 'full' ? rows : job.batchSize);
+  const stepsPerEpoch = Math.ceil(rows / batchSize);
+  const epochs = job.epochs ?? (job.steps === undefined ? 1 : Math.ceil(job.steps / stepsPerEpoch));
+  const totalSteps = Math.min(job.steps ?? Number.POSITIVE_INFINITY, epochs * stepsPerEpoch);
+
+  const compiler = new Compiler(job, data.fields);
+  const probe = compiler.train(Math.min(batchSize, 4));
+  const perSample = rowsPerSample(probe);
+  const shards =
+    job.shards ?? defaultShards(batchSize, perSample, (n) => compiler.train(n).activationBytes, job.activationBudget);
+
+  const trainRows = distinctShardRows([batchSize, rows % batchSize || batchSize], shards);
+  let evaluationRows = EVALUATION_ROWS;
+  while (evaluationRows > 1 && compiler.evaluate(evaluationRows).activationBytes > job.activationBudget) {
+    evaluationRows = Math.ceil(evaluationRows / 2);
+  }
+  const evaluationSizes = [data.validation, data.test].flatMap((split) =>
+    split ? distinctShardRows([split.size], Math.max(1, Math.ceil(split.size / evaluationRows))) : [],
+  );
+  return {
+    ...compiler.layout,
+    batchSize,
+    shards,
+    stepsPerEpoch,
+    epochs,
+    totalSteps,
+    trainPrograms: trainRows.map((n) => compiler.train(n)),
+    evaluationPrograms: [...new Set(evaluationSizes)].map((n) => compiler.evaluate(n)),
+    evaluationRows,
+    sums: probe.sums,
+    metrics: compiler.metrics,
+    layers: compiler.traced.layers,
+    rowsPerSample: perSample,
+    warnings: lossWarnings(compiler.traced.outputs, job.loss),
+  };
+}
+
+/** The shard sizes that these batches can have: floor and ceil of batch / S, without the empty ones. */
+function distinctShardRows(batches: readonly number[], shards: number): number[] {
+  const sizes = new Set<number>();
+  for (const batch of batches) {
+    for (let shard = 0; shard < shards; shard++) {
+      const [begin, end] = shardRange(batch, shards, shard);
+      sizes.add(end - begin);
+    }
+  }
+  sizes.delete(0);
+  return [...sizes];
+}
+
+/** Traces and compiles each size once. */
+class Compiler {
+  readonly metrics: readonly MetricDef[];
+  readonly traced: TracedModel;
+  readonly layout: { tensors: readonly TensorEntry[]; flatSize: number; blocks: readonly Block[] };
+  readonly #job: ResolvedJob;
+  readonly #fields: readonly FieldInfo[];
+  readonly #programs = new Map<string, Program>();
+
+  constructor(job: ResolvedJob, fields: readonly FieldInfo[]) {
+    this.#job = job;
+    this.#fields = fields;
+    this.metrics = resolveMetrics(job.metrics, job.loss);
+    this.traced = traceModel(job.model, fields, 1, { training: true });
+    if (this.traced.parameters.length === 0) {
+      throw new LockstepError('E_MODEL', {
+        where: 'model',
+        expected: 'at least one parameter to train',
+        got: 'none',
+        fix: 'add a layer with weights, such as dense(units)',
+      });
+    }
+    const { entries, flatSize } = layoutTensors(this.traced.parameters);
+    this.layout = { tensors: entries, flatSize, blocks: makeBlocks(entries) };
+  }
+
+  train(rows: number): Program {
+    return this.#compile(rows, true);
+  }
+
+  evaluate(rows: number): Program {
+    return this.#compile(rows, false);
+  }
+
+  #compile(rows: number, training: boolean): Program {
+    const key = `${training ? 'train' : 'evaluate'}/${rows}`;
+    let program = this.#programs.get(key);
+    if (!program) {
+      const traced = traceModel(this.#job.model, this.#fields, rows, { training });
+      const loss = callLoss(this.#job.loss, traced);
+      const sums = this.metrics.flatMap((metric) =>
+        Object.entries(metric.sums(traced.outputs, traced.inputs)).map(([name, sum]) => ({
+          name: sumName(metric, name),
+          ...sum,
+        })),
+      );
+      program = compileProgram({
+        rows,
+        fields: this.#fields,
+        tensors: this.layout.tensors,
+        outputs: {},
+        loss,
+        sums,
+        gradients: training,
+      });
+      this.#programs.set(key, program);
+    }
+    return program;
+  }
+}
+
+function callLoss(loss: LossDef, traced: TracedModel): WeightedValue {
+  const result: unknown = loss(traced.outputs as Outputs, traced.inputs);
+  if (typeof result === 'object' && result !== null && 'value' in result) return result as WeightedValue;
+  if (typeof result === 'object' && result !== null && 'shape' in result) return { value: result } as WeightedValue;
+  throw new LockstepError('E_LOSS', {
+    where: 'loss',
+    expected: 'a tensor of per-element values, or { value, weight }',
+    got: result === null ? 'null' : typeof result,
+    fix: 'return the values per row (not their mean): Lockstep takes the weighted mean over the global batch',
+  });
+}
+
+export function sumName(metric: MetricDef, sum: string): string {
+  return `${metric.name}.${sum}`;
+}
+
+/** Loss and metrics from added-up sums, in the order of `names`. */
+export function finishSums(
+  metrics: readonly MetricDef[],
+  names: readonly string[],
+  value: (index: number) => number,
+): { loss: number; metrics: Record<string, number> } {
+  const weight = value(1);
+  const results: Record<string, number> = {};
+  for (const metric of metrics) {
+    const sums: Record<string, number> = {};
+    names.forEach((name, i) => {
+      if (name.startsWith(`${metric.name}.`)) sums[name.slice(metric.name.length + 1)] = value(i);
+    });
+    results[metric.name] = metric.finish(sums);
+  }
+  return { loss: weight === 0 ? 0 : value(0) / weight, metrics: results };
+}

@@ -1,0 +1,66 @@
+import { createRequire } from 'node:module';
+import { cpus, totalmem } from 'node:os';
+import type { RunHeader } from '../record/contract.ts';
+import type { RunPlan } from './plan-run.ts';
+
+/** What ran, on what: the first line of metrics.jsonl. */
+export function runHeader(plan: RunPlan): RunHeader {
+  const { job, compiled, backend } = plan;
+  const require = createRequire(import.meta.url);
+  const processors = cpus();
+  return {
+    kind: 'header',
+    job: describeJob(plan),
+    versions: { lockstep: packageVersion(require), node: process.versions.node, v8: process.versions.v8 },
+    seed: job.seed,
+    machine: {
+      cpu: processors[0]?.model.trim() ?? 'unknown',
+      cores: plan.cores,
+      memoryBytes: totalmem(),
+      platform: `${process.platform}-${process.arch}`,
+    },
+    kernels: {
+      gemm: backend.gemm,
+      simd: backend.simd,
+      detail: backend.blas
+        ? [backend.blas.library, backend.blas.version, backend.blas.core].filter(Boolean).join(' ')
+        : '',
+    },
+    workers: plan.workers,
+    shards: compiled.shards,
+    parameters: compiled.tensors.reduce((sum, t) => sum + t.size, 0),
+    startedAt: new Date().toISOString(),
+  };
+}
+
+/** The job as plain data: functions by name, data by description. */
+function describeJob({ job, compiled, optimizer, data }: RunPlan): unknown {
+  return {
+    fields: data.fields,
+    rows: { train: data.train.size, val: data.validation?.size ?? 0, test: data.test?.size ?? 0 },
+    tensors: compiled.tensors.map(({ name, shape, init }) => ({ name, shape, init })),
+    loss: job.loss.lossName ?? 'custom',
+    optimizer: { kind: optimizer.def.kind, lr: optimizer.schedule, ...optimizer.options },
+    metrics: compiled.metrics.map((m) => m.name),
+    clip: job.clip,
+    batchSize: compiled.batchSize,
+    epochs: compiled.epochs,
+    totalSteps: compiled.totalSteps,
+    evaluate: job.evaluate,
+    earlyStopping: job.earlyStopping,
+    deterministic: job.deterministic,
+  };
+}
+
+/** From package.json, which lies two folders up in a checkout and three in the built package. */
+function packageVersion(require: NodeJS.Require): string {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    try {
+      const { name, version } = require(path) as { name?: string; version?: string };
+      if (name === 'lockstep' && version) return version;
+    } catch {
+      // not there: the other layout
+    }
+  }
+  return 'unknown';
+}

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { definitionOf } from '../optim/custom.ts';
+import { createArena } from '../parallel/arena.ts';
+import { WorkerPool } from '../parallel/pool.ts';
+import type { ModuleRef, PlacedProgram, Session, SplitName } from '../parallel/session.ts';
+import { referTo } from './custom-ref.ts';
+import { namedSplits, placeData } from './place.ts';
+import type { RunPlan } from './plan-run.ts';
+
+/** Polls before a waiting worker sleeps: some tens of microseconds, about the cost of a wake-up. */
+const SPINS = 20_000;
+
+export interface OpenRun {
+  readonly session: Session;
+  readonly pool: WorkerPool;
+}
+
+/** Reserves the arena, places data and programs, and starts the workers. */
+export async function openRun(plan: RunPlan, module: string | undefined): Promise<OpenRun> {
+  const { compiled, layout, workers } = plan;
+  const splits = namedSplits(plan.data);
+  const reads = new Map<SplitName, ModuleRef>();
+  for (const [name, split] of splits) {
+    if (split.kind === 'computed') reads.set(name, await referTo(split.read, `data.${name} read`, module));
+  }
+  const definition = definitionOf(plan.job.optimizer);
+  const customOptimizer = definition && (await referTo(definition, `optimizer ${definition.kind}`, module));
+
+  const memory = createArena(layout);
+  const placed = plan.programs.map((program, index): PlacedProgram => {
+    new Uint8Array(memory.buffer, layout.constants[index], program.constants.length).set(program.constants);
+    return { program, constants: index };
+  });
+  const session: Session = {
+    id: randomUUID(),
+    memory,
+    kernels: plan.kernels,
+    backend: plan.backend,
+    layout,
+    workers,
+    spins: workers <= plan.cores ? SPINS : 0,
+    seed: plan.job.seed,
+    shards: compiled.shards,
+    batchSize: compiled.batchSize,
+    totalSteps: compiled.totalSteps,
+    tensors: compiled.tensors,
+    blocks: compiled.blocks,
+    partialSlots: plan.partialSlots,
+    trainPrograms: placed.slice(0, compiled.trainPrograms.length),
+    evaluationPrograms: placed.slice(compiled.trainPrograms.length),
+    sums: compiled.sums,
+    evaluationRows: compiled.evaluationRows,
+    splits: placeData(splits, memory.buffer, layout.data, reads),
+    optimizer: plan.job.optimizer,
+    customOptimizer,
+    clip: plan.job.clip,
+  };
+  return { session, pool: await WorkerPool.open(session) };
+}

@@ -1,0 +1,110 @@
+import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { LoadedData } from '../data/contract.ts';
+import { loadData } from '../data/load.ts';
+import type { Program } from '../graph/program.ts';
+import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
+import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
+import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
+import { type ArenaLayout, planArena } from '../parallel/arena.ts';
+import { RECORD_SUMS } from '../parallel/record-ring.ts';
+import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
+import { evaluationShards } from '../parallel/worker-state.ts';
+import { type CompiledJob, compileJob } from './compile.ts';
+import type { Job } from './job.ts';
+import type { TrainOptions } from './options.ts';
+import { dataBytes, namedSplits } from './place.ts';
+import { type ResolvedJob, resolveJob } from './resolve-job.ts';
+import { resolveWorkers } from './workers.ts';
+
+/** Partial sums stay apart, one for each shard, while a worker's take no more than this. */
+const PARTIALS_BUDGET = 64 * 1024 * 1024;
+
+/** A job with everything decided and nothing started: data loaded, programs compiled, memory planned. */
+export interface RunPlan {
+  readonly job: ResolvedJob;
+  readonly data: LoadedData;
+  readonly compiled: CompiledJob;
+  readonly optimizer: ResolvedOptimizer;
+  readonly layout: ArenaLayout;
+  readonly workers: number;
+  readonly cores: number;
+  readonly partialSlots: number;
+  readonly backend: BackendChoice;
+  readonly kernels: WebAssembly.Module;
+  /** Training programs first, then evaluation: the order of `layout.constants`. */
+  readonly programs: readonly Program[];
+  /** What the user should know: idle cores, missing BLAS, a softmax too many. */
+  readonly notes: readonly string[];
+}
+
+/** Loads, compiles and plans; throws every error that can be known before a thread is started. */
+export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promise<RunPlan> {
+  const job = resolveJob(jobOfUser);
+  const workers = resolveWorkers(options.workers);
+  const portable = job.deterministic === 'portable';
+  const optimizer = resolveOptimizer(job.optimizer);
+  const backend = chooseBackend({ portable });
+  const kernels = await compileKernels({ simd: backend.simd });
+  const data = await loadData(job.data, {
+    seed: job.seed,
+    baseDir: options.module ? dirname(fileURLToPath(options.module)) : process.cwd(),
+    signal: options.signal,
+  });
+  const compiled = compileJob(job, data);
+  const programs = [...compiled.trainPrograms, ...compiled.evaluationPrograms];
+  const slots = partialSlots(compiled.shards, workers, 4 * compiled.flatSize, PARTIALS_BUDGET);
+  const most = (of: (program: Program) => number) => programs.reduce((m, p) => Math.max(m, of(p)), 0);
+  const evaluated = [data.validation, data.test].map((s) => evaluationShards(s?.size ?? 0, compiled.evaluationRows));
+  const layout = planArena({
+    heapBase: heapBaseOf(kernels),
+    workers,
+    shards: compiled.shards,
+    flatSize: compiled.flatSize,
+    blocks: compiled.blocks.length,
+    slots: Object.keys(optimizer.def.slots(optimizer.options, compiled.tensors[0])).length,
+    partialSlots: slots,
+    blockFloats: compiled.blocks.reduce((m, b) => Math.max(m, b.length), 0),
+    temporaries: reductionTemporaries(compiled.shards),
+    sums: compiled.sums.length,
+    evaluationShards: Math.max(...evaluated),
+    batchBytes: most((p) => p.batchBytes),
+    activationBytes: most((p) => p.activationBytes),
+    rows: most((p) => p.rows),
+    constantBytes: programs.map((p) => p.constants.length),
+    recordWidth: RECORD_SUMS + compiled.sums.length,
+    scalars: optimizer.def.scalarNames.length,
+    dataBytes: dataBytes(namedSplits(data)),
+  });
+  const cores = availableParallelism();
+  return {
+    job,
+    data,
+    compiled,
+    optimizer,
+    layout,
+    workers,
+    cores,
+    partialSlots: slots,
+    backend,
+    kernels,
+    programs,
+    notes: notes(compiled, workers, cores, backend),
+  };
+}
+
+function notes(compiled: CompiledJob, workers: number, cores: number, backend: BackendChoice): string[] {
+  const { shards, batchSize } = compiled;
+  const lines = [...compiled.warnings];
+  if (backend.advice) lines.push(backend.advice);
+  if (shards < workers) {
+    const wanted = batchSize * Math.ceil(workers / shards);
+    lines.push(
+      `${shards} of ${workers} workers compute gradients: batch ${batchSize} makes ${shards} shard${shards === 1 ? '' : 's'}; ` +
+        `batchSize ${wanted} or shards ${workers} uses all`,
+    );
+  }
+  if (workers > cores) lines.push(`${workers} workers share ${cores} cores: expect no gain over --workers ${cores}`);
+  return lines;
+}

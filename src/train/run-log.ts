@@ -1,0 +1,175 @@
+import { CONTROL_WORDS } from '../parallel/control.ts';
+import { RECORD_FIELDS, RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
+import type { Session } from '../parallel/session.ts';
+import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
+import { History } from '../record/history.ts';
+import { JsonlSink } from '../record/jsonl.ts';
+import type { TrainSummary } from './callbacks.ts';
+import { finishSums } from './compile.ts';
+import type { TrainOptions } from './options.ts';
+import type { RunPlan } from './plan-run.ts';
+
+/** How often the ring is emptied while workers run. */
+const DRAIN_MS = 50;
+
+const AT = Object.fromEntries(RECORD_FIELDS.map((name, i) => [name, i])) as Record<
+  (typeof RECORD_FIELDS)[number],
+  number
+>;
+
+/** The main thread's book of a run: drains the record ring into history, sinks, callbacks and progress. */
+export class RunLog {
+  readonly header: RunHeader;
+  readonly history: History;
+  readonly evaluations: EvaluationRecord[] = [];
+  epochLoss = Number.NaN;
+  epochMetrics: Readonly<Record<string, number>> = {};
+  samples = 0;
+  lastStep = 0;
+
+  readonly #plan: RunPlan;
+  readonly #options: TrainOptions;
+  readonly #sinks: readonly Sink[];
+  readonly #started = performance.now();
+  readonly #epochSums: Float64Array;
+  #ring: RecordRing | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #epochSamples = 0;
+  #epochStarted = performance.now();
+  #lastRecord: StepRecord | undefined;
+
+  private constructor(plan: RunPlan, header: RunHeader, options: TrainOptions, sinks: readonly Sink[]) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#sinks = sinks;
+    this.header = header;
+    this.history = new History(plan.compiled.metrics.map((m) => m.name));
+    this.#epochSums = new Float64Array(plan.compiled.sums.length);
+  }
+
+  static async open(plan: RunPlan, header: RunHeader, options: TrainOptions): Promise<RunLog> {
+    const sinks = [...(options.sinks ?? [])];
+    if (options.runDir !== undefined) sinks.unshift(new JsonlSink(options.runDir));
+    for (const sink of sinks) await sink.open(header);
+    return new RunLog(plan, header, options, sinks);
+  }
+
+  attach(session: Session): void {
+    const { buffer } = session.memory;
+    const width = RECORD_SUMS + session.sums.length;
+    this.#ring = new RecordRing(
+      new Float64Array(buffer, session.layout.ring, RING_CAPACITY * width),
+      new Int32Array(buffer, session.layout.control, CONTROL_WORDS),
+    );
+    const { compiled, notes } = this.#plan;
+    const { totalSteps, stepsPerEpoch } = compiled;
+    this.#options.onProgress?.({ kind: 'start', header: this.header, totalSteps, stepsPerEpoch, notes });
+  }
+
+  /** Keeps draining until `unfollow`. */
+  follow(): void {
+    this.#epochStarted = this.#epochSamples === 0 ? performance.now() : this.#epochStarted;
+    this.#timer = setInterval(() => this.#drain(), DRAIN_MS);
+  }
+
+  unfollow(): void {
+    clearInterval(this.#timer);
+    this.#drain();
+  }
+
+  get lastRecord(): StepRecord {
+    if (!this.#lastRecord) throw new RangeError('run log: no step was recorded');
+    return this.#lastRecord;
+  }
+
+  epochOf(step: number): number {
+    return Math.max(1, Math.ceil(step / this.#plan.compiled.stepsPerEpoch));
+  }
+
+  elapsedSeconds(): number {
+    return (performance.now() - this.#started) / 1000;
+  }
+
+  /** Closes the books of an epoch: weighted means over its steps. */
+  endEpoch(step: number): { epoch: number; loss: number } {
+    const { compiled } = this.#plan;
+    const { loss, metrics } = finishSums(compiled.metrics, compiled.sums, (i) => this.#epochSums[i]);
+    const epoch = this.epochOf(step);
+    if (this.#epochSamples > 0) {
+      const seconds = (performance.now() - this.#epochStarted) / 1000;
+      this.epochLoss = loss;
+      this.epochMetrics = metrics;
+      const samplesPerSec = this.#epochSamples / seconds;
+      this.#options.onProgress?.({ kind: 'epoch', epoch, step, loss, metrics, samplesPerSec, seconds });
+    }
+    this.#epochSums.fill(0);
+    this.#epochSamples = 0;
+    return { epoch, loss: this.epochLoss };
+  }
+
+  evaluation(record: EvaluationRecord): void {
+    this.evaluations.push(record);
+    for (const sink of this.#sinks) sink.evaluation(record);
+    this.#options.onProgress?.({ kind: 'evaluation', record });
+  }
+
+  note(text: string): void {
+    this.#options.onProgress?.({ kind: 'note', text });
+  }
+
+  end(summary: TrainSummary): void {
+    this.#options.onProgress?.({ kind: 'end', summary });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    for (const sink of this.#sinks) await sink.close();
+  }
+
+  #drain(): void {
+    const { callbacks } = this.#plan.job;
+    const { onProgress } = this.#options;
+    const wanted = this.#sinks.length > 0 || onProgress !== undefined || callbacks.onSteps !== undefined;
+    const records: StepRecord[] = [];
+    this.#ring?.drain((values, offset) => {
+      const record = this.#read(values, offset);
+      this.#lastRecord = record;
+      if (values[offset + AT.action] === 2) return; // the numbers broke: this step was not committed
+      this.lastStep = record.step;
+      this.samples += record.samples;
+      this.#epochSamples += record.samples;
+      for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
+      this.history.push(record);
+      if (wanted) records.push(record);
+    });
+    if (records.length === 0) return;
+    for (const sink of this.#sinks) sink.steps(records);
+    callbacks.onSteps?.(records);
+    const { totalSteps, stepsPerEpoch } = this.#plan.compiled;
+    onProgress?.({ kind: 'steps', records, totalSteps, stepsPerEpoch });
+  }
+
+  #read(values: Float64Array, at: number): StepRecord {
+    const { compiled } = this.#plan;
+    const { loss, metrics } = finishSums(compiled.metrics, compiled.sums, (i) => values[at + RECORD_SUMS + i]);
+    const step = values[at + AT.step];
+    return {
+      step,
+      epoch: this.epochOf(step),
+      loss,
+      metrics,
+      lr: values[at + AT.lr],
+      gradNorm: values[at + AT.gradNorm],
+      clipScale: values[at + AT.clipScale],
+      samples: values[at + AT.samples],
+      timings: {
+        stepMs: values[at + AT.stepMs],
+        gatherMs: values[at + AT.gatherMs],
+        computeMs: values[at + AT.computeMs],
+        waitMs: values[at + AT.waitMs],
+        reduceMs: values[at + AT.reduceMs],
+        updateMs: values[at + AT.updateMs],
+      },
+    };
+  }
+}

@@ -1,0 +1,230 @@
+import { createHash } from 'node:crypto';
+import type { Fields } from '../data/contract.ts';
+import { LockstepError } from '../errors.ts';
+import type { TensorEntry } from '../graph/program.ts';
+import type { SplitName, WorkerReport } from '../parallel/session.ts';
+import { evaluationShards } from '../parallel/worker-state.ts';
+import type { EvaluationRecord } from '../record/contract.ts';
+import type { RunControl, TrainSummary } from './callbacks.ts';
+import { finishSums } from './compile.ts';
+import { completeRule, nextStopping, STOPPING_START } from './early-stopping.ts';
+import { runHeader } from './header.ts';
+import type { Job } from './job.ts';
+import { type OpenRun, openRun } from './open-run.ts';
+import type { TrainOptions, TrainResult } from './options.ts';
+import { planRun, type RunPlan } from './plan-run.ts';
+import { RunLog } from './run-log.ts';
+
+/**
+ * Trains a job to its end and gives what came of it. Works from any module, REPL or test; silent unless `onProgress` is
+ * given. The result depends on the job alone, not on `options`.
+ *
+ * @throws LockstepError for anything wrong with job, data or workers; nothing is left running or half written.
+ */
+export async function train<F extends Fields>(job: Job<F>, options: TrainOptions = {}): Promise<TrainResult> {
+  const plan = await planRun(job as unknown as Job, options);
+  const log = await RunLog.open(plan, runHeader(plan), options);
+  try {
+    const run = await openRun(plan, options.module);
+    try {
+      return await new Training(plan, run, log, options).run();
+    } finally {
+      await run.pool.close();
+    }
+  } finally {
+    await log.close();
+  }
+}
+
+/** The main thread's part of a run: segments of free-running steps, and what happens between them. */
+class Training {
+  readonly #plan: RunPlan;
+  readonly #run: OpenRun;
+  readonly #log: RunLog;
+  readonly #signal: AbortSignal | undefined;
+  readonly #latest: Record<string, number> = {};
+  #stopped: TrainResult['stopped'] | undefined;
+  #cpuSeconds: readonly number[] = [];
+  #trainingMs = 0;
+
+  constructor(plan: RunPlan, run: OpenRun, log: RunLog, options: TrainOptions) {
+    this.#plan = plan;
+    this.#run = run;
+    this.#log = log;
+    this.#signal = options.signal;
+  }
+
+  async run(): Promise<TrainResult> {
+    const { compiled, job, data } = this.#plan;
+    const { callbacks } = job;
+    const control: RunControl = {
+      stop: (reason) => {
+        this.#stopped ??= 'callback';
+        this.#log.note(`stopped by a callback: ${reason}`);
+      },
+    };
+    const rule = job.earlyStopping && completeRule(job.earlyStopping, this.#reported());
+    let stopping = STOPPING_START;
+    let step = 0;
+
+    this.#log.attach(this.#run.session);
+    await callbacks.onStart?.(this.#log.header, control);
+    while (step < compiled.totalSteps && !this.#finished()) {
+      step = await this.#segment(step, this.#segmentEnd(step));
+      if (data.validation && this.#evaluateAfter(step)) {
+        const record = await this.#evaluate('val', step);
+        if (rule) {
+          const next = nextStopping(rule, stopping, record.metrics[rule.monitor]);
+          stopping = next.state;
+          if (next.stop) this.#stopped ??= 'early-stopping';
+        }
+        await callbacks.onEvaluation?.(record, control);
+      }
+      if (step % compiled.stepsPerEpoch === 0 || step === compiled.totalSteps || this.#finished()) {
+        const summary = this.#log.endEpoch(step);
+        await callbacks.onEpochEnd?.({ epoch: summary.epoch, step, loss: summary.loss }, control);
+      }
+    }
+    if (data.test && this.#stopped !== 'aborted') await this.#evaluate('test', step);
+    const result = this.#result(step);
+    this.#log.end(result.summary);
+    await callbacks.onEnd?.(result.summary);
+    return { ...result.summary, ...result.more };
+  }
+
+  /** Runs steps until `to` (fewer after an abort) while the log is kept up to date. */
+  async #segment(done: number, to: number): Promise<number> {
+    const { pool } = this.#run;
+    const onAbort = () => pool.requestStop();
+    const start = performance.now();
+    this.#signal?.addEventListener('abort', onAbort);
+    this.#log.follow();
+    let reports: WorkerReport[];
+    try {
+      const training = pool.train(done + 1, to);
+      if (this.#signal?.aborted) onAbort();
+      reports = await training;
+    } finally {
+      this.#log.unfollow();
+      this.#signal?.removeEventListener('abort', onAbort);
+    }
+    this.#trainingMs += performance.now() - start;
+    this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
+    const broken = reports.some((r) => r.stopped === 'nonFinite');
+    if (broken) throw this.#nonFinite();
+    return this.#log.lastStep;
+  }
+
+  /** The next place where the workers must wait: end of epoch, an evaluation, the last step. */
+  #segmentEnd(step: number): number {
+    const { compiled, job } = this.#plan;
+    const next = (every: number) => (Math.floor(step / every) + 1) * every;
+    const ends = [compiled.totalSteps, next(compiled.stepsPerEpoch)];
+    if (job.evaluate.everySteps && this.#plan.data.validation) ends.push(next(job.evaluate.everySteps));
+    return Math.min(...ends);
+  }
+
+  #evaluateAfter(step: number): boolean {
+    const { compiled, job } = this.#plan;
+    const { everySteps, everyEpochs = everySteps ? undefined : 1 } = job.evaluate;
+    if (step === compiled.totalSteps) return true;
+    if (everySteps && step % everySteps === 0) return true;
+    return everyEpochs !== undefined && step % (everyEpochs * compiled.stepsPerEpoch) === 0;
+  }
+
+  async #evaluate(split: 'val' | 'test', step: number): Promise<EvaluationRecord> {
+    const { compiled } = this.#plan;
+    const start = performance.now();
+    const reports = await this.#run.pool.evaluate(split);
+    this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
+    const sums = this.#evaluationSums(split);
+    const { loss, metrics } = finishSums(compiled.metrics, compiled.sums, (i) => sums[i]);
+    const named: Record<string, number> = { [`${split}.loss`]: loss };
+    for (const [name, value] of Object.entries(metrics)) named[`${split}.${name}`] = value;
+    Object.assign(this.#latest, named);
+    const record: EvaluationRecord = {
+      step,
+      epoch: this.#log.epochOf(step),
+      split,
+      metrics: named,
+      seconds: (performance.now() - start) / 1000,
+    };
+    this.#log.evaluation(record);
+    return record;
+  }
+
+  /** Sums over the evaluation shards in shard order, whoever computed them. */
+  #evaluationSums(split: SplitName): Float64Array {
+    const { session } = this.#run;
+    const width = session.sums.length;
+    const shards = evaluationShards(session.splits[split]?.size ?? 0, session.evaluationRows);
+    const rows = new Float64Array(session.memory.buffer, session.layout.evaluationSums, shards * width);
+    const sums = new Float64Array(width);
+    for (let i = 0; i < rows.length; i++) sums[i % width] += rows[i];
+    return sums;
+  }
+
+  /** Names that evaluations of this job report, with the direction that is better. */
+  #reported(): Map<string, 'min' | 'max'> {
+    if (!this.#plan.data.validation) return new Map();
+    const names = this.#plan.compiled.metrics.map((m) => [`val.${m.name}`, m.mode] as const);
+    return new Map([['val.loss', 'min'], ...names]);
+  }
+
+  #finished(): boolean {
+    if (this.#signal?.aborted) this.#stopped = 'aborted';
+    return this.#stopped !== undefined;
+  }
+
+  #nonFinite(): LockstepError {
+    const { step, loss, gradNorm } = this.#log.lastRecord;
+    return new LockstepError('E_NON_FINITE', {
+      where: `step ${step}`,
+      expected: 'a finite loss and gradient',
+      got: `loss ${loss}, gradient norm ${gradNorm}`,
+      fix: 'lower the learning rate, clip: { globalNorm: 1 }, or look for extreme values in the data; the parameters are those before this step',
+    });
+  }
+
+  #result(step: number): { summary: TrainSummary; more: Omit<TrainResult, keyof TrainSummary> } {
+    const { compiled, workers, backend } = this.#plan;
+    const log = this.#log;
+    const { parameters, sha256 } = readParameters(this.#run, compiled.tensors);
+    const seconds = log.elapsedSeconds();
+    const summary: TrainSummary = {
+      step,
+      epoch: log.epochOf(step),
+      loss: log.epochLoss,
+      metrics: { ...log.epochMetrics, ...this.#latest },
+      samplesPerSec: this.#trainingMs === 0 ? 0 : (1000 * log.samples) / this.#trainingMs,
+      seconds,
+      workers,
+      shards: compiled.shards,
+      gemm: backend.gemm,
+      parametersSha256: sha256,
+      cpuSecondsPerWorker: this.#cpuSeconds,
+    };
+    const byLimit = step === compiled.epochs * compiled.stepsPerEpoch ? 'epochs' : 'steps';
+    return {
+      summary,
+      more: {
+        history: log.history,
+        evaluations: log.evaluations,
+        parameters,
+        stopped: this.#stopped ?? byLimit,
+      },
+    };
+  }
+}
+
+/** Copies of the parameters by name, and the hash of their bytes in table order (padding left out). */
+function readParameters({ session }: OpenRun, tensors: readonly TensorEntry[]) {
+  const hash = createHash('sha256');
+  const parameters: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
+  for (const { name, shape, size, offset } of tensors) {
+    const data = new Float32Array(session.memory.buffer, session.layout.parameters + 4 * offset, size).slice();
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    parameters[name] = { shape, data };
+  }
+  return { parameters, sha256: hash.digest('hex') };
+}
