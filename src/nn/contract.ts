@@ -66,6 +66,8 @@ export interface LayerRow {
 
 /** A model traced for one shard size. */
 export interface TracedModel {
+  /** The fields as symbolic tensors: what the loss and the metrics read. */
+  readonly inputs: Inputs;
   readonly outputs: Outputs;
   readonly parameters: readonly ParameterSpec[];
   readonly layers: readonly LayerRow[];

@@ -48,10 +48,12 @@ export function gatherComputed(
   }
   const targets = fields.map((field) => {
     const size = sizeOf(field.shape);
-    const View = field.dtype === 'i32' ? Int32Array : Float32Array;
     return {
       from: staging[field.name],
-      to: new View(buffer, batch + field.offset, size),
+      to:
+        field.dtype === 'i32'
+          ? new Int32Array(buffer, batch + field.offset, size)
+          : new Float32Array(buffer, batch + field.offset, size),
       width: size / field.shape[0],
     };
   });
