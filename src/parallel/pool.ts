@@ -104,7 +104,7 @@ function workerEntry(): { href: string; execArgv: string[] | undefined } {
   const href = new URL(typescript ? './worker.ts' : './worker.js', import.meta.url).href;
   if (!typescript) return { href, execArgv: undefined };
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-  return { href, execArgv: ['--import', tsx] };
+  return { href, execArgv: ['--conditions=lockstep-source', '--import', tsx] };
 }
 
 function lostThread(error: unknown): WorkerFailure {

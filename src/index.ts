@@ -1,0 +1,13 @@
+/** `lockstep`: describe a job, train it. Ops live in `lockstep/ops`, data sources in `lockstep/data`. */
+
+export { terminal } from './cli/terminal.ts';
+export { type ErrorCode, type ErrorDetail, LockstepError } from './errors.ts';
+export type { TensorEntry } from './graph/program.ts';
+export type { Tensor } from './graph/tensor.ts';
+export * from './nn/index.ts';
+export * from './optim/index.ts';
+export type { EvaluationRecord, PhaseTimings, RunHeader, Sink, StepRecord } from './record/contract.ts';
+export type { Callbacks, RunControl, TrainSummary } from './train/callbacks.ts';
+export { defineJob, type EarlyStopping, type Job } from './train/job.ts';
+export type { ProgressEvent, TrainOptions, TrainResult } from './train/options.ts';
+export { train } from './train/train.ts';
