@@ -1,0 +1,70 @@
+import type { TensorEntry } from '../../src/graph/program.ts';
+import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
+import type { KernelTable } from '../../src/kernels/table.ts';
+import type { OptimizerDef } from '../../src/optim/contract.ts';
+
+/** One tensor trained by a fused kernel in a small memory of its own. */
+export interface KernelMachine {
+  step(grad: Float32Array, lr: number, gradScale: number): void;
+  param(): Float32Array;
+  slot(index: number): Float32Array;
+}
+
+type Memory = { kernels: KernelTable; real: Float32Array; sums: Float64Array; base: number };
+
+const implementations: readonly { name: string; memory: (bytes: number) => Memory }[] = [
+  {
+    name: 'reference',
+    memory: (bytes) => {
+      const heap = referenceHeap(bytes, 'f32');
+      if (!(heap.real instanceof Float32Array)) throw new Error('asked for f32');
+      return { kernels: referenceKernels(heap), real: heap.real, sums: heap.sums, base: 0 };
+    },
+  },
+];
+
+/** Every implementation of the kernels, as tables of vitest want them. */
+export const kernelMachines = implementations.map(({ name, memory }) => ({
+  name,
+  create: (def: OptimizerDef, options: object, tensor: TensorEntry, start: Float32Array) =>
+    kernelMachine(memory, def, options, tensor, start),
+}));
+
+function kernelMachine(
+  memory: (bytes: number) => Memory,
+  def: OptimizerDef,
+  options: object,
+  tensor: TensorEntry,
+  start: Float32Array,
+): KernelMachine {
+  const kernel = def.kernel?.(options);
+  if (kernel === undefined) throw new Error(`${def.kind} has no kernel`);
+  const stride = 4 * Math.ceil((start.length + 16) / 16) * 16; // 64-byte aligned, with room for a kernel to overrun
+  const { kernels, real, sums, base } = memory(8 * 64 + 5 * stride);
+  const scalars = base;
+  const at = (index: number): number => base + 8 * 64 + index * stride;
+  const view = (pointer: number): Float32Array => real.subarray(pointer >> 2, (pointer >> 2) + start.length);
+  const [param, grad] = [at(0), at(1)];
+  const inits = Object.values(def.slots(options, tensor)).map(({ init = 0 }) => init);
+  const slots = inits.map((_, i) => at(2 + i));
+  const [slot0 = 0, slot1 = 0, slot2 = 0] = slots;
+  view(param).set(start);
+  inits.forEach((init, i) => {
+    view(slots[i]).fill(init);
+  });
+  const state = { ...def.state };
+  let step = 0;
+  return {
+    step(gradient, lr, gradScale) {
+      step++;
+      view(grad).set(gradient);
+      const out = sums.subarray(scalars >> 3, (scalars >> 3) + def.scalarNames.length);
+      def.scalars({ step, lr, gradScale, options }, out, state, new Float64Array(0));
+      kernels[kernel](param, grad, slot0, slot1, slot2, start.length, scalars);
+      const overrun = real.subarray((param >> 2) + start.length, grad >> 2);
+      if (overrun.some((x) => x !== 0)) throw new Error(`${kernel} wrote past the end`);
+    },
+    param: () => view(param).slice(),
+    slot: (index) => view(slots[index]).slice(),
+  };
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { OPTIMIZER_KERNELS } from '../../src/kernels/table.ts';
+import { resolveOptimizer } from '../../src/optim/catalogue.ts';
+import {
+  adagrad,
+  adam,
+  adamw,
+  momentum,
+  nesterov,
+  type OptimizerDescription,
+  rmsprop,
+  sgd,
+} from '../../src/optim/index.ts';
+import { runOptimizer } from '../../src/optim/run.ts';
+import { kernelMachines } from './kernel-machine.ts';
+import { numbers, tensorTable } from './vectors.ts';
+
+/** Every combination of options that changes what a kernel does. */
+const COMBINATIONS: readonly OptimizerDescription[] = [
+  ...[0, 0.02].flatMap((weightDecay) => [
+    sgd({ lr: 0.05, weightDecay }),
+    ...[0, 0.3].map((dampening) => momentum({ lr: 0.05, dampening, weightDecay })),
+    nesterov({ lr: 0.05, weightDecay }),
+    ...[0, 0.1].map((initialAccumulator) => adagrad({ lr: 0.05, lrDecay: 0.1, initialAccumulator, weightDecay })),
+    ...[0, 0.8].flatMap((momentum) =>
+      [false, true].map((centered) => rmsprop({ lr: 0.003, eps: 1e-3, momentum, centered, weightDecay })),
+    ),
+    adam({ lr: 0.01, betas: [0.8, 0.95], eps: 1e-6, weightDecay }),
+    adamw({ lr: 0.01, betas: [0.8, 0.95], eps: 1e-6, weightDecay }),
+  ]),
+];
+
+test('the combinations reach every kernel', () => {
+  const reached = COMBINATIONS.map((description) => {
+    const { def, options } = resolveOptimizer(description);
+    return def.kernel?.(options);
+  });
+  expect(new Set(reached)).toEqual(new Set(OPTIMIZER_KERNELS));
+});
+
+describe.each(kernelMachines)('fused kernels, $name', ({ create }) => {
+  test.each(COMBINATIONS)('$kind does what update does: %o', (description) => {
+    const { def, options, schedule } = resolveOptimizer(description);
+    const lr = Number(schedule);
+    const gradScale = 0.037;
+    for (const count of [1, 3, 4, 17, 100, 1027]) {
+      const tensor = tensorTable([count])[0];
+      const start = Float32Array.from(numbers(count, 7 * count + 1));
+      const machine = create(def, options, tensor, start);
+      const run = runOptimizer(def, options, [tensor], Float64Array.from(start));
+      for (let t = 1; t <= 6; t++) {
+        const gradient = Float32Array.from(numbers(count, 31 * t + count), (x) => x * 30);
+        machine.step(gradient, lr, gradScale);
+        run.step(
+          (_, grad) => {
+            grad?.set(gradient);
+            return 0;
+          },
+          lr,
+          gradScale,
+        );
+      }
+      const worst = (actual: Float32Array, expected: ArrayLike<number>): number =>
+        actual.reduce((w, x, i) => Math.max(w, Math.abs(x - expected[i]) / Math.max(1, Math.abs(expected[i]))), 0);
+      expect(worst(machine.param(), run.params)).toBeLessThanOrEqual(2e-6);
+      Object.values(run.views[0].slots).forEach((slot, i) => {
+        expect(worst(machine.slot(i), slot)).toBeLessThanOrEqual(2e-6);
+      });
+    }
+  });
+});
