@@ -23,11 +23,12 @@ export function parseOptions<T>(
   if (issue.code === 'unrecognized_keys') {
     throw unknownOption(issue.keys[0], [...alsoKnown, ...knownKeys(schema)], pathOf(where, issue.path));
   }
+  const got = valueAt(value, issue.path);
   throw new LockstepError('E_OPTION', {
     where: pathOf(where, issue.path),
     expected: expectation(issue),
-    got: show(valueAt(value, issue.path)),
-    fix: 'correct the value or leave the option out to get its default',
+    got: show(got),
+    fix: got === undefined ? 'give it a value' : 'correct the value',
   });
 }
 

@@ -115,7 +115,7 @@ const SCHEDULES = {
       kind: z.literal('warmup'),
       steps: z.int().min(0),
       from: notNegative.default(0),
-      after: z.unknown(),
+      after: z.unknown().optional(),
     })
     .transform((o): Warmup => ({ ...o, after: 0 })), // parseSchedule puts the real one in
   warmupCosine: z

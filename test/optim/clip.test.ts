@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
+import { clipDecision, newClipDecision, parseClip } from '../../src/optim/clip.ts';
+
+const decide = (squaredNorm: number, weight: number, globalNorm?: number, loss = 1) =>
+  clipDecision({ squaredNorm, weight, loss }, globalNorm, newClipDecision());
+
+const gradients = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }).map(Math.fround), {
+  minLength: 1,
+  maxLength: 20,
+});
+const weights = fc.double({ min: 1e-3, max: 1e4, noNaN: true });
+const limits = fc.double({ min: 1e-4, max: 1e3, noNaN: true });
+const norm = (g: readonly number[]): number => Math.sqrt(g.reduce((sum, x) => sum + x * x, 0));
+
+describe('clipping by global norm', () => {
+  test('the norm after clipping is at most the limit', () => {
+    fc.assert(
+      fc.property(gradients, weights, limits, (sum, weight, limit) => {
+        const { gradScale } = decide(norm(sum) ** 2, weight, limit);
+        expect(norm(sum.map((g) => gradScale * g))).toBeLessThanOrEqual(limit * (1 + 1e-12));
+      }),
+    );
+  });
+
+  test('the direction stays, and what lies well inside the limit is only divided by the weights', () => {
+    fc.assert(
+      fc.property(gradients, weights, limits, (sum, weight, limit) => {
+        const { gradScale, clipScale, gradNorm } = decide(norm(sum) ** 2, weight, limit);
+        expect(gradScale).toBeGreaterThan(0);
+        expect(Math.abs(gradNorm - norm(sum) / weight)).toBeLessThanOrEqual(1e-12 * gradNorm);
+        if (norm(sum) / weight + 1e-6 <= limit) expect(clipScale).toBe(1);
+        else expect(clipScale).toBeLessThanOrEqual(1);
+        expect(gradScale).toBe(clipScale / weight);
+      }),
+    );
+  });
+
+  test("the coefficient is PyTorch's", () => {
+    expect(decide(100, 2, 1)).toEqual({
+      action: 'update',
+      broken: 'nothing',
+      gradNorm: 5,
+      clipScale: 1 / (5 + 1e-6),
+      gradScale: 1 / (5 + 1e-6) / 2,
+    });
+  });
+
+  test('without a limit nothing is clipped', () => {
+    expect(decide(1e30, 4)).toMatchObject({ action: 'update', clipScale: 1, gradScale: 0.25, gradNorm: 1e15 / 4 });
+  });
+
+  test('the weights cancel: a gradient counted twice with twice the weight is the same step', () => {
+    fc.assert(
+      fc.property(gradients, weights, limits, (sum, weight, limit) => {
+        const once = decide(norm(sum) ** 2, weight, limit);
+        const twice = decide(4 * norm(sum) ** 2, 2 * weight, limit);
+        expect(twice.clipScale).toBe(once.clipScale);
+        expect(2 * twice.gradScale).toBe(once.gradScale);
+      }),
+    );
+  });
+});
+
+describe('what cannot be learned from', () => {
+  test('no weight: skip', () => {
+    expect(decide(0, 0, 1, 0)).toEqual({ action: 'skip', broken: 'nothing', gradNorm: 0, clipScale: 0, gradScale: 0 });
+  });
+
+  test.each([
+    [Number.NaN, 1, 1, 'gradient'],
+    [Number.POSITIVE_INFINITY, 1, 1, 'gradient'],
+    [1, 1, Number.NaN, 'loss'],
+    [1, 1, Number.NEGATIVE_INFINITY, 'loss'],
+    [1, Number.NaN, 1, 'weight'],
+    [1, Number.POSITIVE_INFINITY, 1, 'weight'],
+    [1, -1, 1, 'weight'],
+    [Number.NaN, 0, 0, 'gradient'],
+    [0, 0, Number.NaN, 'loss'],
+  ])('squared norm %d, weight %d, loss %d: stop, the %s is broken', (squaredNorm, weight, loss, broken) => {
+    expect(decide(squaredNorm, weight, 1, loss)).toMatchObject({ action: 'stop', broken, gradScale: 0, clipScale: 0 });
+  });
+
+  test('a decision leaves nothing of the one before it', () => {
+    const out = newClipDecision();
+    clipDecision({ squaredNorm: Number.NaN, weight: 1, loss: 1 }, 1, out);
+    expect(clipDecision({ squaredNorm: 4, weight: 1, loss: 1 }, 1, out)).toBe(out);
+    expect(out).toEqual(decide(4, 1, 1));
+  });
+});
+
+test('norm first, then values: both limits hold for what the optimizer sees', () => {
+  fc.assert(
+    fc.property(gradients, weights, limits, limits, (sum, weight, globalNorm, value) => {
+      const heap = referenceHeap(1024);
+      heap.real.set(sum);
+      const { gradScale } = decide(norm(sum) ** 2, weight, globalNorm);
+      referenceKernels(heap).clampScaled(512, 0, sum.length, gradScale, value);
+      const clipped = [...heap.real.subarray(128, 128 + sum.length)];
+      expect(norm(clipped)).toBeLessThanOrEqual(globalNorm * (1 + 1e-12));
+      for (const [i, g] of clipped.entries()) {
+        expect(Math.abs(g)).toBeLessThanOrEqual(value);
+        expect(Math.sign(g)).toBe(Math.sign(sum[i]));
+      }
+    }),
+  );
+});
+
+test('the clip of a job is validated', () => {
+  expect(parseClip(undefined)).toEqual({});
+  expect(parseClip({ globalNorm: 1, value: 0.5 })).toEqual({ globalNorm: 1, value: 0.5 });
+  expect(() => parseClip({ globalnorm: 1 })).toThrow("did you mean 'globalNorm'");
+  expect(() => parseClip({ value: 0 })).toThrow('clip.value: expected a number > 0, got 0');
+  expect(() => parseClip(1)).toThrow('clip: expected an object with options, got 1');
+});

@@ -1,0 +1,129 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { LockstepError } from '../../src/errors.ts';
+import { cosineDecay, exponentialDecay, stepDecay, warmup, warmupCosine } from '../../src/optim/index.ts';
+import { lrAt, parseSchedule } from '../../src/optim/schedules.ts';
+
+const at = (lr: unknown, step: number, totalSteps = 100): number => lrAt(parseSchedule(lr), step, totalSteps);
+const near = (actual: number, expected: number): void =>
+  expect(Math.abs(actual - expected)).toBeLessThanOrEqual(1e-12 * Math.abs(expected) + 1e-18);
+const steps = [1, 2, 3, 9, 10, 11, 50, 99, 100, 101, 1000];
+
+describe('closed forms', () => {
+  test('a number is constant', () => {
+    for (const step of steps) expect(at(0.25, step)).toBe(0.25);
+  });
+
+  test('stepDecay', () => {
+    for (const step of steps)
+      near(at(stepDecay({ initial: 2, every: 10 }), step), 2 * 0.1 ** Math.floor((step - 1) / 10));
+    expect(at(stepDecay({ initial: 2, every: 10, factor: 0.5 }), 10)).toBe(2);
+    expect(at(stepDecay({ initial: 2, every: 10, factor: 0.5 }), 11)).toBe(1);
+    expect(at(stepDecay({ initial: 2, every: 10, factor: 0.5 }), 21)).toBe(0.5);
+  });
+
+  test('exponentialDecay', () => {
+    for (const step of steps) {
+      near(at(exponentialDecay({ initial: 0.3, factor: 0.97 }), step), 0.3 * 0.97 ** (step - 1));
+      near(at(exponentialDecay({ initial: 0.3, factor: 0.5, every: 7 }), step), 0.3 * 0.5 ** ((step - 1) / 7));
+    }
+  });
+
+  test('cosineDecay', () => {
+    const cosine = (step: number, total: number) =>
+      0.1 + 0.9 * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, (step - 1) / total)));
+    for (const step of steps) {
+      near(at(cosineDecay({ initial: 1, final: 0.1 }), step), cosine(step, 100));
+      near(at(cosineDecay({ initial: 1, final: 0.1, steps: 10 }), step), cosine(step, 10));
+    }
+    near(at(cosineDecay({ initial: 1 }), 51), 0.5);
+    expect(at(cosineDecay({ initial: 1 }), 101)).toBe(0);
+  });
+
+  test('warmup rises from the first update to where the next schedule begins, then hands over', () => {
+    const schedule = warmup({ steps: 4, from: 0.2, after: stepDecay({ initial: 1, every: 3, factor: 0.5 }) });
+    const expected = [0.4, 0.6, 0.8, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25];
+    for (const [i, value] of expected.entries()) near(at(schedule, i + 1), value);
+    expect(at(warmup({ steps: 5, after: 0.1 }), 1)).toBeCloseTo(0.02, 15);
+    expect(at(warmup({ steps: 5, after: 0.1 }), 5)).toBe(0.1);
+  });
+
+  test('warmupCosine is warmup and cosineDecay', () => {
+    for (const total of [undefined, 60]) {
+      const decay = cosineDecay({ initial: 3, final: 0.5, ...(total && { steps: total - 10 }) });
+      const whole = warmupCosine({ peak: 3, warmupSteps: 10, final: 0.5, ...(total && { totalSteps: total }) });
+      for (const step of steps) expect(at(whole, step)).toBe(at(warmup({ steps: 10, after: decay }), step));
+    }
+  });
+
+  test('warm-ups nest', () => {
+    const schedule = warmup({ steps: 2, after: warmup({ steps: 2, from: 1, after: 3 }) });
+    expect([1, 2, 3, 4, 5].map((step) => at(schedule, step))).toEqual([1, 2, 2, 3, 3]);
+  });
+});
+
+describe('edges', () => {
+  test('warmupSteps 0 begins at the peak', () => {
+    expect(at(warmupCosine({ peak: 1, warmupSteps: 0 }), 1)).toBe(1);
+    expect(at(warmup({ steps: 0, after: 0.5 }), 1)).toBe(0.5);
+  });
+
+  test('a run shorter than its warm-up only rises', () => {
+    const schedule = warmupCosine({ peak: 1, warmupSteps: 100 });
+    for (let step = 1; step <= 10; step++) near(at(schedule, step, 10), step / 100);
+    near(at(warmup({ steps: 100, after: cosineDecay({ initial: 1 }) }), 10, 10), 0.1);
+  });
+
+  test('past its end a schedule keeps its last value', () => {
+    expect(at(warmupCosine({ peak: 1, warmupSteps: 10, final: 0.2 }), 101)).toBe(0.2);
+    expect(at(warmupCosine({ peak: 1, warmupSteps: 10, totalSteps: 20, final: 0.2 }), 5000)).toBe(0.2);
+    expect(at(cosineDecay({ initial: 1, final: 0.2 }), 1, 1)).toBe(1);
+  });
+
+  test('every schedule stays between its ends and never rises after the warm-up', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 30 }),
+        fc.integer({ min: 1, max: 60 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (warm, run, final) => {
+          const schedule = parseSchedule(warmupCosine({ peak: 1, warmupSteps: warm, final }));
+          const rates = Array.from({ length: run + 5 }, (_, i) => lrAt(schedule, i + 1, run));
+          for (const rate of rates) expect(rate).toBeGreaterThanOrEqual(0);
+          for (const rate of rates) expect(rate).toBeLessThanOrEqual(1);
+          for (let i = 1; i < warm && i < rates.length; i++) expect(rates[i]).toBeGreaterThan(rates[i - 1]);
+          for (let i = Math.max(warm, 1); i < rates.length; i++) expect(rates[i]).toBeLessThanOrEqual(rates[i - 1]);
+        },
+      ),
+    );
+  });
+});
+
+test.each([
+  [0, 'lr: expected a number > 0, got 0'],
+  [-1, 'lr: expected a number > 0, got -1'],
+  [Number.NaN, 'lr: expected a finite number, got NaN'],
+  [Number.POSITIVE_INFINITY, 'lr: expected a finite number, got Infinity'],
+  ['0.1', 'lr: expected a number > 0 or a schedule, got "0.1"'],
+  [undefined, 'lr: expected a number > 0 or a schedule, got nothing'],
+  [{ kind: 'warmupCosin', peak: 1 }, "did you mean 'warmupCosine'"],
+  [{ kind: 'cosineDecay', initial: 1, finall: 0 }, "did you mean 'final'"],
+  [cosineDecay({ initial: 0 }), 'lr.initial: expected a number > 0, got 0'],
+  [stepDecay({ initial: 1, every: 0 }), 'lr.every: expected a number >= 1, got 0'],
+  [stepDecay({ initial: 1, every: 1.5 }), 'lr.every: expected an integer, got 1.5'],
+  [stepDecay({ initial: 1, every: 1, factor: 2 }), 'lr.factor: expected a number <= 1, got 2'],
+  [warmupCosine({ peak: 1, warmupSteps: -1 }), 'lr.warmupSteps: expected a number >= 0, got -1'],
+  [warmupCosine({ peak: 1, warmupSteps: 10, totalSteps: 10 }), 'lr.totalSteps: expected a number of updates above'],
+  [warmup({ steps: 3, after: cosineDecay({ initial: -1 }) }), 'lr.after.initial: expected a number > 0, got -1'],
+  [{ kind: 'warmup', steps: 3 }, 'lr.after: expected a number > 0 or a schedule, got nothing'],
+])('refuses %o', (lr, message) => {
+  expect(() => parseSchedule(lr)).toThrow(LockstepError);
+  expect(() => parseSchedule(lr)).toThrow(message);
+  expect(() => parseSchedule(lr)).toThrow(expect.objectContaining({ code: 'E_OPTION' }));
+});
+
+test('a validated schedule is plain data and validates to itself', () => {
+  const schedule = parseSchedule(warmup({ steps: 3, after: cosineDecay({ initial: 1 }) }));
+  expect(JSON.parse(JSON.stringify(schedule))).toEqual(schedule);
+  expect(parseSchedule(schedule)).toEqual(schedule);
+});
