@@ -4,6 +4,7 @@ import type { Session } from '../parallel/session.ts';
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
 import { History } from '../record/history.ts';
 import { JsonlSink } from '../record/jsonl.ts';
+import { SinkFan } from '../record/sink-fan.ts';
 import type { TrainSummary } from './callbacks.ts';
 import { finishSums } from './compile.ts';
 import type { TrainOptions } from './options.ts';
@@ -29,7 +30,7 @@ export class RunLog {
 
   readonly #plan: RunPlan;
   readonly #options: TrainOptions;
-  readonly #sinks: readonly Sink[];
+  readonly #sinks: SinkFan;
   readonly #started = performance.now();
   readonly #epochSums: Float64Array;
   #ring: RecordRing | undefined;
@@ -38,7 +39,7 @@ export class RunLog {
   #epochStarted = performance.now();
   #lastRecord: StepRecord | undefined;
 
-  private constructor(plan: RunPlan, header: RunHeader, options: TrainOptions, sinks: readonly Sink[]) {
+  private constructor(plan: RunPlan, header: RunHeader, options: TrainOptions, sinks: SinkFan) {
     this.#plan = plan;
     this.#options = options;
     this.#sinks = sinks;
@@ -48,10 +49,9 @@ export class RunLog {
   }
 
   static async open(plan: RunPlan, header: RunHeader, options: TrainOptions): Promise<RunLog> {
-    const sinks = [...(options.sinks ?? [])];
+    const sinks: Sink[] = [...(options.sinks ?? [])];
     if (options.runDir !== undefined) sinks.unshift(new JsonlSink(options.runDir));
-    for (const sink of sinks) await sink.open(header);
-    return new RunLog(plan, header, options, sinks);
+    return new RunLog(plan, header, options, await SinkFan.open(sinks, header));
   }
 
   attach(session: Session): void {
@@ -69,7 +69,9 @@ export class RunLog {
   /** Keeps draining until `unfollow`. */
   follow(): void {
     this.#epochStarted = this.#epochSamples === 0 ? performance.now() : this.#epochStarted;
-    this.#timer = setInterval(() => this.#drain(), DRAIN_MS);
+    this.#timer = setInterval(() => {
+      if (!this.#sinks.full) this.#drain(); // a slow sink fills the ring, and a full ring holds the workers
+    }, DRAIN_MS);
   }
 
   unfollow(): void {
@@ -109,7 +111,7 @@ export class RunLog {
 
   evaluation(record: EvaluationRecord): void {
     this.evaluations.push(record);
-    for (const sink of this.#sinks) sink.evaluation(record);
+    this.#sinks.evaluation(record);
     this.#options.onProgress?.({ kind: 'evaluation', record });
   }
 
@@ -123,13 +125,13 @@ export class RunLog {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    for (const sink of this.#sinks) await sink.close();
+    await this.#sinks.close();
   }
 
   #drain(): void {
     const { callbacks } = this.#plan.job;
     const { onProgress } = this.#options;
-    const wanted = this.#sinks.length > 0 || onProgress !== undefined || callbacks.onSteps !== undefined;
+    const wanted = this.#sinks.size > 0 || onProgress !== undefined || callbacks.onSteps !== undefined;
     const records: StepRecord[] = [];
     this.#ring?.drain((values, offset) => {
       const record = this.#read(values, offset);
@@ -143,7 +145,7 @@ export class RunLog {
       if (wanted) records.push(record);
     });
     if (records.length === 0) return;
-    for (const sink of this.#sinks) sink.steps(records);
+    this.#sinks.steps(records);
     callbacks.onSteps?.(records);
     const { totalSteps, stepsPerEpoch } = this.#plan.compiled;
     onProgress?.({ kind: 'steps', records, totalSteps, stepsPerEpoch });

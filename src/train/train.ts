@@ -24,16 +24,20 @@ import { RunLog } from './run-log.ts';
 export async function train<F extends Fields>(job: Job<F>, options: TrainOptions = {}): Promise<TrainResult> {
   const plan = await planRun(job as unknown as Job, options);
   const log = await RunLog.open(plan, runHeader(plan), options);
+  let result: TrainResult;
   try {
     const run = await openRun(plan, options.module);
     try {
-      return await new Training(plan, run, log, options).run();
+      result = await new Training(plan, run, log, options).run();
     } finally {
       await run.pool.close();
     }
-  } finally {
-    await log.close();
+  } catch (error) {
+    await log.close().catch(() => undefined); // what went wrong first is what the user must see
+    throw error;
   }
+  await log.close();
+  return result;
 }
 
 /** The main thread's part of a run: segments of free-running steps, and what happens between them. */
@@ -208,7 +212,7 @@ class Training {
     return {
       summary,
       more: {
-        history: log.history,
+        history: log.history.records(),
         evaluations: log.evaluations,
         parameters,
         stopped: this.#stopped ?? byLimit,

@@ -1,0 +1,75 @@
+import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
+
+/**
+ * All sinks of a run behind one face. Records are handed on in order; a sink that is still busy makes the fan `full`.
+ * The first failure of any sink is kept and thrown by `close`, after every sink was closed.
+ */
+export class SinkFan {
+  readonly #sinks: readonly Sink[];
+  #busy = 0;
+  #failure: { error: unknown } | undefined;
+
+  private constructor(sinks: readonly Sink[]) {
+    this.#sinks = sinks;
+  }
+
+  /** Opens all; when one fails those opened before it are closed again, and its error is thrown. */
+  static async open(sinks: readonly Sink[], header: RunHeader): Promise<SinkFan> {
+    const opened: Sink[] = [];
+    try {
+      for (const sink of sinks) {
+        await sink.open(header);
+        opened.push(sink);
+      }
+    } catch (error) {
+      for (const sink of opened) await sink.close();
+      throw error;
+    }
+    return new SinkFan(sinks);
+  }
+
+  get size(): number {
+    return this.#sinks.length;
+  }
+
+  /** A sink has asked for time: better hand on nothing more until this is false. */
+  get full(): boolean {
+    return this.#busy > 0;
+  }
+
+  steps(records: readonly StepRecord[]): void {
+    for (const sink of this.#sinks) this.#watch(() => sink.steps(records));
+  }
+
+  evaluation(record: EvaluationRecord): void {
+    for (const sink of this.#sinks) this.#watch(() => sink.evaluation(record));
+  }
+
+  async close(): Promise<void> {
+    for (const sink of this.#sinks) {
+      try {
+        await sink.close();
+      } catch (error) {
+        this.#failure ??= { error };
+      }
+    }
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #watch(work: () => void | Promise<void>): void {
+    try {
+      const waiting = work();
+      if (!waiting) return;
+      this.#busy += 1;
+      waiting
+        .catch((error: unknown) => {
+          this.#failure ??= { error };
+        })
+        .finally(() => {
+          this.#busy -= 1;
+        });
+    } catch (error) {
+      this.#failure ??= { error };
+    }
+  }
+}
