@@ -13,6 +13,8 @@ export interface Tensor {
   readonly attrs: Attrs;
   readonly shape: Shape;
   readonly dtype: DType;
+  /** Path of the layer that made it, for messages; no part of the program. */
+  readonly scope?: string;
 }
 
 export function sizeOf(shape: Shape): number {

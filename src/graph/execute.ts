@@ -1,0 +1,202 @@
+import type { KernelTable } from '../kernels/table.ts';
+import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
+import { align } from './plan.ts';
+import type { Program, Region, TensorEntry } from './program.ts';
+import type { Shape } from './tensor.ts';
+import { sizeOf } from './tensor.ts';
+
+/** A GEMM with absolute byte addresses: C [m,n] = op(A) op(B) + beta C, row-major; strides in elements. */
+export interface BoundGemm {
+  readonly transA: number;
+  readonly transB: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly a: number;
+  readonly lda: number;
+  readonly b: number;
+  readonly ldb: number;
+  readonly beta: number;
+  readonly c: number;
+  readonly ldc: number;
+}
+
+/** Prepares one GEMM of a program (BLAS with its views, or the kernel table's with scratch) to be run many times. */
+export type BindGemm = (gemm: BoundGemm) => () => void;
+
+/** GEMM of the kernel table; `scratch` is the address of GEMM_SCRATCH_BYTES of this thread. */
+export function kernelGemm(kernels: KernelTable, scratch: number): BindGemm {
+  const { gemm } = kernels;
+  return ({ transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc }) =>
+    () =>
+      gemm(transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc, scratch);
+}
+
+type Kernel = (...args: number[]) => unknown;
+
+/**
+ * A program bound to memory: the function runs all its calls once, without allocating. `addresses` are the byte addresses of
+ * the regions, multiples of 64; constants must have been written by then.
+ */
+export function bindProgram(
+  program: Program,
+  addresses: Readonly<Record<Region, number>>,
+  kernels: KernelTable,
+  bindGemm: BindGemm,
+): () => void {
+  const steps = program.calls.map(({ kernel, args }) => {
+    const values = args.map((arg) => (typeof arg === 'number' ? arg : addresses[arg.region] + arg.offset));
+    if (kernel !== 'gemm') return bindCall(kernels[kernel], values);
+    const [transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc] = values;
+    return bindGemm({ transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc });
+  });
+  return () => {
+    for (let i = 0; i < steps.length; i++) steps[i]();
+  };
+}
+
+/** A closure for each number of arguments: a spread would allocate in every call. */
+function bindCall(f: Kernel, v: readonly number[]): () => void {
+  const [a, b, c, d, e, g, h, i, j] = v;
+  switch (v.length) {
+    case 3:
+      return () => void f(a, b, c);
+    case 4:
+      return () => void f(a, b, c, d);
+    case 5:
+      return () => void f(a, b, c, d, e);
+    case 6:
+      return () => void f(a, b, c, d, e, g);
+    case 7:
+      return () => void f(a, b, c, d, e, g, h);
+    case 9:
+      return () => void f(a, b, c, d, e, g, h, i, j);
+    default: {
+      const args = [...v];
+      return () => void f(...args);
+    }
+  }
+}
+
+/** Memory for one thread's executor: views over one address space, its kernels, and a free range. */
+export interface ExecutorMemory {
+  /** Indexed by byte address / 4; f64 only with the reference kernels. */
+  readonly real: Float32Array | Float64Array;
+  readonly int: Int32Array;
+  /** Indexed by byte address / 8. */
+  readonly sums: Float64Array;
+  readonly kernels: KernelTable;
+  /** First byte that the executor may use; a multiple of 64. It takes `executorBytes` from there. */
+  readonly base: number;
+  /** Default: the kernel table's, with scratch of its own. */
+  readonly bindGemm?: BindGemm;
+  /** Address of the flat parameters when another executor holds them already. */
+  readonly parameters?: number;
+}
+
+/** Runs one program on one thread, by names: tests and prediction. */
+export interface Executor {
+  readonly program: Program;
+  /** Address of the flat parameters, to share them with another executor. */
+  readonly parameters: number;
+  /** The live parameter of that name; write it to set it. */
+  parameter(name: string): Float32Array | Float64Array;
+  /** The gradient of that parameter after a run. */
+  gradient(name: string): Float32Array | Float64Array;
+  /** The live input of that name, or undefined when the program does not read it. */
+  field(name: string): Float32Array | Float64Array | Int32Array | undefined;
+  /** Seed low, seed high, step, shard: what dropout follows. Zeros to begin with. */
+  setKey(key: readonly number[]): void;
+  run(): void;
+  output(name: string): { shape: Shape; data: Float32Array | Float64Array | Int32Array };
+  /** A sum of the program: 'loss', 'weight' ... */
+  sum(name: string): number;
+}
+
+function flatBytes(tensors: readonly TensorEntry[]): number {
+  return tensors.reduce((end, entry) => Math.max(end, align(4 * (entry.offset + entry.size))), 0);
+}
+
+/** Bytes that an executor takes from `base`. */
+export function executorBytes(program: Program, tensors: readonly TensorEntry[]): number {
+  return layoutRegions(program, tensors, 0).end;
+}
+
+function layoutRegions(
+  program: Program,
+  tensors: readonly TensorEntry[],
+  base: number,
+): { addresses: Record<Region, number>; scratch: number; end: number } {
+  let end = base;
+  const take = (bytes: number): number => {
+    const start = end;
+    end += align(bytes);
+    return start;
+  };
+  const addresses = {
+    parameters: take(flatBytes(tensors)),
+    gradients: take(flatBytes(tensors)),
+    buffers: take(0),
+    batch: take(program.batchBytes),
+    activations: take(program.activationBytes),
+    constants: take(program.constants.length),
+    sums: take(8 * program.sums.length),
+    key: take(16),
+  };
+  return { addresses, scratch: take(GEMM_SCRATCH_BYTES), end };
+}
+
+/** Lays the program's regions out from `memory.base`, writes its constants and binds it. */
+export function createExecutor(program: Program, tensors: readonly TensorEntry[], memory: ExecutorMemory): Executor {
+  const { real, int, sums, kernels } = memory;
+  const { addresses, scratch } = layoutRegions(program, tensors, memory.base);
+  if (memory.parameters !== undefined) addresses.parameters = memory.parameters;
+  writeConstants(program.constants, addresses.constants, real, int);
+  const run = bindProgram(program, addresses, kernels, memory.bindGemm ?? kernelGemm(kernels, scratch));
+
+  const at = (region: Region, byteOffset: number, size: number, dtype: 'f32' | 'i32') => {
+    const start = (addresses[region] + byteOffset) / 4;
+    return (dtype === 'i32' ? int : real).subarray(start, start + size);
+  };
+  const entry = (name: string): TensorEntry => named('parameter', name, tensors);
+  const flat = (region: Region, { offset, size }: TensorEntry): Float32Array | Float64Array => {
+    const start = addresses[region] / 4 + offset;
+    return real.subarray(start, start + size);
+  };
+  return {
+    program,
+    parameters: addresses.parameters,
+    parameter: (name) => flat('parameters', entry(name)),
+    gradient: (name) => flat('gradients', entry(name)),
+    field(name) {
+      const field = program.fields.find((f) => f.name === name);
+      return field && at('batch', field.offset, sizeOf(field.shape), field.dtype);
+    },
+    setKey: (key) => int.set(key, addresses.key / 4),
+    run,
+    output(name) {
+      const { shape, dtype, ref } = named('output', name, program.outputs);
+      return { shape, data: at(ref.region, ref.offset, sizeOf(shape), dtype) };
+    },
+    sum(name) {
+      const index = program.sums.indexOf(name);
+      if (index < 0) throw new TypeError(`the program has no sum ${name}`);
+      return sums[addresses.sums / 8 + index];
+    },
+  };
+}
+
+function named<T extends { readonly name: string }>(what: string, name: string, list: readonly T[]): T {
+  const found = list.find((item) => item.name === name);
+  if (found === undefined) throw new TypeError(`the program has no ${what} ${name}`);
+  return found;
+}
+
+/** Constants are f32 and i32 mixed: where the views are apart, each gets its own reading of every word. */
+function writeConstants(bytes: Uint8Array, address: number, real: Float32Array | Float64Array, int: Int32Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let offset = 0; offset < bytes.length; offset += 4) {
+    if (real.buffer !== int.buffer) real[(address + offset) / 4] = view.getFloat32(offset, true);
+    int[(address + offset) / 4] = view.getInt32(offset, true);
+  }
+}
