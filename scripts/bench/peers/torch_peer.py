@@ -1,0 +1,202 @@
+"""PyTorch as a contestant of `npm run bench`: one JSON request a line on stdin, one JSON reply a line on stdout.
+
+scripts/bench/protocol.ts describes the messages. Settings are PyTorch's best public ones on a CPU: Adam(foreach=True),
+zero_grad(set_to_none=True), DistributedDataParallel(gradient_as_bucket_view=True) over gloo. The number of threads comes
+from OMP_NUM_THREADS, which the bench sets. Rank 0 is the process that the bench talks to; it starts the other ranks.
+"""
+import argparse
+import inspect
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+class Classifier(nn.Module):
+    """A stack of dense layers with ReLU between them; the loss is softmax cross-entropy."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        layers = []
+        for i in range(len(sizes) - 1):
+            if i > 0:
+                layers.append(nn.ReLU(inplace=True))
+            layers.append(nn.Linear(sizes[i], sizes[i + 1]))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.layers(x)
+
+    def load(self, flat):
+        """Weights as Lockstep stores them: per layer [in, out] row-major, then the bias."""
+        offset = 0
+        with torch.no_grad():
+            for layer in self.layers:
+                if not isinstance(layer, nn.Linear):
+                    continue
+                outs, ins = layer.weight.shape
+                layer.weight.copy_(flat[offset : offset + ins * outs].view(ins, outs).t())
+                offset += ins * outs
+                layer.bias.copy_(flat[offset : offset + outs])
+                offset += outs
+        if offset != flat.numel():
+            raise ValueError(f"weights: expected {offset} numbers, got {flat.numel()}")
+
+
+MODELS = {"dense": lambda spec: Classifier(spec["sizes"])}
+
+
+def read(path, dtype):
+    size = os.path.getsize(path) // torch.empty(0, dtype=dtype).element_size()
+    return torch.from_file(path, shared=False, size=size, dtype=dtype).clone()
+
+
+class Contestant:
+    def __init__(self, request, rank, world):
+        self.rank, self.world = rank, world
+        self.batch = request["batch"]
+        self.model_spec = request["model"]
+        self.lr, self.clip = request["lr"], request["clip"]
+        folder = request["folder"]
+        self.y = read(os.path.join(folder, "y.i32"), torch.int32).long()
+        self.rows = self.y.numel()
+        self.x = read(os.path.join(folder, "x.f32"), torch.float32).view(self.rows, -1)
+        self.weights = read(os.path.join(folder, "weights.f32"), torch.float32)
+        self.loss = nn.CrossEntropyLoss()
+        clip = nn.utils.clip_grad_norm_
+        self.clip_options = {"foreach": True} if "foreach" in inspect.signature(clip).parameters else {}
+        self.expected_ms = None
+
+    def reset(self):
+        """Every slice starts from the same weights, as Lockstep's slices do."""
+        model = MODELS[self.model_spec["kind"]](self.model_spec)
+        model.load(self.weights)
+        self.parameters = list(model.parameters())
+        self.model = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True) if self.world > 1 else model
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.lr, foreach=True)
+        self.order = torch.Generator().manual_seed(1)
+        self.next = self.rows
+
+    def ids(self):
+        """This rank's part of the next global batch, from a new permutation every epoch."""
+        size = self.batch * self.world
+        if self.next + size > self.rows:
+            self.permutation = torch.randperm(self.rows, generator=self.order)
+            self.next = 0
+        start = self.next + self.rank * self.batch
+        self.next += size
+        return self.permutation[start : start + self.batch]
+
+    def step(self, ids):
+        x, y = self.x.index_select(0, ids), self.y.index_select(0, ids)
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = self.model(x)
+        loss = self.loss(logits, y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.clip, **self.clip_options)
+        self.optimizer.step()
+        # What a recorder needs of every step; the loss and the number of right answers are ours to compute as well.
+        right = (logits.detach().argmax(1) == y).sum()
+        return loss.item(), right.item()
+
+    def parity(self, path):
+        """The losses of the given batches, one after the other, from the exported weights."""
+        self.reset()
+        ids = read(path, torch.int32).long().view(-1, self.world, self.batch)
+        losses = []
+        for step in ids:
+            loss = torch.tensor(self.step(step[self.rank])[0], dtype=torch.float64)
+            if self.world > 1:
+                dist.all_reduce(loss)
+            losses.append(loss.item() / self.world)
+        return losses
+
+    def timed(self, steps):
+        times = []
+        clock = time.perf_counter
+        before = clock()
+        for _ in range(steps):
+            self.step(self.ids())
+            now = clock()
+            times.append((now - before) * 1000)
+            before = now
+        return times
+
+
+def serve(send_to_ranks, rank, world):
+    contestant = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        cmd = request["cmd"]
+        if cmd == "close":
+            send_to_ranks(request)
+            return
+        if cmd == "run" and rank == 0 and "steps" not in request:
+            # All ranks must take the same number of steps, so rank 0 turns seconds into steps.
+            if contestant.expected_ms is None:
+                probe = {"cmd": "run", "steps": 20, "warmup": 5}
+                send_to_ranks(probe)
+                contestant.reset()
+                contestant.expected_ms = statistics.median(contestant.timed(25)[5:])
+            count = lambda seconds, least: max(least, round(1000 * seconds / contestant.expected_ms))
+            request = {"cmd": "run", "steps": count(request["seconds"], 20), "warmup": count(request["warmup"], 5)}
+        send_to_ranks(request)
+        if cmd == "setup":
+            contestant = Contestant(request, rank, world)
+            reply = {"ok": True, "version": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}
+        elif cmd == "parity":
+            reply = {"losses": contestant.parity(request["ids"])}
+        elif cmd == "run":
+            contestant.reset()
+            times = contestant.timed(request["warmup"] + request["steps"])[request["warmup"] :]
+            contestant.expected_ms = statistics.median(times)
+            reply = {"stepsMs": [round(t, 5) for t in times]}
+        else:
+            reply = {"error": f"unknown command {cmd}"}
+        if rank == 0:
+            print(json.dumps(reply), flush=True)
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--workers", type=int, default=1)
+    arguments.add_argument("--rank", type=int, default=0)
+    arguments.add_argument("--rendezvous")
+    options = arguments.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    world, ranks = options.workers, []
+    if world == 1:
+        return serve(lambda request: None, 0, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        rendezvous = options.rendezvous or os.path.join(folder, "rendezvous")
+        if options.rank == 0:
+            command = [sys.executable, __file__, "--workers", str(world), "--rendezvous", rendezvous, "--rank"]
+            ranks = [
+                subprocess.Popen([*command, str(r)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+                for r in range(1, world)
+            ]
+        dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=options.rank, world_size=world)
+
+        def send_to_ranks(request):
+            for process in ranks:
+                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.flush()
+
+        try:
+            serve(send_to_ranks, options.rank, world)
+        finally:
+            for process in ranks:
+                process.stdin.close()
+            for process in ranks:
+                process.wait(timeout=20)
+
+
+if __name__ == "__main__":
+    main()
