@@ -1,0 +1,16 @@
+/** Every export is a kernel of src/kernels/table.ts, under the same name. */
+export * from './bias-activation';
+export * from './binary';
+export { gemm } from './gemm';
+export * from './gradient-tree';
+export {
+  copy, fill, fillI32, gatherBytes, gatherRows, gatherWords, i32ToF32, scatterAddRows, stridedCopy, where,
+} from './move';
+export * from './optimizers';
+export * from './random';
+export * from './reduce';
+export * from './rows';
+export * from './unary';
+
+/** First address above the constants of this module: whoever owns the memory starts there. */
+export const heapBase: usize = __heap_base;
