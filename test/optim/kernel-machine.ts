@@ -1,6 +1,7 @@
 import type { TensorEntry } from '../../src/graph/program.ts';
 import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
 import type { KernelTable } from '../../src/kernels/table.ts';
+import { compileKernels, instantiateKernels, type Simd, simdLevel } from '../../src/kernels/wasm.ts';
 import type { OptimizerDef } from '../../src/optim/contract.ts';
 
 /** One tensor trained by a fused kernel in a small memory of its own. */
@@ -12,15 +13,29 @@ export interface KernelMachine {
 
 type Memory = { kernels: KernelTable; real: Float32Array; sums: Float64Array; base: number };
 
+const reference = (bytes: number): Memory => {
+  const heap = referenceHeap(bytes, 'f32');
+  if (!(heap.real instanceof Float32Array)) throw new Error('asked for f32');
+  return { kernels: referenceKernels(heap), real: heap.real, sums: heap.sums, base: 0 };
+};
+
+/** One memory for all machines of a module: a new machine wipes the one before it. */
+async function compiled(simd: Simd): Promise<(bytes: number) => Memory> {
+  const { module } = await compileKernels({ simd });
+  const memory = new WebAssembly.Memory({ initial: 64, maximum: 65_536, shared: true });
+  const kernels = instantiateKernels(module, memory);
+  const base = Math.ceil(kernels.heapBase / 64) * 64;
+  return (bytes) => {
+    const [real, sums] = [new Float32Array(memory.buffer), new Float64Array(memory.buffer)];
+    real.fill(0, base >> 2, (base + bytes) >> 2);
+    return { kernels, real, sums, base };
+  };
+}
+
 const implementations: readonly { name: string; memory: (bytes: number) => Memory }[] = [
-  {
-    name: 'reference',
-    memory: (bytes) => {
-      const heap = referenceHeap(bytes, 'f32');
-      if (!(heap.real instanceof Float32Array)) throw new Error('asked for f32');
-      return { kernels: referenceKernels(heap), real: heap.real, sums: heap.sums, base: 0 };
-    },
-  },
+  { name: 'reference', memory: reference },
+  { name: 'simd128', memory: await compiled('simd128') },
+  ...(simdLevel() === 'relaxed' ? [{ name: 'relaxed', memory: await compiled('relaxed') }] : []),
 ];
 
 /** Every implementation of the kernels, as tables of vitest want them. */
