@@ -14,15 +14,15 @@ export interface CanonicalOptions {
 export function canonicalise(roots: readonly Tensor[], options: CanonicalOptions): Map<Tensor, Tensor> {
   const merged = new Map<string, Tensor>();
   const renamed = new Map<Tensor, Tensor>();
-  let salt = 0;
+  const salts = new Map<unknown, number>();
   for (const node of topologicalOrder(roots)) {
     const inputs = node.inputs.map((x) => renamed.get(x) ?? x);
     if (node.op === 'dropout' && !options.training) {
       renamed.set(node, inputs[0]);
       continue;
     }
-    // Two dropouts of one tensor are two masks: the number keeps them apart. Gradients carry their forward number.
-    const attrs = node.op === 'dropout' && node.attrs.salt === undefined ? { ...node.attrs, salt: salt++ } : node.attrs;
+    // Two dropouts of one tensor are two masks: the salt keeps them apart, and gradients carry that of their forward op.
+    const attrs = node.op === 'dropout' ? { ...node.attrs, salt: saltOf(node.attrs.salt, salts) } : node.attrs;
     const key = `${node.op}(${inputs.map((x) => x.id).join()})${canonicalText(attrs)}`;
     let known = merged.get(key);
     if (known === undefined) {
@@ -33,6 +33,13 @@ export function canonicalise(roots: readonly Tensor[], options: CanonicalOptions
     renamed.set(node, known);
   }
   return renamed;
+}
+
+/** Salts are numbered from 0 in order of appearance. */
+function saltOf(salt: unknown, known: Map<unknown, number>): number {
+  const number = known.get(salt) ?? known.size;
+  known.set(salt, number);
+  return number;
 }
 
 /** JSON with sorted keys that also tells NaN, the infinities and -0 apart. */

@@ -3,8 +3,10 @@ import type { OpDef } from '../op.ts';
 import type { Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
 
-/** `salt` tells the dropouts of one program apart; the compiler numbers them. The gradient is the same mask on dy. */
-export const dropoutOp: OpDef = {
+let nextSalt = 0;
+
+/** `salt` tells dropouts apart; the compiler numbers them anew for each program. The gradient is the same mask on dy. */
+const dropoutOp: OpDef = {
   name: 'dropout',
   infer(inputs) {
     requireF32('dropout', inputs);
@@ -26,5 +28,5 @@ export const RANDOM_OPS: readonly OpDef[] = [dropoutOp];
  */
 export function dropout(x: Tensor, rate: number): Tensor {
   if (!(rate >= 0 && rate < 1)) throw optionError('dropout', 'a rate from 0 to below 1', rate, 'use 0.5 or less');
-  return rate === 0 ? x : createNode(dropoutOp, [x], { rate });
+  return rate === 0 ? x : createNode(dropoutOp, [x], { rate, salt: nextSalt++ });
 }
