@@ -19,9 +19,9 @@
  * the loss cancels, so a clipped and an unclipped gradient give nearly the same step if all steps are clipped alike.
  */
 import { z } from 'zod';
+import { pow } from '../kernels/math.ts';
 import type { FloatArray, OptimizerDef, OptimizerDescription, StepInfo, View } from './contract.ts';
 import { describe, type LearningRate } from './description.ts';
-import { pow } from './powers.ts';
 
 export interface AdamOptions {
   /** Default 0.001. */

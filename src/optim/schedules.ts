@@ -17,10 +17,10 @@
  */
 import { type ZodType, z } from 'zod';
 import { LockstepError } from '../errors.ts';
+import { cos, pow } from '../kernels/math.ts';
 import type { ScheduleDescription } from './contract.ts';
 import type { LearningRate } from './description.ts';
 import { parseOptions, show, unknownOption } from './options.ts';
-import { cos, pow } from './powers.ts';
 
 /** A validated schedule with its defaults filled in; plain data. */
 export type Schedule = number | StepDecay | ExponentialDecay | CosineDecay | Warmup | WarmupCosine;

@@ -65,12 +65,31 @@ describe.each(kernelMachines)('fused kernels, $name', ({ create }) => {
       expect(worst(machine.param(), run.params)).toBeLessThanOrEqual(2e-6);
       // Slots hold sums of terms of both signs: their rounding is that of the largest, not of what is left.
       Object.values(run.views[0].slots).forEach((slot, i) => {
-        const largest = slot.reduce((w, x) => Math.max(w, Math.abs(x)), 1);
+        const largest = Math.max(1, ...slot.map(Math.abs));
         const actual = machine.slot(i);
         slot.forEach((x, k) => {
           expect(Math.abs(actual[k] - x)).toBeLessThanOrEqual(2e-6 * largest);
         });
       });
+    }
+  });
+
+  test('centered RMSprop stays finite when the variance of the gradient is lost in rounding', () => {
+    for (const momentum of [0, 0.9]) {
+      const { def, options } = resolveOptimizer(rmsprop({ alpha: 0.5, centered: true, momentum, eps: 1 }));
+      const start = Float32Array.from(numbers(33, 3));
+      const machine = create(def, options, tensorTable([33])[0], start);
+      const run = runOptimizer(def, options, tensorTable([33]), start.slice());
+      const gradient = Float32Array.from(numbers(33, 4));
+      for (let t = 0; t < 100; t++) {
+        machine.step(gradient, 1e-3, 1);
+        run.step((_, grad) => {
+          grad?.set(gradient);
+          return 0;
+        }, 1e-3);
+      }
+      expect(machine.param().every(Number.isFinite)).toBe(true);
+      expect(run.params.every(Number.isFinite)).toBe(true);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { pow } from '../../../src/kernels/math.ts';
 import type { FloatArray, OptimizerDef, SlotSpec } from '../../../src/optim/contract.ts';
-import { pow } from '../../../src/optim/powers.ts';
 
 /** Adafactor (Shazeer & Stern 2018): a matrix keeps row and column means of its squared gradient, slots of their own shape. */
 export const adafactor: OptimizerDef<{ clip: number; minScale: number }> = {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { pow } from '../../../src/kernels/math.ts';
 import type { OptimizerDef } from '../../../src/optim/contract.ts';
-import { pow } from '../../../src/optim/powers.ts';
 
 /** LAMB (You et al. 2019): Adam's step times |p| / |step| of the tensor, so whole tensors and two passes over them. */
 export const lamb: OptimizerDef<{ beta1: number; beta2: number; eps: number; weightDecay: number }> = {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { pow } from '../../../src/kernels/math.ts';
 import type { OptimizerDef } from '../../../src/optim/contract.ts';
-import { pow } from '../../../src/optim/powers.ts';
 
 /** NAdam (Dozat 2016): the product of momenta is one persistent number, advanced by `scalars`. */
 export const nadam: OptimizerDef<{ beta1: number; beta2: number; eps: number; decay: number }> = {
