@@ -9,19 +9,38 @@ export interface Layer {
   readonly kind: string;
 }
 
+/** `sequential(...)`: a layer, and a model that reads field `x`. */
+export interface Sequential extends Layer {
+  (x: Tensor): Tensor;
+  (inputs: { readonly x: Tensor }): Tensor;
+}
+
 /** Field name -> symbolic tensor [rows, ...shape], as a model function gets them. */
 export type Inputs<F extends Fields = Fields> = { readonly [K in keyof F]: Tensor };
-export type Info<F extends Fields = Fields> = { readonly [K in keyof F]: FieldInfo & { readonly size: number } };
+/** What is known about each field; those of type i32 have a size (indices are below it). */
+export type Info<F extends Fields = Fields> = {
+  readonly [K in keyof F]: F[K] extends 'f32' ? FieldInfo : FieldInfo & { readonly size: number };
+};
 
-/** `sequential(...)` (a layer, reads field `x`), or a function of named inputs that gives one output or named outputs. */
-export type ModelFunction<
-  F extends Fields = Fields,
-  O extends Tensor | Record<string, Tensor> = Tensor | Record<string, Tensor>,
-> = (inputs: Inputs<F>, info: Info<F>) => O;
-export type Model<F extends Fields = Fields> = Layer | ModelFunction<F>;
+/** What a model function gives: one output or named outputs. */
+export type ModelOutput = Tensor | Record<string, Tensor>;
+
+// Method types are bivariant, so a job of known fields is also a Job; NoInfer lets `data` alone say what the fields are.
+/** A function of named inputs that gives one output or named outputs. */
+export type ModelFunction<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = {
+  bivariant(inputs: Inputs<NoInfer<F>>, info: Info<NoInfer<F>>): O;
+}['bivariant'];
+/** `sequential(...)`, or a function of named inputs. */
+export type Model<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = ModelFunction<F, O>;
 
 /** Outputs by name; a model that gives one tensor calls it `output`. */
 export type Outputs = Readonly<Record<string, Tensor>>;
+/** Outputs by name, as a loss gets them from a model that gives O. */
+export type OutputsOf<O extends ModelOutput> = [O] extends [Tensor]
+  ? { readonly output: Tensor }
+  : [O] extends [Record<string, Tensor>]
+    ? { readonly [K in keyof O]: Tensor }
+    : Outputs;
 
 /** Per-element values and (constant) weights of the same shape; weight absent means 1. */
 export interface WeightedValue {
@@ -29,14 +48,21 @@ export interface WeightedValue {
   readonly weight?: Tensor;
 }
 
-/** The loss of a job: standard ones are made by `crossEntropy()` etc., custom ones are functions. */
-export interface LossDef {
-  (outputs: Outputs, fields: Inputs): WeightedValue;
+/** Values per element, not their mean: Lockstep takes the weighted mean over the global batch. A tensor alone has weight 1. */
+export type LossFunction<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = {
+  bivariant(outputs: OutputsOf<O>, fields: Inputs<NoInfer<F>>, info: Info<NoInfer<F>>): WeightedValue | Tensor;
+}['bivariant'];
+
+/** The loss of a job: standard ones are made by `crossEntropy()` etc., custom ones are functions. Call it by `applyLoss`. */
+export type LossDef<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = LossFunction<F, O> & {
   /** Name for messages and the run header; 'custom' if a plain function. */
   readonly lossName?: string;
   /** Metric names that make sense with it and are reported when the job names none. */
   readonly defaultMetrics?: readonly string[];
-}
+  /** The model output and the field that it compares, where they are named; metrics by name use the same. */
+  readonly output?: string;
+  readonly target?: string;
+};
 
 /** A metric is a few weighted sums over the rows, added over all shards, and a formula for the end. */
 export interface MetricDef {
@@ -69,6 +95,7 @@ export interface TracedModel {
   /** The fields as symbolic tensors: what the loss and the metrics read. */
   readonly inputs: Inputs;
   readonly outputs: Outputs;
+  readonly info: Info;
   readonly parameters: readonly ParameterSpec[];
   readonly layers: readonly LayerRow[];
 }

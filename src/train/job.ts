@@ -1,13 +1,13 @@
 import type { DataSpec, Fields } from '../data/contract.ts';
-import type { LossDef, MetricDef, Model } from '../nn/contract.ts';
+import type { LossDef, MetricDef, Model, ModelOutput } from '../nn/contract.ts';
 import type { OptimizerDescription } from '../optim/contract.ts';
 import type { Callbacks } from './callbacks.ts';
 
 /** What to train. Plain description: nothing is read or computed until `train`. */
-export interface Job<F extends Fields = Fields> {
+export interface Job<F extends Fields = Fields, O extends ModelOutput = ModelOutput> {
   readonly data: DataSpec<F>;
-  readonly model: Model<F>;
-  readonly loss: LossDef;
+  readonly model: Model<F, O>;
+  readonly loss: LossDef<F, O>;
   readonly optimizer: OptimizerDescription;
   /** Names ('accuracy', 'top5', 'r2', 'mae') or definitions; default: those that fit the loss. */
   readonly metrics?: readonly (string | MetricDef)[];
@@ -44,7 +44,7 @@ export interface EarlyStopping {
   readonly mode?: 'min' | 'max';
 }
 
-/** Identity with types: names in `model` and `loss` are checked against `data`. Validation happens in `train`. */
-export function defineJob<F extends Fields>(job: Job<F>): Job<F> {
+/** Identity with types: names in `model` are checked against `data`, names in `loss` against both. Validation happens in `train`. */
+export function defineJob<F extends Fields, O extends ModelOutput = ModelOutput>(job: Job<F, O>): Job<F, O> {
   return job;
 }
