@@ -1,0 +1,128 @@
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EvaluationRecord, RunHeader, StepRecord } from '../../src/record/contract.ts';
+import { JsonlSink, METRICS_FILE, toLine } from '../../src/record/jsonl.ts';
+
+const header: RunHeader = {
+  kind: 'header',
+  job: { optimizer: { kind: 'adam', lr: 0.001 } },
+  versions: { lockstep: '0.1.0' },
+  seed: 1,
+  machine: { cpu: 'test', cores: 2, memoryBytes: 1024, platform: 'linux-x64' },
+  kernels: { gemm: 'wasm', simd: 'relaxed', detail: '' },
+  workers: 2,
+  shards: 4,
+  parameters: 10,
+  startedAt: '2026-01-01T00:00:00.000Z',
+};
+
+const step = (n: number, loss = 1 / n): StepRecord => ({
+  step: n,
+  epoch: 1,
+  loss,
+  metrics: { accuracy: 0.5 },
+  lr: 0.001,
+  gradNorm: 1,
+  clipScale: 1,
+  samples: 32,
+  timings: { stepMs: 1, gatherMs: 0, computeMs: 1, waitMs: 0, reduceMs: 0, updateMs: 0 },
+});
+
+const evaluation: EvaluationRecord = { step: 2, epoch: 1, split: 'val', metrics: { 'val.loss': 0.5 }, seconds: 0.1 };
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lockstep-jsonl-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const lines = (runDir: string) =>
+  readFileSync(join(runDir, METRICS_FILE), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe('JsonlSink', () => {
+  it('writes header, steps and evaluations in order, making the folder', async () => {
+    const runDir = join(folder, 'a', 'b');
+    const sink = new JsonlSink(runDir);
+    await sink.open(header);
+    void sink.steps([step(1), step(2)]);
+    void sink.evaluation(evaluation);
+    void sink.steps([step(3)]);
+    await sink.close();
+    await sink.close();
+    expect(lines(runDir)).toEqual([
+      header,
+      { kind: 'step', ...step(1) },
+      { kind: 'step', ...step(2) },
+      { kind: 'evaluation', ...evaluation },
+      { kind: 'step', ...step(3) },
+    ]);
+  });
+
+  it('keeps numbers that JSON lacks', async () => {
+    const sink = new JsonlSink(folder);
+    await sink.open(header);
+    void sink.steps([step(1, Number.NaN), step(2, Number.POSITIVE_INFINITY), step(3, Number.NEGATIVE_INFINITY)]);
+    await sink.close();
+    const losses = lines(folder)
+      .slice(1)
+      .map((line) => line.loss);
+    expect(losses).toEqual(['NaN', 'Infinity', '-Infinity']);
+    expect(losses.map(Number)).toEqual([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+  });
+
+  it('has the header on disk when open resolves', async () => {
+    const sink = new JsonlSink(folder);
+    await sink.open(header);
+    expect(lines(folder)).toEqual([header]);
+    await sink.close();
+  });
+
+  it('appends to a used folder, on a new line after a torn one', async () => {
+    appendFileSync(join(folder, METRICS_FILE), `${toLine(header)}{"kind":"st`);
+    const sink = new JsonlSink(folder);
+    await sink.open(header);
+    await sink.close();
+    const text = readFileSync(join(folder, METRICS_FILE), 'utf8');
+    expect(text).toBe(`${toLine(header)}{"kind":"st\n${toLine(header)}`);
+  });
+
+  it('asks to wait when the disk is slower than the run, and then has room again', async () => {
+    const sink = new JsonlSink(folder);
+    await sink.open(header);
+    const batch = Array.from({ length: 100 }, (_, i) => step(i + 1));
+    let waited = 0;
+    let written = 0;
+    while (waited < 2) {
+      const room = sink.steps(batch);
+      written += batch.length;
+      if (room === undefined) continue;
+      waited++;
+      await room;
+    }
+    await sink.close();
+    expect(lines(folder)).toHaveLength(1 + written);
+  });
+
+  it('refuses a folder that is a file', async () => {
+    const file = join(folder, 'file');
+    writeFileSync(file, 'x');
+    for (const runDir of [file, join(file, 'below')]) {
+      await expect(new JsonlSink(runDir).open(header)).rejects.toMatchObject({ code: 'E_RUN_DIR' });
+    }
+    expect(readFileSync(file, 'utf8')).toBe('x');
+  });
+
+  it('says that the disk is full', { skip: !existsSync('/dev/full') }, async () => {
+    // The metrics file as a link to the device that is always full.
+    symlinkSync('/dev/full', join(folder, METRICS_FILE));
+    await expect(new JsonlSink(folder).open(header)).rejects.toMatchObject({
+      code: 'E_RUN_DIR',
+      message: expect.stringContaining('ENOSPC'),
+    });
+  });
+});
