@@ -5,8 +5,10 @@ import type { Executor } from '../../src/graph/execute.ts';
 import { layoutTensors } from '../../src/graph/layout.ts';
 import * as ops from '../../src/graph/ops/index.ts';
 import { OPS } from '../../src/graph/ops/table.ts';
+import type { Program, TensorEntry } from '../../src/graph/program.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import { type GradCheckOptions, gradCheck, referenceExecutor } from '../../src/testing.ts';
+import { wasmExecutors } from './models.ts';
 import type { Nd } from './naive.ts';
 import { randomStream } from './naive.ts';
 import { DROPOUT_KEY, OP_ROWS, type OpCase } from './op-cases.ts';
@@ -27,7 +29,11 @@ function rowsOf(c: OpCase): number {
 }
 
 /** Compiles the case, fills it with random numbers and returns both its numbers and its executor after a run. */
-function run(c: OpCase, seed: number): { executor: Executor; values: Record<string, Nd> } {
+function run(
+  c: OpCase,
+  seed: number,
+  execute: (program: Program, tensors: readonly TensorEntry[]) => Executor = referenceExecutor,
+): { executor: Executor; values: Record<string, Nd> } {
   const random = randomStream(seed + 1000);
   const parameters = Object.entries(c.parameters ?? {});
   const inputs = Object.entries(c.inputs ?? {});
@@ -42,7 +48,7 @@ function run(c: OpCase, seed: number): { executor: Executor; values: Record<stri
     gradients: false,
     training: true,
   });
-  const executor = referenceExecutor(program, entries);
+  const executor = execute(program, entries);
   executor.setKey(DROPOUT_KEY);
   const values: Record<string, Nd> = {};
   for (const [name, numbers] of [...parameters, ...inputs]) {
@@ -109,6 +115,22 @@ describe.each(OP_ROWS.map((row) => ({ ...row, title: row.label ? `${row.op}, ${r
     });
   },
 );
+
+test('the WASM kernels give the same values in single precision', async () => {
+  const execute = await wasmExecutors();
+  for (const row of OP_ROWS) {
+    for (const seed of SEEDS) {
+      const c = row.make(randomStream(seed));
+      const { executor, values } = run(c, seed, execute);
+      const expected = c.expected(values).data;
+      const { data } = executor.output('out');
+      const distance = expected.map((value, i) => Math.abs(data[i] - value) / Math.max(1, Math.abs(value)));
+      expect({ op: row.op, label: row.label, seed, close: distance.every((d) => d < 1e-5) }).toMatchObject({
+        close: true,
+      });
+    }
+  }
+});
 
 test('every function of lockstep/ops has a row', () => {
   const tested = new Set<string>(OP_ROWS.map((row) => row.op));

@@ -1,4 +1,13 @@
-import { createNode, normaliseAxis, numberAttr, numbersAttr, optionError, shapeError, showShape } from '../build.ts';
+import {
+  createNode,
+  dtypeError,
+  normaliseAxis,
+  numberAttr,
+  numbersAttr,
+  optionError,
+  shapeError,
+  showShape,
+} from '../build.ts';
 import type { OpDef } from '../op.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
@@ -111,7 +120,7 @@ const concatOp: OpDef = {
           'make the other axes equal',
         );
       }
-      if (x.dtype !== first.dtype) throw shapeError('concat', first.dtype, x.dtype, 'convert integers with cast(x)');
+      if (x.dtype !== first.dtype) throw dtypeError('concat', first.dtype, x.dtype, 'convert integers with cast(x)');
       length += x.shape[axis];
     }
     return { shape: first.shape.map((n, d) => (d === axis ? length : n)), dtype: first.dtype };
