@@ -1,0 +1,163 @@
+import { Command, CommanderError } from 'commander';
+import { closest, LockstepError } from '../errors.ts';
+import type { Io } from './io.ts';
+import { addJobOptions } from './options.ts';
+import type { SummaryCommandOptions } from './summary.ts';
+import type { TrainCommandOptions } from './train.ts';
+
+/** A command line that means nothing: exit code 2. */
+export class UsageError extends LockstepError {}
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 an error in job, data or run (one line "error E_CODE: what" on standard error);
+2 a command line that is not understood; 130 stopped by Ctrl-C, 143 by SIGTERM (a second one kills).
+`;
+
+const GENERAL_HELP = `
+Examples:
+  $ lockstep train train.ts                         train on all cores
+  $ lockstep train train.ts --workers 2 --json      last line: the result as JSON
+  $ lockstep summary train.ts                       layers, parameters, memory
+  $ lockstep env                                    which kernels this machine uses
+${EXIT_CODES}`;
+
+const TRAIN_HELP = `
+Examples:
+  $ lockstep train train.ts
+  $ lockstep train train.ts --workers 4 --epochs 10 --run-dir runs/a
+  $ lockstep train train.ts --set optimizer.lr=0.01 --set clip.globalNorm=1
+  $ lockstep train train.ts -q --json > result.json
+
+The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
+job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys step,
+epoch, loss, metrics, samplesPerSec, seconds, workers, shards, gemm, parametersSha256, cpuSecondsPerWorker.
+${EXIT_CODES}`;
+
+const SUMMARY_HELP = `
+Examples:
+  $ lockstep summary train.ts
+  $ lockstep summary train.ts --workers 16 --batch-size 4096
+${EXIT_CODES}`;
+
+/** What the command line asks for: text to print, or work to do. */
+export type Request =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'work'; readonly verbose: boolean; run(io: Io): Promise<void> };
+
+/**
+ * Reads a command line (without node and script). Nothing runs yet.
+ *
+ * @throws UsageError for anything that is not understood, with the closest known name.
+ */
+export function readCommandLine(args: readonly string[], version: string): Request {
+  let request: Request | undefined;
+  let text = '';
+  const work = (command: Command, run: (io: Io) => Promise<void>) => {
+    request = { kind: 'work', verbose: command.optsWithGlobals<{ verbose?: boolean }>().verbose === true, run };
+  };
+
+  const program = new Command('lockstep')
+    .description('Train neural networks on every core, in synchronous data-parallel steps.')
+    .version(version, '-v, --version', 'print the version')
+    .option('--verbose', 'print the stack of an error (also: LOCKSTEP_DEBUG=1)')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .enablePositionalOptions(false)
+    .addHelpText('after', GENERAL_HELP);
+  const add = (usage: string, description: string): Command => program.command(usage).description(description);
+
+  addJobOptions(add('train <job>', 'train a job'))
+    .option('--run-dir <folder>', 'write metrics.jsonl there')
+    .option('-q, --quiet', 'no progress')
+    .option('--json', 'print the result as one line of JSON on standard output')
+    .addHelpText('after', TRAIN_HELP)
+    .action((path: string, options: TrainCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./train.ts')).trainCommand(path, options, io));
+    });
+  addJobOptions(add('summary <job>', 'print layers, parameters and memory of a job'))
+    .addHelpText('after', SUMMARY_HELP)
+    .action((path: string, options: SummaryCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./summary.ts')).summaryCommand(path, options, io));
+    });
+  add('env', 'print versions, CPU, and which kernels are used')
+    .option('--json', 'as one line of JSON')
+    .addHelpText('after', EXIT_CODES)
+    .action((options: { json?: boolean }, command: Command) => {
+      work(command, async (io) => (await import('./env.ts')).envCommand(options, io));
+    });
+
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: (part) => {
+        text += part;
+      },
+      writeErr: (part) => {
+        text += part;
+      },
+      outputError: () => {},
+    });
+  }
+  try {
+    program.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === 'commander.helpDisplayed' || error.code === 'commander.version') return { kind: 'text', text };
+    throw usageError(error, program, args);
+  }
+  if (request) return request;
+  throw usage('command', `one of ${commandNames(program)}`, 'none', 'see lockstep --help');
+}
+
+function usageError(error: CommanderError, program: Command, args: readonly string[]): UsageError {
+  const names = program.commands.map((command) => command.name());
+  const command = program.commands.find((c) => args.includes(c.name()));
+  const help = command ? `see lockstep ${command.name()} --help` : 'see lockstep --help';
+  const quoted = [...error.message.matchAll(/'([^']*)'/g)].map((match) => match[1]);
+  switch (error.code) {
+    case 'commander.help':
+      return usage('command', `one of ${commandNames(program)}`, 'none', 'see lockstep --help');
+    case 'commander.unknownCommand': {
+      const near = closest(quoted[0], names);
+      const fix = near === undefined ? help : `did you mean "${near}"?`;
+      return usage('command', `one of ${commandNames(program)}`, `"${quoted[0]}"`, fix);
+    }
+    case 'commander.unknownOption': {
+      const flags = [program, ...(command ? [command] : [])].flatMap((c) => c.options.map((o) => o.long ?? ''));
+      const near = closest(quoted[0], ['--help', ...flags]);
+      return usage(
+        `option ${quoted[0]}`,
+        command ? `an option of lockstep ${command.name()}` : 'an option of lockstep',
+        'an unknown one',
+        near === undefined ? help : `did you mean ${near}?`,
+      );
+    }
+    case 'commander.missingArgument':
+      return usage(`lockstep ${command?.name() ?? ''}`, 'the file of a job', 'nothing', help);
+    case 'commander.optionMissingArgument':
+      return usage(`option ${quoted[0]}`, 'a value', 'nothing', help);
+    case 'commander.invalidArgument':
+      return usage(
+        `option ${quoted[0]}`,
+        error.message.replace(/^.* is invalid\. /s, ''),
+        JSON.stringify(quoted[1] ?? ''),
+        help,
+      );
+    case 'commander.excessArguments':
+      return usage(
+        `lockstep ${command?.name() ?? ''}`,
+        'no more arguments',
+        error.message.replace(/^error: /, ''),
+        help,
+      );
+    default:
+      return usage('command line', 'a command that lockstep knows', error.message.replace(/^error: /, ''), help);
+  }
+}
+
+function commandNames(program: Command): string {
+  return program.commands.map((command) => command.name()).join(', ');
+}
+
+function usage(where: string, expected: string, got: string, fix: string): UsageError {
+  return new UsageError('E_OPTION', { where, expected, got, fix });
+}

@@ -1,0 +1,11 @@
+import type { TerminalStream } from './terminal.ts';
+
+/** What commands may do to the world; `main.ts` gives it to them. */
+export interface Io {
+  /** Writes a line of results to standard output. */
+  out(line: string): void;
+  /** Where progress is drawn: standard error. */
+  readonly progress: TerminalStream;
+  /** Aborts when the user asks to stop (Ctrl-C, SIGTERM). */
+  readonly stop: AbortSignal;
+}

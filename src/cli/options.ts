@@ -1,0 +1,58 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Job } from '../train/job.ts';
+import { applySettings } from './set.ts';
+
+/** Options that change the job: they win over what the module says. */
+export interface JobOptions {
+  readonly shards?: number;
+  readonly batchSize?: number | 'full';
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly seed?: number;
+  readonly set: readonly string[];
+}
+
+/** Adds them to a command, with `--workers`. */
+export function addJobOptions(command: Command): Command {
+  return command
+    .option('-w, --workers <n>', "threads that compute; 'auto' = available cores (default: auto)", workers)
+    .option('--shards <n>', 'slices of the global batch; the result depends on it, not on --workers', count(1))
+    .option('--batch-size <n>', "rows of a step; 'full' = all training rows", batchSize)
+    .option('--epochs <n>', 'passes over the training rows', count(1))
+    .option('--steps <n>', 'stop after this many updates', count(1))
+    .option('--seed <n>', 'everything random follows from it', count(0))
+    .option('--set <path=value>', 'change any field of the job, e.g. optimizer.lr=0.01 (repeatable)', collect, []);
+}
+
+/** The job with the options applied; `--set` comes last. */
+export function overrideJob(job: Job, options: JobOptions): Job {
+  const given: Partial<Record<'shards' | 'batchSize' | 'epochs' | 'steps' | 'seed', unknown>> = {};
+  for (const key of ['shards', 'batchSize', 'epochs', 'steps', 'seed'] as const) {
+    if (options[key] !== undefined) given[key] = options[key];
+  }
+  return applySettings({ ...job, ...given } as Job, options.set);
+}
+
+function count(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`a whole number of at least ${least}`);
+  };
+}
+
+function workers(text: string): number | 'auto' {
+  if (text === 'auto') return text;
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("'auto' or a whole number of at least 1");
+}
+
+function batchSize(text: string): number | 'full' {
+  if (text === 'full') return text;
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("'full' or a whole number of at least 1");
+}
+
+function collect(text: string, previous: readonly string[]): string[] {
+  return [...previous, text];
+}

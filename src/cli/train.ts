@@ -1,0 +1,52 @@
+import { toLine } from '../record/jsonl.ts';
+import type { TrainSummary } from '../train/callbacks.ts';
+import type { Io } from './io.ts';
+import { loadJob } from './load-job.ts';
+import { type JobOptions, overrideJob } from './options.ts';
+import { terminal } from './terminal.ts';
+
+export interface TrainCommandOptions extends JobOptions {
+  readonly workers?: number | 'auto';
+  readonly runDir?: string;
+  readonly quiet?: boolean;
+  readonly json?: boolean;
+}
+
+/** `lockstep train <job>`: progress on standard error, with `--json` the summary as the only line on standard output. */
+export async function trainCommand(path: string, options: TrainCommandOptions, io: Io): Promise<void> {
+  // The trainer is loaded beside the job: most of what a command waits for before its first step is the loading of code.
+  const [{ train }, loaded] = await Promise.all([import('../train/train.ts'), loadJob(path)]);
+  const job = overrideJob(loaded.job, options);
+  const display = options.quiet ? undefined : terminal({ stream: io.progress });
+  try {
+    const result = await train(job, {
+      workers: options.workers,
+      module: loaded.module,
+      runDir: options.runDir,
+      signal: io.stop,
+      onProgress: display,
+    });
+    if (options.json) io.out(toLine(summaryOf(result)).trimEnd());
+  } finally {
+    display?.close();
+  }
+}
+
+/** The documented keys and no others: a result also holds the history and the parameters. */
+function summaryOf(result: TrainSummary): TrainSummary {
+  const { step, epoch, loss, metrics, samplesPerSec, seconds } = result;
+  const { workers, shards, gemm, parametersSha256, cpuSecondsPerWorker } = result;
+  return {
+    step,
+    epoch,
+    loss,
+    metrics,
+    samplesPerSec,
+    seconds,
+    workers,
+    shards,
+    gemm,
+    parametersSha256,
+    cpuSecondsPerWorker,
+  };
+}
