@@ -4,8 +4,8 @@ import { LockstepError } from '../errors.ts';
 import { compileProgram } from '../graph/compile.ts';
 import { type Block, layoutTensors, makeBlocks } from '../graph/layout.ts';
 import type { Program, TensorEntry } from '../graph/program.ts';
-import type { LayerRow, LossDef, MetricDef, Outputs, TracedModel, WeightedValue } from '../nn/contract.ts';
-import { lossWarnings } from '../nn/losses.ts';
+import type { LayerRow, MetricDef, TracedModel } from '../nn/contract.ts';
+import { applyLoss, lossWarnings } from '../nn/losses.ts';
 import { resolveMetrics } from '../nn/metrics.ts';
 import { traceModel } from '../nn/trace.ts';
 import type { ResolvedJob } from './resolve-job.ts';
@@ -126,7 +126,7 @@ class Compiler {
     let program = this.#programs.get(key);
     if (!program) {
       const traced = traceModel(this.#job.model, this.#fields, rows, { training });
-      const loss = callLoss(this.#job.loss, traced);
+      const loss = applyLoss(this.#job.loss, traced);
       const sums = this.metrics.flatMap((metric) =>
         Object.entries(metric.sums(traced.outputs, traced.inputs)).map(([name, sum]) => ({
           name: sumName(metric, name),
@@ -146,18 +146,6 @@ class Compiler {
     }
     return program;
   }
-}
-
-function callLoss(loss: LossDef, traced: TracedModel): WeightedValue {
-  const result: unknown = loss(traced.outputs as Outputs, traced.inputs);
-  if (typeof result === 'object' && result !== null && 'value' in result) return result as WeightedValue;
-  if (typeof result === 'object' && result !== null && 'shape' in result) return { value: result } as WeightedValue;
-  throw new LockstepError('E_LOSS', {
-    where: 'loss',
-    expected: 'a tensor of per-element values, or { value, weight }',
-    got: result === null ? 'null' : typeof result,
-    fix: 'return the values per row (not their mean): Lockstep takes the weighted mean over the global batch',
-  });
 }
 
 export function sumName(metric: MetricDef, sum: string): string {

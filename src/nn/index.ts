@@ -1,0 +1,51 @@
+/** Models, losses and metrics: the part of `lockstep` that describes what is computed. */
+export type {
+  Info,
+  Inputs,
+  Layer,
+  LayerRow,
+  LossDef,
+  LossFunction,
+  MetricDef,
+  Model,
+  ModelFunction,
+  ModelOutput,
+  Outputs,
+  OutputsOf,
+  Sequential,
+  WeightedValue,
+} from './contract.ts';
+export {
+  constant,
+  heNormal,
+  heUniform,
+  type InitRule,
+  lecunNormal,
+  lecunUniform,
+  normal,
+  ones,
+  uniform,
+  xavierNormal,
+  xavierUniform,
+  zeros,
+} from './initializers.ts';
+export { type ActivationName, activation } from './layers/activation.ts';
+export { type DenseOptions, dense } from './layers/dense.ts';
+export { dropout } from './layers/dropout.ts';
+export { flatten } from './layers/flatten.ts';
+export { type LambdaContext, type LambdaOptions, lambda } from './layers/lambda.ts';
+export type { LayerOptions } from './layers/layer.ts';
+export { type SequentialPart, sequential } from './layers/sequential.ts';
+export {
+  binaryCrossEntropy,
+  type CrossEntropyOptions,
+  crossEntropy,
+  type HuberOptions,
+  huber,
+  meanAbsoluteError,
+  meanSquaredError,
+} from './losses.ts';
+export { accuracy, f1, type MetricOptions, mae, mse, precision, r2, recall, rmse, topK } from './metrics.ts';
+export type { Selection } from './select.ts';
+export { renderSummary, type Summary, type SummaryInput, type SummaryRegion, summarize } from './summary.ts';
+export { scope } from './trace.ts';
