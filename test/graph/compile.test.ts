@@ -260,3 +260,10 @@ describe('what cannot be compiled is refused', () => {
     );
   });
 });
+
+test('gradients of means carry numbers, not tensors of ones', () => {
+  const a = ops.parameter('a', [4, 3]);
+  const error = ops.sub(a, ops.constant([1, 2, 3]));
+  const program = ofValue(ops.mean(ops.square(error), { axis: 1 }), { a: [4, 3] });
+  expect(kernelsOf(program)).toEqual(['sub', 'square', 'reduceMean', 'sumF64', 'sumF64', 'scale']);
+});

@@ -11,6 +11,7 @@ import {
 import type { OpDef } from '../op.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
+import { constant, uniformValue } from './leaf.ts';
 import { sumTo } from './reduce.ts';
 import { broadcastShapes, broadcastStrides, lowerMove, shift, stridesOf } from './strides.ts';
 
@@ -168,6 +169,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     );
   }
   if (showShape(full) === showShape(x.shape)) return x;
+  const value = uniformValue(x);
+  if (value !== undefined) return constant(value, full);
   return createNode(reshapeOp, [x.op === 'reshape' ? x.inputs[0] : x], { shape: full });
 }
 
@@ -183,7 +186,10 @@ export function stopGradient(x: Tensor): Tensor {
 
 /** Repeats axes of length 1 (and new leading ones) up to `shape`. Arithmetic broadcasts by itself, without a copy. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  return showShape(shape) === showShape(x.shape) ? x : createNode(broadcastToOp, [x], { shape: [...shape] });
+  if (showShape(shape) === showShape(x.shape)) return x;
+  const stretched = createNode(broadcastToOp, [x], { shape: [...shape] });
+  const value = uniformValue(x);
+  return value === undefined ? stretched : constant(value, shape);
 }
 
 /** Axes in another order: result axis i is axis permutation[i] of x. Default: all reversed. */

@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
 import { div, mul } from './binary.ts';
 import { equal } from './compare.ts';
+import { constant, uniformValue } from './leaf.ts';
 
 type UnaryName =
   | ('neg' | 'exp' | 'log' | 'sqrt' | 'abs' | 'square' | 'reciprocal' | 'sign' | 'floor' | 'sin' | 'cos' | 'erf')
@@ -62,9 +63,13 @@ export const UNARY_OPS: readonly OpDef[] = [
 
 const unary = (def: OpDef, x: Tensor, alpha = 0): Tensor => createNode(def, [x], { alpha });
 
-/** x * factor. */
+/** x * factor. Scales of scales and of uniform constants, which gradients of means are made of, become one number. */
 export function scale(x: Tensor, factor: number): Tensor {
-  return factor === 1 ? x : unary(scaleOp, x, factor);
+  const value = uniformValue(x);
+  if (value !== undefined) return constant(value * factor, x.shape);
+  const total = x.op === 'scale' ? numberAttr(x.attrs, 'alpha') * factor : factor;
+  const source = x.op === 'scale' ? x.inputs[0] : x;
+  return total === 1 ? source : unary(scaleOp, source, total);
 }
 
 /** x + term. */
