@@ -1,0 +1,129 @@
+import type { RawArray, TensorColumn } from './raw.ts';
+import type { Part } from './transforms.ts';
+
+/** How numbers are brought to a common scale: mean 0 and standard deviation 1, [0, 1], or not at all. */
+export type Normalization = 'standard' | 'minmax' | false;
+
+interface NumericField {
+  readonly field: string;
+  readonly column: string;
+  readonly at?: number;
+  readonly shape: readonly number[];
+}
+
+/**
+ * Fits the numbers of one column: `width` numbers a row are fitted each for itself from `count` rows, `value(i, j)` is element j
+ * of row i; NaN (no value) is left out. Sums are f64 in row order, the variance in a second pass divided by n, so the
+ * fitted numbers depend on nothing but the rows. A column that never changes becomes 0 everywhere.
+ */
+export function fitNumbers(
+  mode: Normalization,
+  base: NumericField,
+  count: number,
+  width: number,
+  value: (row: number, element: number) => number,
+): Part {
+  if (mode === false) return { kind: 'tensor', ...base, dtype: 'f32' };
+  if (mode === 'minmax') {
+    const [min, max] = range(count, width, value);
+    return { kind: 'minmax', ...base, min, max: max.map((m, j) => (m > min[j] ? m : min[j] + 1)) };
+  }
+  const mean = means(count, width, (i, j) => value(i, j));
+  const variance = means(count, width, (i, j) => (value(i, j) - mean[j]) ** 2);
+  return { kind: 'standardize', ...base, mean, std: variance.map((v) => (v > 0 ? Math.sqrt(v) : 1)) };
+}
+
+/** As `fitNumbers`, but one pair of numbers for all elements of all rows (images). */
+export function fitAll(
+  mode: Normalization,
+  base: NumericField,
+  data: RawArray,
+  ids: Int32Array | undefined,
+  width: number,
+): Part {
+  const rows = ids?.length ?? data.length / width;
+  return fitNumbers(mode, base, rows * width, 1, (i) => {
+    if (!ids) return data[i];
+    const row = Math.floor(i / width);
+    return data[ids[row] * width + (i - row * width)];
+  });
+}
+
+/** The mean of what there is of each element; 0 where there is nothing. */
+export function means(count: number, width: number, value: (row: number, element: number) => number): number[] {
+  const sums = new Array<number>(width).fill(0);
+  const seen = new Array<number>(width).fill(0);
+  for (let i = 0; i < count; i++) {
+    for (let j = 0; j < width; j++) {
+      const x = value(i, j);
+      if (Number.isNaN(x)) continue;
+      sums[j] += x;
+      seen[j] += 1;
+    }
+  }
+  return sums.map((sum, j) => (seen[j] > 0 ? sum / seen[j] : 0));
+}
+
+function range(
+  count: number,
+  width: number,
+  value: (row: number, element: number) => number,
+): [min: number[], max: number[]] {
+  const min = new Array<number>(width).fill(Number.POSITIVE_INFINITY);
+  const max = new Array<number>(width).fill(Number.NEGATIVE_INFINITY);
+  for (let i = 0; i < count; i++) {
+    for (let j = 0; j < width; j++) {
+      const x = value(i, j);
+      if (x < min[j]) min[j] = x;
+      if (x > max[j]) max[j] = x;
+    }
+  }
+  return [min.map((m) => (Number.isFinite(m) ? m : 0)), max.map((m) => (Number.isFinite(m) ? m : 1))];
+}
+
+/** Mean and standard deviation of bytes from their histogram: exact integer sums, whatever the order. */
+export function byteMoments(data: Uint8Array, ids: Int32Array | undefined, width: number): [mean: number, std: number] {
+  const histogram = new Float64Array(256);
+  const rows = ids?.length ?? data.length / width;
+  const counts = new Uint32Array(1024); // four interleaved tables: equal neighbours do not wait for each other
+  for (let r = 0; r < rows; r++) {
+    const begin = (ids ? ids[r] : r) * width;
+    const end = begin + width;
+    let i = begin;
+    for (; i + 4 <= end; i += 4) {
+      counts[data[i]]++;
+      counts[256 + data[i + 1]]++;
+      counts[512 + data[i + 2]]++;
+      counts[768 + data[i + 3]]++;
+    }
+    for (; i < end; i++) counts[data[i]]++;
+    if ((r & 0xfff) === 0xfff || r === rows - 1) {
+      for (let k = 0; k < 1024; k++) histogram[k & 255] += counts[k];
+      counts.fill(0);
+    }
+  }
+  const n = rows * width;
+  let sum = 0;
+  for (let b = 0; b < 256; b++) sum += b * histogram[b];
+  const mean = sum / n;
+  let squares = 0;
+  for (let b = 0; b < 256; b++) squares += histogram[b] * (b - mean) ** 2;
+  return [mean, squares > 0 ? Math.sqrt(squares / n) : 1];
+}
+
+/** An i32 column taken as it is; its size is the declared one, else the largest training value + 1. */
+export function fitIndex(
+  name: string,
+  { shape, data }: TensorColumn,
+  ids: Int32Array | undefined,
+  declared?: number,
+): Part {
+  const width = shape.reduce((a, b) => a * b, 1);
+  let largest = 0;
+  const rows = ids?.length ?? data.length / width;
+  for (let r = 0; r < rows; r++) {
+    const begin = (ids ? ids[r] : r) * width;
+    for (let i = begin; i < begin + width; i++) if (data[i] > largest) largest = data[i];
+  }
+  return { kind: 'tensor', field: name, column: name, dtype: 'i32', shape, size: declared ?? largest + 1 };
+}

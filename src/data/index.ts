@@ -1,0 +1,25 @@
+/** `lockstep/data`: sources of rows, their options, and the encoding of one raw row. */
+export { type ArrayField, type ArraysOptions, arrays, type Nested } from './arrays.ts';
+export type {
+  Column,
+  Computed,
+  ComputedRead,
+  DataSpec,
+  FieldInfo,
+  Fields,
+  FieldType,
+  FittedTransform,
+  LoadedData,
+  LoadOptions,
+  Source,
+  Split,
+  Table,
+} from './contract.ts';
+export { type CsvOptions, csv } from './csv.ts';
+export { type DatasetOptions, dataset } from './dataset.ts';
+export type { FilePath } from './files.ts';
+export { type IdxOptions, idx } from './idx.ts';
+export { loadData } from './load.ts';
+export { type RowsOptions, type RowValue, rows } from './rows.ts';
+export type { FieldSpec } from './spec.ts';
+export { applyTransforms, type EncodedRow, type RawRow } from './transforms.ts';

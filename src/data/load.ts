@@ -1,0 +1,158 @@
+import { LockstepError } from '../errors.ts';
+import { unknownOption } from '../optim/options.ts';
+import { arraysReader } from './arrays.ts';
+import type { Computed, DataSpec, FieldInfo, Fields, LoadedData, LoadOptions, Source, Split } from './contract.ts';
+import { csvReader } from './csv.ts';
+import { computedOf, computedTransforms } from './dataset.ts';
+import { describeValue, didYouMean } from './describe.ts';
+import { encodeSplit } from './encode.ts';
+import { abortedError } from './files.ts';
+import { idxReader } from './idx.ts';
+import type { RawTable } from './raw.ts';
+import type { SourceReader } from './reader.ts';
+import { rowsReader } from './rows.ts';
+import { type SplitIds, splitRows } from './split.ts';
+import { Encoder } from './transforms.ts';
+
+/** The kinds of sources that become tables. `dataset` is the one that does not: its rows are computed in the workers. */
+const READERS: Readonly<Record<string, SourceReader>> = {
+  idx: idxReader,
+  csv: csvReader,
+  arrays: arraysReader,
+  rows: rowsReader,
+};
+
+type SplitName = 'train' | 'validation' | 'test';
+const SPLITS: readonly SplitName[] = ['train', 'validation', 'test'];
+
+/**
+ * Loads the data of a job: reads the sources, cuts validation and test from the training rows by seed where they are fractions, fits
+ * the transforms on the rest and encodes every split with them. Splits are tables of their own in shared memory.
+ *
+ * @throws LockstepError as the sources say; E_OPTION for an unusable spec; E_DATA_EMPTY for a split without rows; E_LABEL for labels
+ * that the training rows do not have; E_DATA_MISSING, E_SHAPE, E_DTYPE where a separate source has other fields; E_ABORTED.
+ */
+export async function loadData<F extends Fields>(spec: DataSpec<F>, options: LoadOptions): Promise<LoadedData> {
+  const checked = checkSpec(spec);
+  const main = await open(checked.train, 'train', options);
+  const fractions = fractionsOf(checked);
+  const ids: Partial<SplitIds> = fractions ? splitRows(sizeOf(main), fractions, options.seed) : {};
+
+  const transforms =
+    main.kind === 'table' ? main.reader.fit(main.source, main.raw, ids.train) : computedTransforms(main.computed);
+  const encoder = new Encoder(transforms);
+  const train = encode(main, ids.train, encoder, 'train');
+
+  const others: { validation?: Split; test?: Split } = {};
+  for (const name of ['validation', 'test'] as const) {
+    const part = checked[name];
+    if (part === undefined) continue;
+    others[name] =
+      typeof part === 'number'
+        ? encode(main, ids[name], encoder, name)
+        : encode(await open(part, name, options), undefined, encoder, name);
+    throwIfAborted(options);
+  }
+  return { fields: encoder.fields, train, ...others, transforms };
+}
+
+/** A source that was read, or will be in the workers. */
+type Opened =
+  | { readonly kind: 'table'; readonly source: Source; readonly reader: SourceReader; readonly raw: RawTable }
+  | { readonly kind: 'computed'; readonly computed: Computed };
+
+async function open(source: Source, split: SplitName, options: LoadOptions): Promise<Opened> {
+  throwIfAborted(options);
+  if (source.kind === 'dataset') return { kind: 'computed', computed: computedOf(source) };
+  const reader = READERS[source.kind];
+  const raw = await reader.read(source, options);
+  throwIfAborted(options);
+  if (raw.size > 0) return { kind: 'table', source, reader, raw };
+  throw new LockstepError('E_DATA_EMPTY', {
+    where: `data.${split} (${source.kind})`,
+    expected: 'at least one row',
+    got: 'none',
+    fix: 'check the source',
+  });
+}
+
+function sizeOf(opened: Opened): number {
+  return opened.kind === 'table' ? opened.raw.size : opened.computed.size;
+}
+
+/** Rows `ids` (all, if absent) of a source as a split of its own. */
+function encode(opened: Opened, ids: Int32Array | undefined, encoder: Encoder, split: SplitName): Split {
+  if (opened.kind === 'table') {
+    const columns = encodeSplit(opened.raw, ids, encoder, split);
+    return { kind: 'table', size: ids?.length ?? opened.raw.size, columns };
+  }
+  const { computed } = opened;
+  checkFields(encoder.fields, computed.fields, split);
+  return ids ? { ...computed, size: ids.length, ids } : computed;
+}
+
+/** Computed rows are not encoded, so they must be declared as what training has. */
+function checkFields(wanted: readonly FieldInfo[], declared: readonly FieldInfo[], split: SplitName): void {
+  for (const field of wanted) {
+    const other = declared.find((f) => f.name === field.name);
+    const equal = other?.dtype === field.dtype && other.shape.join() === field.shape.join();
+    if (equal && (other.size ?? 0) <= (field.size ?? 0)) continue;
+    throw new LockstepError(other ? 'E_SHAPE' : 'E_DATA_MISSING', {
+      where: `data.${split}: field "${field.name}"`,
+      expected: `${fieldText(field)}, as in the training rows`,
+      got: other ? fieldText(other) : `fields ${declared.map((f) => f.name).join(', ')}`,
+      fix: 'all splits need the same fields',
+    });
+  }
+}
+
+function fieldText({ dtype, shape, size }: FieldInfo): string {
+  return `${dtype} [${shape.join(', ')}]${size === undefined ? '' : ` with values below ${size}`}`;
+}
+
+function fractionsOf(spec: DataSpec): { validation?: number; test?: number } | undefined {
+  const { validation, test } = spec;
+  if (typeof validation !== 'number' && typeof test !== 'number') return undefined;
+  return {
+    ...(typeof validation === 'number' ? { validation } : {}),
+    ...(typeof test === 'number' ? { test } : {}),
+  };
+}
+
+/** E_OPTION for unknown keys and for what is no source. */
+function checkSpec(spec: unknown): DataSpec {
+  if (typeof spec !== 'object' || spec === null) {
+    throw specError('data', '{ train, validation?, test? }', spec, 'say where the training rows come from');
+  }
+  const { train, validation, test, ...rest }: { [key: string]: unknown } = { ...spec };
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw unknownOption(unknown, SPLITS, 'data');
+  return {
+    train: checkSource(train, 'train'),
+    ...(validation === undefined
+      ? {}
+      : { validation: typeof validation === 'number' ? validation : checkSource(validation, 'validation') }),
+    ...(test === undefined ? {} : { test: typeof test === 'number' ? test : checkSource(test, 'test') }),
+  };
+}
+
+function checkSource(source: unknown, split: SplitName): Source {
+  const kind: unknown = typeof source === 'object' && source !== null ? Reflect.get(source, 'kind') : undefined;
+  if (isSource(source, kind)) return source;
+  const kinds = [...Object.keys(READERS), 'dataset'];
+  const made = split === 'train' ? 'a source' : 'a fraction or a source';
+  const fix = typeof kind === 'string' ? didYouMean(kind, kinds, 'use one of those') : 'make it with one of those';
+  throw specError(`data.${split}`, `${made} made by ${kinds.join('(), ')}()`, kind ?? source, fix);
+}
+
+function isSource(source: unknown, kind: unknown): source is Source {
+  return typeof kind === 'string' && (kind === 'dataset' || Object.hasOwn(READERS, kind));
+}
+
+function specError(where: string, expected: string, got: unknown, fix: string): LockstepError {
+  return new LockstepError('E_OPTION', { where, expected, got: describeValue(got), fix });
+}
+
+function throwIfAborted({ signal }: LoadOptions): void {
+  if (signal?.aborted) throw abortedError('loading data', signal.reason);
+}

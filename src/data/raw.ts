@@ -1,0 +1,43 @@
+/**
+ * What a source gives before anything is fitted: columns by name, and for each row a place that a person can find. Splitting,
+ * fitting and encoding work on this, whatever the source was.
+ */
+export interface RawTable {
+  readonly size: number;
+  readonly columns: ReadonlyMap<string, RawColumn>;
+  /** "iris.csv line 7, column "age"", "train-labels item 17": where a value of this row stands. */
+  readonly place: Place;
+}
+
+export type Place = (row: number, column: string) => string;
+
+export type RawColumn = TensorColumn | CellColumn;
+
+export type RawArray = Uint8Array | Int32Array | Float32Array | Float64Array;
+
+/** Numbers of a fixed shape a row. Float64Array where the numbers are still to be normalised. */
+export interface TensorColumn {
+  readonly kind: 'tensor';
+  readonly shape: readonly number[];
+  /** rows * product(shape). Used in place, not copied, if it lies in a SharedArrayBuffer and no row is left out. */
+  readonly data: RawArray;
+}
+
+/** Cells of a text table: text, a number (already parsed from text) or nothing. */
+export interface CellColumn {
+  readonly kind: 'cells';
+  at(row: number): Cell;
+}
+
+export type Cell = string | number | boolean | undefined;
+
+/** A typed array over a new SharedArrayBuffer. */
+export function sharedArray(type: 'u8', length: number): Uint8Array;
+export function sharedArray(type: 'f32', length: number): Float32Array;
+export function sharedArray(type: 'i32', length: number): Int32Array;
+export function sharedArray(type: 'f32' | 'i32', length: number): Float32Array | Int32Array;
+export function sharedArray(type: 'u8' | 'f32' | 'i32', length: number): Uint8Array | Float32Array | Int32Array {
+  if (type === 'u8') return new Uint8Array(new SharedArrayBuffer(length));
+  const buffer = new SharedArrayBuffer(length * 4);
+  return type === 'f32' ? new Float32Array(buffer) : new Int32Array(buffer);
+}

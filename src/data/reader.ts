@@ -1,0 +1,21 @@
+import type { LoadOptions, Source } from './contract.ts';
+import type { RawTable } from './raw.ts';
+import type { Transform } from './transforms.ts';
+
+/**
+ * How a kind of source is loaded. A new kind is one file that exports the function users call (a plain description, reads
+ * nothing) and a reader, and one row in load.ts.
+ */
+export interface SourceReader {
+  /** Reads everything. Throws LockstepErrors that name file and place. */
+  read(source: Source, options: LoadOptions): Promise<RawTable>;
+  /** Fits the transforms from rows `ids` of the table (all, if absent) and no others. */
+  fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transform[];
+}
+
+/** The tensor column of a table that its own reader made. */
+export function tensorColumn(raw: RawTable, name: string) {
+  const column = raw.columns.get(name);
+  if (column?.kind !== 'tensor') throw new TypeError(`no tensor column ${name}`);
+  return column;
+}
