@@ -1,7 +1,6 @@
 import { createRequire } from 'node:module';
 import { cpus, totalmem } from 'node:os';
 import type { RunHeader } from '../record/contract.ts';
-import { runHeader as makeHeader } from '../record/header.ts';
 import type { RunPlan } from './plan-run.ts';
 
 /** What ran, on what: the first line of metrics.jsonl. */
@@ -9,7 +8,8 @@ export function runHeader(plan: RunPlan): RunHeader {
   const { job, compiled, backend } = plan;
   const require = createRequire(import.meta.url);
   const processors = cpus();
-  return makeHeader({
+  return {
+    kind: 'header',
     job: describeJob(plan),
     versions: { lockstep: packageVersion(require), node: process.versions.node, v8: process.versions.v8 },
     seed: job.seed,
@@ -29,8 +29,8 @@ export function runHeader(plan: RunPlan): RunHeader {
     workers: plan.workers,
     shards: compiled.shards,
     parameters: compiled.tensors.reduce((sum, t) => sum + t.size, 0),
-    startedAt: new Date(),
-  });
+    startedAt: new Date().toISOString(),
+  };
 }
 
 /** The job as plain data: functions by name, data by description. */
