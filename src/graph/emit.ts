@@ -58,9 +58,7 @@ export function emitCalls(
       if (x === undefined || sizeOf(x.shape) !== sizeOf(node.shape)) continue;
       const storage = storageOf(x);
       const buffer = bufferOf.get(storage);
-      // The same memory seen under two shapes is not elementwise any more.
-      const twisted = node.inputs.some((other) => other !== x && storageOf(other) === storage);
-      if (buffer !== undefined && lastUse.get(storage) === time && !twisted) return buffer;
+      if (buffer !== undefined && lastUse.get(storage) === time) return buffer;
     }
     return undefined;
   };

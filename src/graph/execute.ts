@@ -1,3 +1,5 @@
+import type { Gemm } from '../kernels/gemm.ts';
+import { wasmGemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
 import { align } from './plan.ts';
@@ -5,32 +7,8 @@ import type { Program, Region, TensorEntry } from './program.ts';
 import type { Shape } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
 
-/** A GEMM with absolute byte addresses: C [m,n] = op(A) op(B) + beta C, row-major; strides in elements. */
-export interface BoundGemm {
-  readonly transA: number;
-  readonly transB: number;
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly a: number;
-  readonly lda: number;
-  readonly b: number;
-  readonly ldb: number;
-  readonly beta: number;
-  readonly c: number;
-  readonly ldc: number;
-}
-
-/** Prepares one GEMM of a program (BLAS with its views, or the kernel table's with scratch) to be run many times. */
-export type BindGemm = (gemm: BoundGemm) => () => void;
-
-/** GEMM of the kernel table; `scratch` is the address of GEMM_SCRATCH_BYTES of this thread. */
-export function kernelGemm(kernels: KernelTable, scratch: number): BindGemm {
-  const { gemm } = kernels;
-  return ({ transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc }) =>
-    () =>
-      gemm(transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc, scratch);
-}
+/** Prepares one GEMM of a program to be run many times: `bind` of the BLAS or WASM Gemm of this thread. */
+export type BindGemm = Gemm['bind'];
 
 type Kernel = (...args: number[]) => unknown;
 
@@ -152,7 +130,7 @@ export function createExecutor(program: Program, tensors: readonly TensorEntry[]
   const { addresses, scratch } = layoutRegions(program, tensors, memory.base);
   if (memory.parameters !== undefined) addresses.parameters = memory.parameters;
   writeConstants(program.constants, addresses.constants, real, int);
-  const run = bindProgram(program, addresses, kernels, memory.bindGemm ?? kernelGemm(kernels, scratch));
+  const run = bindProgram(program, addresses, kernels, memory.bindGemm ?? wasmGemm(kernels, scratch).bind);
 
   const at = (region: Region, byteOffset: number, size: number, dtype: 'f32' | 'i32') => {
     const start = (addresses[region] + byteOffset) / 4;
