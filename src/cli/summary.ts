@@ -1,9 +1,13 @@
-import { formatBytes, workersThatFit } from '../parallel/arena.ts';
+import { renderSummary, summarize } from '../nn/summary.ts';
+import { workersThatFit } from '../parallel/arena.ts';
 import type { RunPlan } from '../train/plan-run.ts';
-import { formatCount, formatRate, formatTable } from './format.ts';
+import { formatCount } from './format.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { type JobOptions, overrideJob } from './options.ts';
+
+/** compileJob traces the layers' shapes with one row. */
+const TRACED_ROWS = 1;
 
 export interface SummaryCommandOptions extends JobOptions {
   readonly workers?: number | 'auto';
@@ -14,50 +18,32 @@ export async function summaryCommand(path: string, options: SummaryCommandOption
   const [{ planRun }, loaded] = await Promise.all([import('../train/plan-run.ts'), loadJob(path)]);
   const job = overrideJob(loaded.job, options);
   const plan = await planRun(job, { workers: options.workers, module: loaded.module, signal: io.stop });
-  for (const line of renderSummary(plan)) io.out(line);
+  io.out(describePlan(plan));
 }
 
-/** Layers with shapes and parameters, sizes of a step, memory of each region. Pure. */
-export function renderSummary(plan: RunPlan): string[] {
+/** What `lockstep summary` prints of a plan. Pure. */
+export function describePlan(plan: RunPlan): string {
   const { compiled, layout, data, backend, workers } = plan;
-  const layers = compiled.layers.map((layer) => [
-    layer.name,
-    layer.kind,
-    `[batch${layer.outputShape
-      .slice(1)
-      .map((n) => `, ${n}`)
-      .join('')}]`,
-    formatCount(layer.parameters),
-  ]);
-  const parameters = compiled.tensors.reduce((sum, tensor) => sum + tensor.size, 0);
-  const sizes = [
-    ['train rows', formatCount(data.train.size)],
-    ['validation rows', formatCount(data.validation?.size ?? 0)],
-    ['test rows', formatCount(data.test?.size ?? 0)],
-    ['batch', formatCount(compiled.batchSize)],
-    ['shards', formatCount(compiled.shards)],
-    ['workers', formatCount(workers)],
-    ['steps', `${formatCount(compiled.totalSteps)} (${formatCount(compiled.stepsPerEpoch)} an epoch)`],
-    ['optimizer', plan.optimizer.def.kind],
-    ['gemm', backend.gemm],
-    ['simd', backend.simd],
-    ['FLOP a step', formatRate(flopsOfStep(plan))],
-  ];
-  const regions = [...layout.regions, { name: 'total', bytes: layout.bytes }].map(({ name, bytes }) => [
-    name,
-    formatBytes(bytes),
-  ]);
+  const model = summarize({
+    layers: compiled.layers,
+    rows: TRACED_ROWS,
+    flopsPerStep: flopsOfStep(plan),
+    regions: layout.regions,
+    maxWorkers: workersThatFit(layout),
+  });
+  const facts: Record<string, string> = {
+    rows: `train ${formatCount(data.train.size)}, validation ${formatCount(data.validation?.size ?? 0)}, test ${formatCount(data.test?.size ?? 0)}`,
+    batch: `${formatCount(compiled.batchSize)} rows in ${formatCount(compiled.shards)} shards on ${formatCount(workers)} workers`,
+    steps: `${formatCount(compiled.totalSteps)}, ${formatCount(compiled.stepsPerEpoch)} an epoch`,
+    optimizer: plan.optimizer.def.kind,
+    kernels: `gemm ${backend.gemm}, simd ${backend.simd}`,
+  };
   return [
-    ...formatTable(['layer', 'kind', 'output', 'parameters'], layers),
-    `total parameters: ${formatCount(parameters)}`,
+    renderSummary(model),
     '',
-    ...pairs(sizes),
-    '',
-    'memory',
-    ...pairs(regions),
-    `largest number of workers that fits: ${formatCount(workersThatFit(layout))}`,
+    ...Object.entries(facts).map(([name, text]) => `${name}: ${text}`),
     ...plan.notes.map((note) => `note: ${note}`),
-  ];
+  ].join('\n');
 }
 
 /** Of the GEMMs of all shards, forward and backward. */
@@ -69,9 +55,4 @@ function flopsOfStep({ compiled }: RunPlan): number {
     flops += trainPrograms.find((program) => program.rows === rows)?.flops ?? 0;
   }
   return flops;
-}
-
-function pairs(rows: readonly (readonly string[])[]): string[] {
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }
