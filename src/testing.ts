@@ -8,7 +8,9 @@ import type { Shape, Tensor } from './graph/tensor.ts';
 import { sizeOf } from './graph/tensor.ts';
 import { philox4x32, referenceHeap, referenceKernels } from './kernels/reference.ts';
 
-/** `lockstep/testing`: checks for models, losses and ops of your own. */
+/** `lockstep/testing`: checks for models, losses, ops and optimizers of your own. */
+export { runOptimizer } from './optim/run.ts';
+export { verifyOptimizer } from './optim/verify.ts';
 
 /** Memory for an executor on the reference kernels, in double precision unless said otherwise. */
 export function referenceMemory(bytes: number, precision: 'f32' | 'f64' = 'f64'): ExecutorMemory {
