@@ -1,7 +1,7 @@
 /**
  * Single-precision GEMM, C = op(A) op(B) + beta C. A register tile of 6 x 8 (twelve accumulators, two vectors of B and one
  * broadcast element of A fill the fifteen registers that V8 gives), op(A) and op(B) packed into panels that the tile reads
- * in order. Each element of C is summed over k in order, in blocks whose size depends on k alone: so a row of C has the
+ * in order. (The loop over k is not unrolled: V8 then keeps all accumulators in registers, and does not when it is.) Each element of C is summed over k in order, in blocks whose size depends on k alone: so a row of C has the
  * same bits whatever m is, packed or not.
  * After K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", TOMS 2008; here B is packed one panel at a time,
  * just before it is used, so it is read from level-1 cache.
@@ -15,11 +15,11 @@ const TILE_ROWS: usize = 6;
 // @ts-ignore: decorator
 @inline
 const TILE_COLUMNS: usize = 8;
-/** Longest block of k: a panel of B is then 12 KiB. */
+/** Longest block of k: a panel of B is then 6 KiB, one of A 5 KiB. */
 // @ts-ignore: decorator
 @inline
-const BLOCK_K: usize = 400;
-/** Rows of A that are packed at once: with BLOCK_K about 400 KiB, for the level-2 cache. */
+const BLOCK_K: usize = 200;
+/** Rows of A that are packed at once: 200 KiB, for the level-2 cache. */
 // @ts-ignore: decorator
 @inline
 const BLOCK_ROWS: usize = 258;
@@ -54,16 +54,10 @@ function storeEdge(c: usize, low: v128, high: v128, add: bool, columns: usize): 
   }
 }
 
-/** 6 x 8 elements of C; rows beyond `rows` repeat the last one and are not written. */
-function tile6(
-  k: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
+/** Tiles of C from a packed panel of A and rows of a panel of B; `rows` and `columns` say how much of C exists. */
+function tile6x8(
+  k: usize, a: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
 ): void {
-  let a0 = a;
-  let a1 = rows > 1 ? a0 + aRow : a0;
-  let a2 = rows > 2 ? a1 + aRow : a1;
-  let a3 = rows > 3 ? a2 + aRow : a2;
-  let a4 = rows > 4 ? a3 + aRow : a3;
-  let a5 = rows > 5 ? a4 + aRow : a4;
   let c00 = splat(0);
   let c01 = splat(0);
   let c10 = splat(0);
@@ -79,30 +73,25 @@ function tile6(
   for (; k; k--) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a0);
+    let x = v128.load32_splat(a);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
-    x = v128.load32_splat(a1);
+    x = v128.load32_splat(a, 4);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
-    x = v128.load32_splat(a2);
+    x = v128.load32_splat(a, 8);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
-    x = v128.load32_splat(a3);
+    x = v128.load32_splat(a, 12);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
-    x = v128.load32_splat(a4);
+    x = v128.load32_splat(a, 16);
     c40 = madd(x, b0, c40);
     c41 = madd(x, b1, c41);
-    x = v128.load32_splat(a5);
+    x = v128.load32_splat(a, 20);
     c50 = madd(x, b0, c50);
     c51 = madd(x, b1, c51);
-    a0 += aStep;
-    a1 += aStep;
-    a2 += aStep;
-    a3 += aStep;
-    a4 += aStep;
-    a5 += aStep;
+    a += TILE_ROWS << 2;
     b += bStep;
   }
   storeRow(c, c00, c01, add, columns);
@@ -123,14 +112,9 @@ function tile6(
   storeRow(c, c50, c51, add, columns);
 }
 
-/** 4 x 8 elements of C; rows beyond `rows` repeat the last one and are not written. */
-function tile4(
-  k: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
+function tile4x8(
+  k: usize, a: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
 ): void {
-  let a0 = a;
-  let a1 = rows > 1 ? a0 + aRow : a0;
-  let a2 = rows > 2 ? a1 + aRow : a1;
-  let a3 = rows > 3 ? a2 + aRow : a2;
   let c00 = splat(0);
   let c01 = splat(0);
   let c10 = splat(0);
@@ -142,22 +126,19 @@ function tile4(
   for (; k; k--) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a0);
+    let x = v128.load32_splat(a);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
-    x = v128.load32_splat(a1);
+    x = v128.load32_splat(a, 4);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
-    x = v128.load32_splat(a2);
+    x = v128.load32_splat(a, 8);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
-    x = v128.load32_splat(a3);
+    x = v128.load32_splat(a, 12);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
-    a0 += aStep;
-    a1 += aStep;
-    a2 += aStep;
-    a3 += aStep;
+    a += TILE_ROWS << 2;
     b += bStep;
   }
   storeRow(c, c00, c01, add, columns);
@@ -172,12 +153,9 @@ function tile4(
   storeRow(c, c30, c31, add, columns);
 }
 
-/** 2 x 8 elements of C; rows beyond `rows` repeat the last one and are not written. */
-function tile2(
-  k: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
+function tile2x8(
+  k: usize, a: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
 ): void {
-  let a0 = a;
-  let a1 = rows > 1 ? a0 + aRow : a0;
   let c00 = splat(0);
   let c01 = splat(0);
   let c10 = splat(0);
@@ -185,14 +163,13 @@ function tile2(
   for (; k; k--) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a0);
+    let x = v128.load32_splat(a);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
-    x = v128.load32_splat(a1);
+    x = v128.load32_splat(a, 4);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
-    a0 += aStep;
-    a1 += aStep;
+    a += TILE_ROWS << 2;
     b += bStep;
   }
   storeRow(c, c00, c01, add, columns);
@@ -201,20 +178,97 @@ function tile2(
   storeRow(c, c10, c11, add, columns);
 }
 
-/** Chooses the lowest tile that holds `rows`. */
+function tile6x4(
+  k: usize, a: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
+): void {
+  let c00 = splat(0);
+  let c10 = splat(0);
+  let c20 = splat(0);
+  let c30 = splat(0);
+  let c40 = splat(0);
+  let c50 = splat(0);
+  for (; k; k--) {
+    const b0 = v128.load(b);
+    let x = v128.load32_splat(a);
+    c00 = madd(x, b0, c00);
+    x = v128.load32_splat(a, 4);
+    c10 = madd(x, b0, c10);
+    x = v128.load32_splat(a, 8);
+    c20 = madd(x, b0, c20);
+    x = v128.load32_splat(a, 12);
+    c30 = madd(x, b0, c30);
+    x = v128.load32_splat(a, 16);
+    c40 = madd(x, b0, c40);
+    x = v128.load32_splat(a, 20);
+    c50 = madd(x, b0, c50);
+    a += TILE_ROWS << 2;
+    b += bStep;
+  }
+  storeEdge(c, c00, c00, add, columns);
+  c += cRow;
+  if (rows == 1) return;
+  storeEdge(c, c10, c10, add, columns);
+  c += cRow;
+  if (rows == 2) return;
+  storeEdge(c, c20, c20, add, columns);
+  c += cRow;
+  if (rows == 3) return;
+  storeEdge(c, c30, c30, add, columns);
+  c += cRow;
+  if (rows == 4) return;
+  storeEdge(c, c40, c40, add, columns);
+  c += cRow;
+  if (rows == 5) return;
+  storeEdge(c, c50, c50, add, columns);
+}
+
+/** The smallest tile that holds what exists. */
 // @ts-ignore: decorator
 @inline
 function tile(
-  k: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
+  k: usize, a: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool, rows: usize, columns: usize,
 ): void {
-  if (rows > 4) tile6(k, a, aRow, aStep, b, bStep, c, cRow, add, rows, columns);
-  else if (rows > 2) tile4(k, a, aRow, aStep, b, bStep, c, cRow, add, rows, columns);
-  else tile2(k, a, aRow, aStep, b, bStep, c, cRow, add, rows, columns);
+  if (columns <= 4) tile6x4(k, a, b, bStep, c, cRow, add, rows, columns);
+  else if (rows > 4) tile6x8(k, a, b, bStep, c, cRow, add, rows, columns);
+  else if (rows > 2) tile4x8(k, a, b, bStep, c, cRow, add, rows, columns);
+  else tile2x8(k, a, b, bStep, c, cRow, add, rows, columns);
 }
 
 /** Panel [k][6] of op(A) from rows of A: out[l * 6 + i] = a[i, l]. */
 function packRows(out: usize, a: usize, stride: usize, rows: usize, k: usize): void {
-  transposePlane(out, a, k, rows, stride, TILE_ROWS << 2);
+  if (rows < TILE_ROWS) {
+    transposePlane(out, a, k, rows, stride, TILE_ROWS << 2);
+    return;
+  }
+  for (; k >= 4; k -= 4) {
+    const r0 = v128.load(a);
+    const r1 = v128.load(a + stride);
+    const r2 = v128.load(a + 2 * stride);
+    const r3 = v128.load(a + 3 * stride);
+    const r4 = v128.load(a + 4 * stride);
+    const r5 = v128.load(a + 5 * stride);
+    const l0 = v128.shuffle<u32>(r0, r1, 0, 4, 1, 5);
+    const l1 = v128.shuffle<u32>(r2, r3, 0, 4, 1, 5);
+    const l2 = v128.shuffle<u32>(r4, r5, 0, 4, 1, 5);
+    v128.store(out, v128.shuffle<u64>(l0, l1, 0, 2));
+    v128.store_lane<u64>(out, l2, 0, 16);
+    v128.store(out, v128.shuffle<u64>(l0, l1, 1, 3), 24);
+    v128.store_lane<u64>(out, l2, 1, 40);
+    const h0 = v128.shuffle<u32>(r0, r1, 2, 6, 3, 7);
+    const h1 = v128.shuffle<u32>(r2, r3, 2, 6, 3, 7);
+    const h2 = v128.shuffle<u32>(r4, r5, 2, 6, 3, 7);
+    v128.store(out, v128.shuffle<u64>(h0, h1, 0, 2), 48);
+    v128.store_lane<u64>(out, h2, 0, 64);
+    v128.store(out, v128.shuffle<u64>(h0, h1, 1, 3), 72);
+    v128.store_lane<u64>(out, h2, 1, 88);
+    a += 16;
+    out += (TILE_ROWS * 4) << 2;
+  }
+  for (; k; k--) {
+    for (let i: usize = 0; i < TILE_ROWS; i++) store<u32>(out + (i << 2), load<u32>(a + i * stride));
+    a += 4;
+    out += TILE_ROWS << 2;
+  }
 }
 
 /** Panel [k][6] of op(A) from columns of A: out[l * 6 + i] = a[l, i]. */
@@ -281,46 +335,40 @@ export function gemm(
   }
   const blocks = (k + BLOCK_K - 1) / BLOCK_K;
   const blockK = (k + blocks - 1) / blocks;
-  // Packing pays when a panel is used often enough.
-  const packA = n >= 64;
-  const packB = m >= 24;
+  // Rows of B can be read in place; packing them pays when a panel is used often enough.
+  const packB = transB || m >= 24;
   const panel = scratch;
-  const packed = scratch + (BLOCK_K * TILE_COLUMNS << 2);
+  const packed = scratch + ((BLOCK_K * TILE_COLUMNS) << 2);
   let add = beta != 0;
   for (let l: usize = 0; l < k; l += blockK) {
     const size = min(blockK, k - l);
+    const aPanel = (size * TILE_ROWS) << 2;
     for (let i0: usize = 0; i0 < m; i0 += BLOCK_ROWS) {
       const rows = min(BLOCK_ROWS, m - i0);
       const aBlock = transA ? a + l * aStride + (i0 << 2) : a + i0 * aStride + (l << 2);
-      const aRow = transA ? 4 : aStride;
-      const aStep = transA ? aStride : 4;
-      if (packA) {
-        let out = packed;
-        for (let i: usize = 0; i < rows; i += TILE_ROWS) {
-          const tileRows = min(TILE_ROWS, rows - i);
-          if (transA) packColumns(out, aBlock + i * aRow, aStride, tileRows, size);
-          else packRows(out, aBlock + i * aRow, aStride, tileRows, size);
-          out += size * TILE_ROWS << 2;
-        }
+      let out = packed;
+      for (let i: usize = 0; i < rows; i += TILE_ROWS) {
+        const tileRows = min(TILE_ROWS, rows - i);
+        if (transA) packColumns(out, aBlock + (i << 2), aStride, tileRows, size);
+        else packRows(out, aBlock + i * aStride, aStride, tileRows, size);
+        out += aPanel;
       }
       for (let j: usize = 0; j < n; j += TILE_COLUMNS) {
         const columns = min(TILE_COLUMNS, n - j);
         let bPanel = transB ? b + j * bStride + (l << 2) : b + l * bStride + (j << 2);
         let bStep = bStride;
-        if (packB || transB || columns < TILE_COLUMNS) {
+        if (packB || columns < TILE_COLUMNS) {
           if (transB) packTransposedPanel(panel, bPanel, bStride, columns, size);
           else packPanel(panel, bPanel, bStride, columns, size);
           bPanel = panel;
           bStep = TILE_COLUMNS << 2;
         }
-        let out = c + i0 * cRow + (j << 2);
-        let packedTile = packed;
+        let cTile = c + i0 * cRow + (j << 2);
+        let aTile = packed;
         for (let i: usize = 0; i < rows; i += TILE_ROWS) {
-          const tileRows = min(TILE_ROWS, rows - i);
-          if (packA) tile(size, packedTile, 4, TILE_ROWS << 2, bPanel, bStep, out, cRow, add, tileRows, columns);
-          else tile(size, aBlock + i * aRow, aRow, aStep, bPanel, bStep, out, cRow, add, tileRows, columns);
-          out += TILE_ROWS * cRow;
-          packedTile += size * TILE_ROWS << 2;
+          tile(size, aTile, bPanel, bStep, cTile, cRow, add, min(TILE_ROWS, rows - i), columns);
+          cTile += TILE_ROWS * cRow;
+          aTile += aPanel;
         }
       }
     }
