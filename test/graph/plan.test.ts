@@ -47,7 +47,7 @@ test('a hole is filled by the buffer that fits it best', () => {
   expect(bytes).toBe(768);
 });
 
-/** An op on the tensors made so far (4 x 3 all), with its plain meaning. Chosen to stress in-place work and aliases. */
+/** An op on the tensors made so far (4 x 3 all), with its plain meaning. Chosen to stress in-place work and aliases, and bounded. */
 interface Step {
   readonly apply: (a: Tensor, b: Tensor) => Tensor;
   readonly naive: (a: Nd, b: Nd) => Nd;
@@ -55,7 +55,7 @@ interface Step {
 
 const row = (x: Nd): Nd => np.reduce(x, [0], false, (v) => v.reduce((s, e) => s + e, 0));
 const STEPS: readonly Step[] = [
-  { apply: (a, b) => ops.add(a, b), naive: (a, b) => np.zip(a, b, (x, y) => x + y) },
+  { apply: (a, b) => ops.mul(ops.add(a, b), 0.5), naive: (a, b) => np.zip(a, b, (x, y) => (x + y) * 0.5) },
   { apply: (a, b) => ops.mul(a, ops.tanh(b)), naive: (a, b) => np.zip(a, b, (x, y) => x * Math.tanh(y)) },
   { apply: (a) => ops.tanh(a), naive: (a) => np.map(a, Math.tanh) },
   { apply: (a) => ops.sin(a), naive: (a) => np.map(a, Math.sin) },
@@ -64,8 +64,8 @@ const STEPS: readonly Step[] = [
     naive: (a) => np.map(a, (x) => Math.tanh(Math.sin(x))),
   },
   {
-    apply: (a, b) => ops.sub(ops.reshape(ops.transpose(ops.reshape(a, [3, 4])), [4, 3]), b),
-    naive: (a, b) => np.zip(np.transpose({ shape: [3, 4], data: a.data }, [1, 0]), b, (x, y) => x - y),
+    apply: (a, b) => ops.sin(ops.sub(ops.reshape(ops.transpose(ops.reshape(a, [3, 4])), [4, 3]), b)),
+    naive: (a, b) => np.zip(np.transpose({ shape: [3, 4], data: a.data }, [1, 0]), b, (x, y) => Math.sin(x - y)),
   },
   {
     apply: (a, b) => ops.add(a, ops.sum(ops.sin(b), { axis: 0 })),
@@ -77,8 +77,11 @@ const STEPS: readonly Step[] = [
     naive: (a, b) => np.tabulate([4, 3], ([i, j]) => (i < 2 ? np.at(a, [i + 2, j]) : np.at(b, [i - 2, j]))),
   },
   {
-    apply: (a, b) => ops.matmul(ops.matmul(a, ops.transpose(b)), ops.tanh(a)),
-    naive: (a, b) => np.matmul(np.matmul(a, np.transpose(b, [1, 0])), np.map(a, Math.tanh)),
+    apply: (a, b) => ops.tanh(ops.matmul(ops.tanh(ops.matmul(a, ops.transpose(b))), ops.tanh(a))),
+    naive: (a, b) => {
+      const inner = np.map(np.matmul(a, np.transpose(b, [1, 0])), Math.tanh);
+      return np.map(np.matmul(inner, np.map(a, Math.tanh)), Math.tanh);
+    },
   },
   {
     apply: (a, b) => ops.where(ops.greater(a, b), ops.sin(a), ops.mul(b, 0.5)),
@@ -126,7 +129,7 @@ test('random graphs compute the same with and without reuse of memory', () => {
         }
       }
     }),
-    { numRuns: 100 },
+    { numRuns: 100, seed: 1 },
   );
 });
 
@@ -150,6 +153,6 @@ test('gradients of random graphs survive the reuse of memory', () => {
         { parameters: { p: { shape: [4, 3] } }, tolerance: 1e-5 },
       );
     }),
-    { numRuns: 40 },
+    { numRuns: 40, seed: 1 },
   );
 });
