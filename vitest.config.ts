@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // 'lockstep' means this checkout's sources, in tests as in `npm run lockstep`.
+  ssr: { resolve: { conditions: ['lockstep-source'] } },
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
