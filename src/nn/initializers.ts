@@ -10,7 +10,7 @@
  * at two standard deviations and widens to keep the variance).
  */
 import type { Initializer } from '../graph/program.ts';
-import { optionError } from './options.ts';
+import { optionError, show } from './options.ts';
 
 export type InitRule = (fanIn: number, fanOut: number) => Initializer;
 
@@ -46,7 +46,7 @@ export function lecunUniform(): InitRule {
 
 /** Normal numbers of this standard deviation, whatever the fans. Throws E_OPTION unless std >= 0. */
 export function normal(std: number, mean = 0): InitRule {
-  if (!(std >= 0 && Number.isFinite(std))) throw optionError('normal: std', 'a number of at least 0', std);
+  if (!(std >= 0 && Number.isFinite(std))) throw optionError('normal: std', 'a number of at least 0', show(std));
   checkFinite('normal: mean', mean);
   return () => ({ kind: 'normal', mean, std });
 }
@@ -72,7 +72,7 @@ export function constant(value: number): InitRule {
 }
 
 function checkFinite(where: string, value: unknown): void {
-  if (!Number.isFinite(value)) throw optionError(where, 'a finite number', value);
+  if (!Number.isFinite(value)) throw optionError(where, 'a finite number', show(value));
 }
 
 /** What a rule gives for these fans; E_OPTION for what is no rule. */
@@ -81,5 +81,5 @@ export function resolveInit(where: string, rule: InitRule, fanIn: number, fanOut
   if (typeof rule === 'function' && typeof init === 'object' && init !== null && 'kind' in init) {
     return init as Initializer;
   }
-  throw optionError(where, 'an initialiser', rule, 'call one of them, as in heNormal()');
+  throw optionError(where, 'an initialiser', show(rule), 'call one of them, as in heNormal()');
 }

@@ -4,7 +4,8 @@ import { closest, LockstepError } from '../errors.ts';
 
 /** Refuses option names that are none of `known`. Throws E_OPTION. */
 export function checkOptions(where: string, options: object, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null) throw optionError(where, 'an object with options', options);
+  if (typeof options !== 'object' || options === null)
+    throw optionError(where, 'an object with options', show(options));
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const guess = closest(name, known);
@@ -17,9 +18,9 @@ export function checkOptions(where: string, options: object, known: readonly str
   }
 }
 
-/** E_OPTION for a value. Texts are shown as they are, other values as JSON. */
-export function optionError(where: string, expected: string, got: unknown, fix = 'correct the value'): LockstepError {
-  return new LockstepError('E_OPTION', { where, expected, got: typeof got === 'string' ? got : show(got), fix });
+/** E_OPTION; `got` is a text, `show(value)` for values. */
+export function optionError(where: string, expected: string, got: string, fix = 'correct the value'): LockstepError {
+  return new LockstepError('E_OPTION', { where, expected, got, fix });
 }
 
 /** E_OPTION unless `value` is one of `known`; suggests the closest. */
@@ -45,6 +46,7 @@ export function checkName(where: string, name: unknown): void {
   );
 }
 
+/** A value as an error message shows it, cut to a readable length. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';

@@ -2,10 +2,12 @@
  * Tracing: the model function is called once with symbolic tensors, and what its layers do while it runs is written down.
  * The trace is module state only for the duration of that call (restored in `finally`), so models stay plain functions.
  */
+
 import type { FieldInfo } from '../data/contract.ts';
 import { LockstepError } from '../errors.ts';
 import { showShape, withScope } from '../graph/build.ts';
 import { input, parameter as parameterLeaf } from '../graph/ops/leaf.ts';
+import { processState } from '../graph/process-state.ts';
 import type { Initializer } from '../graph/program.ts';
 import { type Shape, sizeOf, type Tensor } from '../graph/tensor.ts';
 import type { Info, Inputs, Layer, LayerRow, Model, Outputs, ParameterSpec, TracedModel } from './contract.ts';
@@ -37,8 +39,6 @@ interface Trace {
   path: readonly string[];
 }
 
-let current: Trace | undefined;
-
 /** Calls the model with the fields of `rows` rows. Throws E_MODEL for what is no model, and what its layers and ops throw. */
 export function traceModel(
   model: Model,
@@ -51,13 +51,13 @@ export function traceModel(
   // Only an i32 field has a size, and Info says so to those who know the types; here they are not known.
   const info = Object.fromEntries(fields.map((field) => [field.name, field])) as Info;
   const trace: Trace = { training, layers: new Map(), taken: new Map(), parameters: [], rows: [], path: [] };
-  const outer = current;
-  current = trace;
+  const outer = processState.trace;
+  processState.trace = trace;
   let result: unknown;
   try {
     result = model(inputs, strictRecord(info, 'E_MODEL', 'model', 'field'));
   } finally {
-    current = outer;
+    processState.trace = outer;
   }
   const { parameters, rows: layers } = trace;
   return { inputs, info, outputs: checkOutputs(result), parameters, layers };
@@ -101,7 +101,8 @@ export function requireTensor(where: string, x: unknown): asserts x is Tensor {
 }
 
 function activeTrace(where: string): Trace {
-  if (current !== undefined) return current;
+  // Only traceModel writes it, if perhaps the one of another copy of this file.
+  if (processState.trace !== undefined) return processState.trace as Trace;
   throw new LockstepError('E_MODEL', {
     where,
     expected: 'to be called while the model is built',

@@ -2,7 +2,7 @@ import { shapeError, showShape } from '../../graph/build.ts';
 import { linear } from '../../graph/ops/matmul.ts';
 import type { Layer } from '../contract.ts';
 import { heNormal, type InitRule, resolveInit, xavierUniform, zeros } from '../initializers.ts';
-import { optionError } from '../options.ts';
+import { optionError, show } from '../options.ts';
 import { parameter } from '../trace.ts';
 import { type ActivationName, applyActivation, checkActivation } from './activation.ts';
 import { checkLayerOptions, type LayerOptions, makeLayer } from './layer.ts';
@@ -32,14 +32,14 @@ export function dense(units: number, second?: ActivationName | DenseOptions, thi
     throw optionError(
       'dense: units',
       'an integer of at least 1',
-      units,
+      show(units),
       'give the number of outputs, as in dense(128)',
     );
   }
   checkActivation('dense', activation);
   checkLayerOptions('dense', options, ['bias', 'init', 'biasInit']);
   const { bias = true, biasInit = zeros() } = options;
-  if (typeof bias !== 'boolean') throw optionError('dense: bias', 'true or false', bias);
+  if (typeof bias !== 'boolean') throw optionError('dense: bias', 'true or false', show(bias));
   const init = options.init ?? (RECTIFIERS.includes(activation) ? heNormal() : xavierUniform());
 
   return makeLayer('dense', options.name, (x, layer) => {

@@ -1,6 +1,6 @@
 import { dropout as dropoutOp } from '../../graph/ops/random.ts';
 import type { Layer } from '../contract.ts';
-import { optionError } from '../options.ts';
+import { optionError, show } from '../options.ts';
 import { checkLayerOptions, type LayerOptions, makeLayer } from './layer.ts';
 
 /**
@@ -9,7 +9,12 @@ import { checkLayerOptions, type LayerOptions, makeLayer } from './layer.ts';
  */
 export function dropout(rate: number, options: LayerOptions = {}): Layer {
   if (typeof rate !== 'number' || !(rate >= 0 && rate < 1)) {
-    throw optionError('dropout: rate', 'a share from 0 to below 1', rate, 'give the share to drop, as in dropout(0.5)');
+    throw optionError(
+      'dropout: rate',
+      'a share from 0 to below 1',
+      show(rate),
+      'give the share to drop, as in dropout(0.5)',
+    );
   }
   checkLayerOptions('dropout', options);
   return makeLayer('dropout', options.name, (x) => dropoutOp(x, rate));

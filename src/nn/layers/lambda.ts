@@ -1,7 +1,7 @@
 import type { Shape, Tensor } from '../../graph/tensor.ts';
 import type { Layer } from '../contract.ts';
 import { type InitRule, resolveInit } from '../initializers.ts';
-import { optionError } from '../options.ts';
+import { checkName, optionError, show } from '../options.ts';
 import { isTraining, parameter, requireTensor } from '../trace.ts';
 import { checkLayerOptions, type LayerOptions, makeLayer } from './layer.ts';
 
@@ -22,9 +22,10 @@ export interface LambdaContext {
  * `lambda((x, { parameter }) => ops.mul(x, parameter('scale', [x.shape[1]], ones())), { kind: 'rescale' })`.
  */
 export function lambda(fn: (x: Tensor, context: LambdaContext) => Tensor, options: LambdaOptions = {}): Layer {
-  if (typeof fn !== 'function') throw optionError('lambda', 'a function of a tensor', fn, 'pass (x) => ...');
+  if (typeof fn !== 'function') throw optionError('lambda', 'a function of a tensor', show(fn), 'pass (x) => ...');
   checkLayerOptions('lambda', options, ['kind']);
   const { kind = 'lambda', name } = options;
+  checkName('lambda: kind', kind);
   return makeLayer(kind, name, (x, layer) => {
     const context: LambdaContext = {
       parameter(parameterName, shape, init) {

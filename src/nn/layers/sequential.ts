@@ -1,7 +1,7 @@
 import { LockstepError } from '../../errors.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import type { Layer, Sequential } from '../contract.ts';
-import { optionError } from '../options.ts';
+import { optionError, show } from '../options.ts';
 import { enterLayer, isTensor } from '../trace.ts';
 import { lambda } from './lambda.ts';
 import { checkLayerOptions, type LayerOptions } from './layer.ts';
@@ -34,7 +34,7 @@ export function sequential(...args: readonly (SequentialPart | LayerOptions)[]):
 
 function toLayer(part: SequentialPart | LayerOptions, index: number): Layer {
   if (typeof part !== 'function') {
-    throw optionError(`sequential: argument ${index + 1}`, 'a layer', part, 'pass layers, and options last');
+    throw optionError(`sequential: argument ${index + 1}`, 'a layer', show(part), 'pass layers, and options last');
   }
   return isLayer(part) ? part : lambda((x) => part(x));
 }

@@ -31,7 +31,7 @@ export function crossEntropy(options: CrossEntropyOptions = {}): LossDef {
   checkLossOptions('crossEntropy', options, ['labelSmoothing', 'classWeights']);
   const { labelSmoothing: smoothing = 0, classWeights } = options;
   if (typeof smoothing !== 'number' || !(smoothing >= 0 && smoothing < 1)) {
-    throw optionError('crossEntropy: labelSmoothing', 'a share from 0 to below 1', smoothing);
+    throw optionError('crossEntropy: labelSmoothing', 'a share from 0 to below 1', show(smoothing));
   }
   if (classWeights !== undefined) checkWeights(classWeights, smoothing);
 
@@ -70,11 +70,11 @@ function weightedCrossEntropy(
 function checkWeights(weights: unknown, smoothing: number): void {
   const valid = (w: unknown): boolean => typeof w === 'number' && w >= 0 && Number.isFinite(w);
   if (!Array.isArray(weights) || !weights.every(valid) || !weights.some((w) => w > 0)) {
-    throw optionError('crossEntropy: classWeights', 'numbers of at least 0, not all of them 0', weights);
+    throw optionError('crossEntropy: classWeights', 'numbers of at least 0, not all of them 0', show(weights));
   }
   if (smoothing > 0 && weights.includes(0)) {
     const fix = 'use a small weight, or no smoothing: a row of weight 0 cannot carry its smoothed part';
-    throw optionError('crossEntropy: classWeights', 'weights above 0 where labels are smoothed', weights, fix);
+    throw optionError('crossEntropy: classWeights', 'weights above 0 where labels are smoothed', show(weights), fix);
   }
 }
 

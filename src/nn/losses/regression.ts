@@ -1,7 +1,7 @@
 import { mul, sub } from '../../graph/ops/binary.ts';
 import { abs, clamp, scale, square } from '../../graph/ops/unary.ts';
 import type { LossDef } from '../contract.ts';
-import { optionError } from '../options.ts';
+import { optionError, show } from '../options.ts';
 import type { Selection } from '../select.ts';
 import { checkLossOptions, regressionLoss } from './loss.ts';
 
@@ -32,7 +32,7 @@ export function huber(options: HuberOptions = {}): LossDef {
   checkLossOptions('huber', options, ['delta']);
   const { delta = 1 } = options;
   if (typeof delta !== 'number' || !(delta > 0 && Number.isFinite(delta))) {
-    throw optionError('huber: delta', 'a number above 0', delta);
+    throw optionError('huber: delta', 'a number above 0', show(delta));
   }
   return regressionLoss('huber', options, ['mae', 'r2'], (prediction, target) => {
     // q (|d| - q / 2) with q = min(|d|, delta) is both branches at once, with the right slope at the seam.

@@ -4,7 +4,7 @@ import { argmax, inTopK } from '../../graph/ops/rank.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import type { MetricDef } from '../contract.ts';
 import { classPair } from '../losses/cross-entropy.ts';
-import { optionError } from '../options.ts';
+import { optionError, show } from '../options.ts';
 import { type Selected, sameElements, samePair, select } from '../select.ts';
 import { countOf, type MetricOptions, metricName, ratio } from './metric.ts';
 
@@ -27,7 +27,7 @@ export function accuracy(options: MetricOptions = {}): MetricDef {
 
 /** Share of rows whose label is among the k largest logits (a tie at rank k counts). Throws E_OPTION unless k is an integer >= 1. */
 export function topK(k: number, options: MetricOptions = {}): MetricDef {
-  if (!Number.isInteger(k) || k < 1) throw optionError('topK: k', 'an integer of at least 1', k);
+  if (!Number.isInteger(k) || k < 1) throw optionError('topK: k', 'an integer of at least 1', show(k));
   return {
     name: metricName(`top${k}`, options),
     mode: 'max',
