@@ -130,6 +130,70 @@ class Contestant:
         return times
 
 
+def time_adamw(count, seconds):
+    """Milliseconds of each AdamW(foreach=True) step on one tensor."""
+    tensor = torch.randn(count).requires_grad_()
+    tensor.grad = torch.randn(count)
+    optimizer = torch.optim.AdamW([tensor], lr=1e-3, foreach=True)
+    for _ in range(10):
+        optimizer.step()
+    times, end = [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        before = time.perf_counter()
+        optimizer.step()
+        times.append((time.perf_counter() - before) * 1000)
+    return times
+
+
+def learn(request):
+    """Trains the same model on the same rows with the same learning rates, until the test accuracy is reached."""
+    folder, sizes, batch = request["folder"], request["sizes"], request["batch"]
+
+    def load(split):
+        labels = read(os.path.join(folder, f"{split}-y.i32"), torch.int32).long()
+        return read(os.path.join(folder, f"{split}-x.f32"), torch.float32).view(labels.numel(), -1), labels
+
+    (x, y), (test_x, test_y) = load("train"), load("test")
+    torch.manual_seed(request["seed"])
+    layers = []
+    for i in range(len(sizes) - 1):
+        layers.append(nn.Linear(sizes[i], sizes[i + 1]))
+        if i + 2 < len(sizes):
+            layers.append(nn.ReLU(inplace=True))
+            if request["dropout"] > 0:
+                layers.append(nn.Dropout(request["dropout"]))
+    model, criterion = nn.Sequential(*layers), nn.CrossEntropyLoss()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=request["lr"][0], foreach=True)
+    epochs, step, started, training = [], 0, time.perf_counter(), 0.0
+    while step < len(request["lr"]):
+        before = time.perf_counter()
+        model.train()
+        for ids in torch.randperm(y.numel()).split(batch):
+            if step == len(request["lr"]):
+                break
+            optimizer.param_groups[0]["lr"] = request["lr"][step]
+            optimizer.zero_grad(set_to_none=True)
+            loss = criterion(model(x.index_select(0, ids)), y.index_select(0, ids))
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, request["clip"])
+            optimizer.step()
+            loss.item()
+            step += 1
+        training += time.perf_counter() - before
+        model.eval()
+        with torch.no_grad():
+            right = sum(
+                (model(part).argmax(1) == labels).sum().item()
+                for part, labels in zip(test_x.split(1024), test_y.split(1024))
+            )
+        accuracy = right / test_y.numel()
+        epochs.append({"accuracy": accuracy, "seconds": time.perf_counter() - started, "trainingSeconds": training})
+        if accuracy >= request["target"]:
+            break
+    return epochs
+
+
 def serve(send_to_ranks, rank, world):
     contestant = None
     for line in sys.stdin:
@@ -150,7 +214,7 @@ def serve(send_to_ranks, rank, world):
         send_to_ranks(request)
         if cmd == "setup":
             contestant = Contestant(request, rank, world)
-            reply = {"ok": True, "version": f"PyTorch {torch.__version__}", "threads": torch.get_num_threads()}
+            reply = {"ok": True, "version": torch.__version__, "threads": torch.get_num_threads()}
         elif cmd == "parity":
             reply = {"losses": contestant.parity(request["ids"])}
         elif cmd == "run":
@@ -158,6 +222,10 @@ def serve(send_to_ranks, rank, world):
             times = contestant.timed(request["warmup"] + request["steps"])[request["warmup"] :]
             contestant.expected_ms = statistics.median(times)
             reply = {"stepsMs": [round(t, 5) for t in times]}
+        elif cmd == "optimizer":
+            reply = {"stepsMs": time_adamw(request["parameters"], request["seconds"])}
+        elif cmd == "accuracy":
+            reply = {"epochs": learn(request)}
         else:
             reply = {"error": f"unknown command {cmd}"}
         if rank == 0:

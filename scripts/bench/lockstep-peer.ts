@@ -1,0 +1,196 @@
+/**
+ * Lockstep as a contestant (protocol.ts): every slice is one run of the public `train()` with everything on that is on by
+ * default, its times are those of the run's own history. Started with LOCKSTEP_GEMM by main.ts.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import { arrays } from '../../src/data/index.ts';
+import { createSampler } from '../../src/data/sampler.ts';
+import {
+  adam,
+  crossEntropy,
+  dense,
+  type Job,
+  type OptimizerDescription,
+  type StepRecord,
+  sequential,
+  sgd,
+  type TrainResult,
+  train,
+} from '../../src/index.ts';
+import { chooseBackend } from '../../src/kernels/backend.ts';
+import { compileKernels } from '../../src/kernels/wasm.ts';
+import { KernelSpeed } from './kernel-speed.ts';
+import { median } from './statistics.ts';
+
+const SEED = 1;
+const Request = z.discriminatedUnion('cmd', [
+  z.object({
+    cmd: z.literal('setup'),
+    model: z.object({ kind: z.literal('dense'), sizes: z.array(z.number()) }),
+    folder: z.string(),
+    lr: z.number(),
+    clip: z.number(),
+  }),
+  z.object({ cmd: z.literal('export'), batch: z.number(), steps: z.number(), ids: z.string() }),
+  z.object({ cmd: z.literal('parity'), batch: z.number(), steps: z.number(), ...sizes() }),
+  z.object({ cmd: z.literal('run'), batch: z.number(), seconds: z.number(), warmup: z.number(), ...sizes() }),
+  z.object({ cmd: z.literal('gemm'), size: z.number(), seconds: z.number() }),
+  z.object({ cmd: z.literal('optimizer'), parameters: z.number(), seconds: z.number() }),
+  z.object({ cmd: z.literal('close') }),
+]);
+type Setup = Extract<z.output<typeof Request>, { cmd: 'setup' }>;
+interface Shape {
+  readonly batch: number;
+  readonly workers: number;
+  readonly shards?: number | undefined;
+}
+
+function sizes() {
+  return { workers: z.number(), shards: z.number().optional() };
+}
+
+/** A workload in memory, and the jobs made of it. */
+class Contestant {
+  readonly #setup: Setup;
+  readonly #x: Float32Array;
+  readonly #y: Int32Array;
+  /** Median step by shape, to turn seconds into steps. */
+  readonly #expectedMs = new Map<string, number>();
+
+  constructor(setup: Setup) {
+    this.#setup = setup;
+    this.#x = new Float32Array(shared(`${setup.folder}/x.f32`));
+    this.#y = new Int32Array(shared(`${setup.folder}/y.i32`));
+  }
+
+  /** Writes the initial parameters, and the rows of the first batches, for the peers. */
+  async export(batch: number, steps: number, ids: string): Promise<void> {
+    const still = await this.#train({ batch, workers: 1 }, 1, sgd({ lr: 1e-30 })); // one step that changes nothing
+    const flat = Object.values(still.parameters).flatMap(({ data }) => [...data]);
+    writeFileSync(`${this.#setup.folder}/weights.f32`, new Uint8Array(Float32Array.from(flat).buffer));
+    const sampler = createSampler({ size: this.#y.length, batchSize: batch, seed: SEED, shuffle: true });
+    const rows = new Int32Array(steps * batch);
+    for (let step = 0; step < steps; step++) {
+      sampler.ids(step + 1, 0, 1, rows.subarray(step * batch, (step + 1) * batch));
+    }
+    writeFileSync(ids, new Uint8Array(rows.buffer));
+  }
+
+  async losses(shape: Shape, steps: number): Promise<number[]> {
+    const { history } = await this.#train(shape, steps);
+    return [...history].map((record) => record.loss);
+  }
+
+  async run(shape: Shape, seconds: number, warmup: number) {
+    const key = JSON.stringify(shape);
+    let expected = this.#expectedMs.get(key);
+    if (expected === undefined) expected = median(times((await this.#train(shape, 60)).history).slice(20));
+    const steps = Math.max(30, Math.ceil((1000 * (seconds + warmup)) / expected));
+    const result = await this.#train(shape, steps);
+    const history = [...result.history];
+    const all = times(history);
+    const kept = afterWarmup(all, 1000 * warmup);
+    const stepsMs = all.slice(kept);
+    this.#expectedMs.set(key, median(stepsMs));
+    return {
+      stepsMs,
+      shards: result.shards,
+      gemm: result.gemm,
+      /** From outside: all rows by all the time of the training segments. */
+      samplesPerSecOutside: result.samplesPerSec,
+      phases: phases(history.slice(kept)),
+    };
+  }
+
+  #train({ batch, workers, shards }: Shape, steps: number, optimizer?: OptimizerDescription): Promise<TrainResult> {
+    const { model, lr, clip } = this.#setup;
+    const [last] = model.sizes.slice(-1);
+    const job = {
+      data: { train: arrays({ x: { data: this.#x, shape: [this.#y.length, model.sizes[0]] }, y: this.#y }) },
+      model: sequential(...model.sizes.slice(1, -1).map((units) => dense(units, 'relu')), dense(last)),
+      loss: crossEntropy(),
+      optimizer: optimizer ?? adam({ lr }),
+      clip: { globalNorm: clip },
+      batchSize: batch,
+      epochs: Math.ceil((steps * batch) / this.#y.length) + 1,
+      steps,
+      seed: SEED,
+      shards,
+    } satisfies Job;
+    return train(job, { workers });
+  }
+}
+
+function shared(path: string): SharedArrayBuffer {
+  const bytes = readFileSync(path);
+  const buffer = new SharedArrayBuffer(bytes.byteLength);
+  new Uint8Array(buffer).set(bytes);
+  return buffer;
+}
+
+function times(history: Iterable<StepRecord>): number[] {
+  return [...history].map((record) => record.timings.stepMs);
+}
+
+/** Index of the first step that begins after `ms`; some steps always remain. */
+function afterWarmup(stepsMs: readonly number[], ms: number): number {
+  let index = 0;
+  for (let passed = 0; index < stepsMs.length - 5 && passed < ms; index++) passed += stepsMs[index];
+  return index;
+}
+
+function phases(history: readonly StepRecord[]): Record<string, number> {
+  const names = ['gatherMs', 'computeMs', 'waitMs', 'reduceMs', 'updateMs'] as const;
+  return Object.fromEntries(names.map((name) => [name, median(history.map((r) => r.timings[name]))]));
+}
+
+async function main(): Promise<void> {
+  const backend = chooseBackend();
+  const version = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+  const { blas } = backend;
+  const kernels = [
+    blas ? [blas.library, blas.version, blas.core].filter(Boolean).join(' ') : 'no BLAS',
+    `wasm ${backend.simd}`,
+  ].join(', ');
+  let speed: KernelSpeed | undefined;
+  let contestant: Contestant | undefined;
+
+  const answer = async (request: z.output<typeof Request>): Promise<object> => {
+    if (request.cmd === 'setup') {
+      contestant = new Contestant(request);
+      return { version: `Lockstep ${version}`, gemm: backend.gemm, kernels };
+    }
+    if (request.cmd === 'gemm' || request.cmd === 'optimizer') {
+      speed ??= new KernelSpeed(backend, (await compileKernels({ simd: backend.simd })).module);
+      const stepsMs =
+        request.cmd === 'gemm'
+          ? speed.gemm(request.size, request.seconds)
+          : speed.adamw(request.parameters, request.seconds);
+      return { stepsMs, gemm: backend.gemm, kernels };
+    }
+    if (contestant === undefined) throw new Error(`${request.cmd} before setup`);
+    if (request.cmd === 'export') {
+      await contestant.export(request.batch, request.steps, request.ids);
+      return {};
+    }
+    if (request.cmd === 'parity') return { losses: await contestant.losses(request, request.steps) };
+    if (request.cmd === 'run') return contestant.run(request, request.seconds, request.warmup);
+    return {};
+  };
+
+  for await (const line of createInterface({ input: process.stdin })) {
+    const request = Request.parse(JSON.parse(line));
+    if (request.cmd === 'close') break;
+    let reply: object;
+    try {
+      reply = await answer(request);
+    } catch (error) {
+      reply = { error: error instanceof Error ? error.message : String(error) };
+    }
+    process.stdout.write(`${JSON.stringify(reply)}\n`);
+  }
+}
+
+await main();

@@ -1,0 +1,180 @@
+/**
+ * `npm run bench`: Lockstep side by side with other frameworks on this machine, in one run.
+ *
+ *   npm run bench -- --workloads small,mlp --workers 1,2 --peers torch,tfjs,jax-js --json
+ *
+ * Every figure comes from interleaved rounds of the public `train()` and of the peers' own best settings, after a check that
+ * both sides compute the same losses. The peers are not part of `npm ci`: npm --prefix scripts/bench/peers install
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { closest } from '../../src/errors.ts';
+import { chooseBackend } from '../../src/kernels/backend.ts';
+import { measureAccuracy } from './accuracy.ts';
+import { type GemmName, PEERS, planGroups } from './contestants.ts';
+import { describeMachine, warnIfLoaded, watchOthers } from './machine.ts';
+import { measureMemory } from './memory.ts';
+import { measureOptimizers } from './optimizers.ts';
+import { PeerError } from './protocol.ts';
+import { computeRatios, type Extras } from './ratios.ts';
+import { type Report, renderReport } from './report.ts';
+import type { LeftOut, Result } from './results.ts';
+import { type RoundOptions, runGroup, writeRows } from './rounds.ts';
+import { measureFirstStep } from './startup.ts';
+import { WORKLOADS } from './workloads.ts';
+
+const USAGE = `npm run bench -- [options]
+  --workloads small,mlp     which (${WORKLOADS.map((w) => w.name).join(', ')}; none: only the measurements below)
+  --workers 1,2             numbers of cores
+  --peers torch,tfjs,jax-js whom to compare with; none: nobody
+  --gemm blas|wasm          only this one of our GEMMs (default: both)
+  --batch N                 rows a worker instead of the workload's
+  --shards N                Lockstep's S instead of the default
+  --no-scaling              without the rows of one batch on 1 and on all workers
+  --rounds N                default 6
+  --seconds S               measured seconds a contestant and round, default 0.8
+  --optimizers              AdamW kernel, nanoseconds a parameter
+  --memory                  heap growth and allocation over 10,000 steps
+  --startup                 seconds from the command to the first step of examples/mnist.ts
+  --accuracy                seconds to 98 % test accuracy on MNIST
+  --json                    one JSON object instead of tables
+  --save NAME               also writes the JSON to docs/results/NAME.json`;
+
+const { values } = parseArgs({
+  options: {
+    workloads: { type: 'string', default: 'small,mlp' },
+    workers: { type: 'string', default: '1,2' },
+    peers: { type: 'string', default: 'torch' },
+    gemm: { type: 'string' },
+    batch: { type: 'string' },
+    shards: { type: 'string' },
+    rounds: { type: 'string', default: '6' },
+    seconds: { type: 'string', default: '0.8' },
+    'no-scaling': { type: 'boolean', default: false },
+    optimizers: { type: 'boolean', default: false },
+    memory: { type: 'boolean', default: false },
+    startup: { type: 'boolean', default: false },
+    accuracy: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    save: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+async function main(): Promise<void> {
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
+  const groups = planGroups({
+    workloads: names(
+      values.workloads,
+      WORKLOADS.map((w) => w.name),
+      '--workloads',
+    ).map((name) => WORKLOADS[WORKLOADS.findIndex((w) => w.name === name)]),
+    workers: values.workers.split(',').map((n) => count(n, '--workers')),
+    peers: names(values.peers, PEERS, '--peers'),
+    gemms: gemms(),
+    scaling: !values['no-scaling'],
+    ...(values.batch === undefined ? {} : { batch: count(values.batch, '--batch') }),
+    ...(values.shards === undefined ? {} : { shards: count(values.shards, '--shards') }),
+  });
+  const options: RoundOptions = {
+    rounds: count(values.rounds, '--rounds'),
+    seconds: positive(values.seconds, '--seconds'),
+    warmup: 0.25,
+    progress: (text) => process.stderr.write(`${text}\n`),
+  };
+  const machine = describeMachine();
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+
+  const results: Result[] = [];
+  const leftOut: LeftOut[] = [];
+  const rows = new Map<string, string>();
+  for (const group of groups) {
+    const { name } = group.workload;
+    if (!rows.has(name)) rows.set(name, writeRows(group.workload, folder));
+    const outcome = await runGroup(group, rows.get(name) ?? '', machine, options);
+    results.push(...outcome.results);
+    leftOut.push(...outcome.leftOut);
+  }
+  const extras: Extras = {};
+  const notes: string[] = [];
+  const more: Record<string, unknown> = {};
+  for (const [wanted, name, measure] of [
+    [values.optimizers, 'optimizers', measureOptimizers],
+    [values.memory, 'memory', measureMemory],
+    [values.startup, 'startup', measureFirstStep],
+    [values.accuracy, 'accuracy', measureAccuracy],
+  ] as const) {
+    if (!wanted) continue;
+    options.progress(name);
+    await watchOthers(machine, 150);
+    const measured = await measure({ folder, machine });
+    Object.assign(extras, measured.extras);
+    notes.push(...measured.notes);
+    more[name] = measured.figures;
+  }
+  warnIfLoaded(machine);
+
+  const report: Report = { machine, results, ratios: computeRatios(results, extras), leftOut, notes };
+  const json = `${JSON.stringify({ command: process.argv.slice(2).join(' '), ...report, ...more }, rounded, 1)}\n`;
+  if (values.save !== undefined) {
+    const target = new URL(`../../docs/results/${values.save}.json`, import.meta.url);
+    mkdirSync(new URL('.', target), { recursive: true });
+    writeFileSync(target, json);
+    options.progress(`wrote ${fileURLToPath(target)}`);
+  }
+  process.stdout.write(values.json ? json : renderReport(report));
+}
+
+function gemms(): GemmName[] {
+  const [chosen] = values.gemm === undefined ? [] : names(values.gemm, ['blas', 'wasm'] as const, '--gemm');
+  if (chosen !== undefined) process.env.LOCKSTEP_GEMM = chosen;
+  const { gemm } = chooseBackend(); // also settles OPENBLAS_CORETYPE, which all contestants inherit
+  return chosen !== undefined || gemm === 'wasm' ? [gemm] : ['blas', 'wasm'];
+}
+
+function names<T extends string>(list: string, known: readonly T[], option: string): T[] {
+  if (list === 'none') return [];
+  return list.split(',').map((name) => {
+    const found = known.find((k) => k === name);
+    if (found !== undefined) return found;
+    const near = closest(name, known);
+    throw new UsageError(
+      `${option}: expected some of ${known.join(', ')}, got ${name}${near === undefined ? '' : `; did you mean ${near}?`}`,
+    );
+  });
+}
+
+function count(text: string, option: string): number {
+  const n = Number(text);
+  if (Number.isInteger(n) && n > 0) return n;
+  throw new UsageError(`${option}: expected a positive integer, got ${text}`);
+}
+
+function positive(text: string, option: string): number {
+  const n = Number(text);
+  if (n > 0 && Number.isFinite(n)) return n;
+  throw new UsageError(`${option}: expected a positive number, got ${text}`);
+}
+
+/** Five significant digits are more than any of these figures has. */
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
+}
+
+class UsageError extends Error {}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UsageError || error instanceof PeerError)) throw error;
+  process.stderr.write(`bench: ${error.message}\n`);
+  process.exitCode = 1;
+}

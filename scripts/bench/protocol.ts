@@ -1,0 +1,88 @@
+/**
+ * How the bench talks to a contestant: a child process that reads one JSON request a line on stdin and answers each with one
+ * JSON line on stdout. It stays alive and idle between requests, so rounds of several contestants can be interleaved.
+ *
+ *   setup      workload, folder with x.f32, y.i32 and weights.f32, batch (rows a process), lr, clip -> { version }
+ *   parity     ids: file of row ids (i32) of consecutive global batches -> { losses } from the exported weights
+ *   run        seconds, warmup -> { stepsMs }: the time of every step after the warm-up, from the exported weights
+ *   optimizer  parameters, seconds -> { stepsMs } of AdamW on one tensor
+ *   accuracy   see accuracy.ts
+ *   close      ends the process
+ *
+ * Any answer may be { error } instead. peers/torch_peer.py and peers/serve.js are the other end, lockstep_peer.ts is ours.
+ */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { type ZodType, z } from 'zod';
+import type { ModelSpec } from './workloads.ts';
+
+export interface SetupRequest {
+  readonly cmd: 'setup';
+  readonly model: ModelSpec;
+  readonly folder: string;
+  readonly batch: number;
+  readonly lr: number;
+  readonly clip: number;
+}
+
+export const SetupReply = z.object({ version: z.string() });
+export const ParityReply = z.object({ losses: z.array(z.number()) });
+export const RunReply = z.object({ stepsMs: z.array(z.number()).min(1) });
+
+export interface PeerCommand {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export class PeerError extends Error {}
+
+export class PeerProcess {
+  readonly #name: string;
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #replies: AsyncIterator<string>;
+  #stderr = '';
+
+  constructor({ name, command, args, env }: PeerCommand) {
+    this.#name = name;
+    this.#child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child.on('error', (error) => {
+      this.#stderr += error.message;
+    });
+    this.#child.stdin.on('error', () => undefined); // a dead child shows in the missing answer
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-2000);
+    });
+    this.#replies = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async ask<T>(request: object, reply: ZodType<T>): Promise<T> {
+    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
+    for (;;) {
+      const { value, done } = await this.#replies.next();
+      if (done) throw new PeerError(`${this.#name} ended: ${lastLines(this.#stderr) || 'no message'}`);
+      if (!value.startsWith('{')) continue; // frameworks like to greet
+      const parsed: unknown = JSON.parse(value);
+      const failure = z.object({ error: z.string() }).safeParse(parsed);
+      if (failure.success) throw new PeerError(`${this.#name}: ${failure.data.error}`);
+      return reply.parse(parsed);
+    }
+  }
+
+  /** Asks the process to end, then ends it. */
+  async close(): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.stdin.end('{"cmd":"close"}\n');
+    const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
+    await gone;
+    clearTimeout(timer);
+  }
+}
+
+function lastLines(text: string): string {
+  return text.trim().split('\n').slice(-3).join(' | ');
+}

@@ -1,0 +1,135 @@
+/** The claims of the project, each computed from the results of one run. Pure. */
+import type { Result } from './results.ts';
+
+export interface Claim {
+  readonly name: string;
+  /** Smaller is better where `must` is an upper limit. */
+  readonly sense: 'atLeast' | 'atMost';
+  readonly must: number | null;
+  readonly aim: number | null;
+  readonly unit: string;
+}
+
+export interface Ratio extends Claim {
+  readonly value: number;
+  /** The same from each round alone, smallest and largest; null where there are no rounds. */
+  readonly spread: readonly [number, number] | null;
+  readonly met: boolean;
+}
+
+/** Figures that come from other measurements than steps; absent where they were not asked for. */
+export interface Extras {
+  readonly adamwNsPerParameter?: number;
+  readonly heapGrowthBytes?: number;
+  readonly allocatedBytesPerStepAndWorker?: number;
+  readonly firstStepSeconds?: number;
+}
+
+type Where = Partial<Pick<Result, 'peer' | 'workers' | 'gemm' | 'batch' | 'shards' | 'defaultShards' | 'way'>>;
+
+export function computeRatios(results: readonly Result[], extras: Extras): Ratio[] {
+  const all = (workload: string, where: Where): Result[] =>
+    results.filter(
+      (r) => r.workload === workload && Object.entries(where).every(([key, value]) => Reflect.get(r, key) === value),
+    );
+  const fastest = (candidates: readonly Result[]): Result | undefined =>
+    [...candidates].sort((a, b) => b.samplesPerSec - a.samplesPerSec)[0];
+  /** Lockstep with `workers` and the main group's batch: the one that peers ran with, else the smallest. */
+  const ours = (workload: string, workers: number, gemm = 'blas'): Result | undefined =>
+    all(workload, { peer: 'lockstep', workers, gemm, defaultShards: true }).sort((a, b) => a.batch - b.batch)[0];
+  const torch = (workload: string, workers: number) => fastest(all(workload, { peer: 'torch', workers }));
+
+  const found: (Ratio | undefined)[] = [];
+  for (const [gemm, must, aim] of [
+    ['blas', 0.6, 0.75],
+    ['wasm', 0.7, 0.85],
+  ] as const) {
+    const run = ours('mlp', 1, gemm);
+    found.push(
+      plain(atLeast(`mlp, 1 worker: GEMM efficiency (${gemm})`, must, aim, ''), run?.gemmEfficiency ?? undefined),
+    );
+  }
+  found.push(
+    speedup(atLeast('mlp, 1 worker against PyTorch, 1 process', 1.25, 1.5), ours('mlp', 1), torch('mlp', 1)),
+    speedup(
+      atLeast('mlp, 2 workers against the better of PyTorch on 2 cores', 3.5, 4.5),
+      ours('mlp', 2),
+      torch('mlp', 2),
+    ),
+    speedup(atLeast('small, 1 worker against PyTorch, 1 process', 4, 6), ours('small', 1), torch('small', 1)),
+    speedup(
+      atLeast('small, 2 workers against the better of PyTorch on 2 cores', 6, 10),
+      ours('small', 2),
+      torch('small', 2),
+    ),
+  );
+
+  const wide = { peer: 'lockstep', gemm: 'blas', batch: 512 } as const;
+  const two = all('mlp', { ...wide, workers: 2, defaultShards: true })[0];
+  const one = all('mlp', { ...wide, workers: 1, defaultShards: true })[0];
+  found.push(
+    speedup(atLeast('mlp, batch 512: 2 workers against 1, same S', 1.85, 1.95), two, one),
+    speedup(
+      atLeast('mlp, batch 512: 2 workers, default S, against the fastest 1-worker run of any S', 1.5, 1.75),
+      two,
+      fastest(all('mlp', { ...wide, workers: 1 })),
+    ),
+  );
+
+  const standard = ours('mlp', 2);
+  const fewest =
+    standard && all('mlp', { peer: 'lockstep', gemm: 'blas', workers: 2, shards: 2, batch: standard.batch })[0];
+  const cost = speedup(atMost('mlp, 2 workers: what the default S costs against S = 2', 15, 8, '%'), fewest, standard);
+  found.push(
+    cost &&
+      judged(cost, 100 * (cost.value - 1), cost.spread && [100 * (cost.spread[0] - 1), 100 * (cost.spread[1] - 1)]),
+  );
+
+  found.push(
+    speedup(
+      atLeast('mlp, 1 worker against TensorFlow.js wasm', 40, null),
+      ours('mlp', 1),
+      all('mlp', { peer: 'tfjs' })[0],
+    ),
+    speedup(atLeast('mlp, 1 worker against jax-js wasm', 5, null), ours('mlp', 1), all('mlp', { peer: 'jax-js' })[0]),
+    plain(atMost('AdamW kernel, 1 M parameters, 1 thread', 1, 0.6, 'ns a parameter'), extras.adamwNsPerParameter),
+    plain(
+      atMost('JavaScript heap growth over 10,000 steps', 1, null, 'MiB'),
+      extras.heapGrowthBytes === undefined ? undefined : extras.heapGrowthBytes / 2 ** 20,
+    ),
+    plain(atMost('allocation a step and worker', 1024, null, 'bytes'), extras.allocatedBytesPerStepAndWorker),
+    plain(atMost('time from the command to the first step (MNIST)', null, 1, 's'), extras.firstStepSeconds),
+  );
+  return found.filter((ratio) => ratio !== undefined);
+}
+
+function atLeast(name: string, must: number, aim: number | null, unit = 'x'): Claim {
+  return { name, sense: 'atLeast', must, aim, unit };
+}
+
+function atMost(name: string, must: number | null, aim: number | null, unit: string): Claim {
+  return { name, sense: 'atMost', must, aim, unit };
+}
+
+function plain(claim: Claim, value: number | undefined): Ratio | undefined {
+  return value === undefined ? undefined : judged(claim, value, null);
+}
+
+/** How many times the samples/s of `b` those of `a` are, and the same from each round alone. */
+function speedup(claim: Claim, a: Result | undefined, b: Result | undefined): Ratio | undefined {
+  if (!a || !b) return undefined;
+  const scale = a.batch / b.batch;
+  const rounds = a.roundsMs.slice(0, b.roundsMs.length).map((ms, i) => (scale * b.roundsMs[i]) / ms);
+  return judged(
+    claim,
+    a.samplesPerSec / b.samplesPerSec,
+    rounds.length > 0 ? [Math.min(...rounds), Math.max(...rounds)] : null,
+  );
+}
+
+/** Met is what must be, or where nothing must be, what is aimed at. */
+function judged(claim: Claim, value: number, spread: Ratio['spread']): Ratio {
+  const limit = claim.must ?? claim.aim ?? Number.NaN;
+  const met = claim.sense === 'atLeast' ? value >= limit : value <= limit;
+  return { ...claim, value, spread, met };
+}

@@ -1,0 +1,71 @@
+import type { Contestant, Group } from './contestants.ts';
+import { type Slice, summarize, type Timing } from './statistics.ts';
+import { gemmFlop } from './workloads.ts';
+
+/** One line of `results`. */
+export interface Result extends Timing {
+  readonly peer: Contestant['peer'];
+  readonly way: string;
+  readonly workload: string;
+  readonly workers: number;
+  /** Lockstep's S as it was; null for peers. */
+  readonly shards: number | null;
+  /** Whether S is the job's default. */
+  readonly defaultShards: boolean;
+  readonly batch: number;
+  readonly gemm: string | null;
+  /** Rows of the global batch / median step. */
+  readonly samplesPerSec: number;
+  /** GEMM work of the step / its time / what as many cores multiply in this run; null for peers. */
+  readonly gemmEfficiency: number | null;
+  /** Largest relative difference of the first losses from Lockstep's; null for Lockstep itself. */
+  readonly parity: number | null;
+  /** Lockstep: rows by time as seen from outside the step, against `samplesPerSec`. */
+  readonly samplesPerSecOutside?: number;
+  /** Lockstep: medians of the phases on rank 0, ms. */
+  readonly phases?: Readonly<Record<string, number>>;
+}
+
+/** A contestant that gave no figures, and why. */
+export interface LeftOut {
+  readonly peer: string;
+  readonly way: string;
+  readonly workload: string;
+  readonly reason: string;
+}
+
+/** What a contestant brought home. */
+export interface Measured {
+  readonly contestant: Contestant;
+  readonly slices: readonly Slice[];
+  readonly shards: number | null;
+  readonly gemm: string | null;
+  readonly parity: number | null;
+  readonly samplesPerSecOutside?: number;
+  readonly phases?: Readonly<Record<string, number>>;
+}
+
+/** @param gflops GFLOP/s of one thread by GEMM. */
+export function toResult(group: Group, measured: Measured, gflops: Readonly<Record<string, number>>): Result {
+  const { contestant, slices, shards, gemm, parity, samplesPerSecOutside, phases } = measured;
+  const timing = summarize(slices);
+  const { peer, way, workers, batch } = contestant;
+  const rate = gemm === null ? undefined : gflops[gemm];
+  const flopPerMs = gemmFlop(group.workload.model, batch) / workers / timing.stepMs;
+  return {
+    peer,
+    way,
+    workload: group.workload.name,
+    workers,
+    shards,
+    defaultShards: contestant.peer === 'lockstep' && contestant.shards === undefined,
+    batch,
+    gemm,
+    samplesPerSec: (1000 * batch) / timing.stepMs,
+    gemmEfficiency: rate === undefined ? null : flopPerMs / 1e6 / rate,
+    parity,
+    ...timing,
+    ...(samplesPerSecOutside === undefined ? {} : { samplesPerSecOutside }),
+    ...(phases === undefined ? {} : { phases }),
+  };
+}
