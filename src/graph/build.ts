@@ -1,9 +1,9 @@
 import { LockstepError } from '../errors.ts';
 import type { OpDef } from './op.ts';
+import { processState } from './process-state.ts';
 import type { Attrs, Shape, Tensor } from './tensor.ts';
 
-let nextId = 0;
-const scopes: string[] = [];
+const { scopes } = processState;
 
 /** Runs `fn`; tensors made inside carry the layer path (`a/b` when nested) and errors name it. */
 export function withScope<T>(name: string, fn: () => T): T {
@@ -18,7 +18,7 @@ export function withScope<T>(name: string, fn: () => T): T {
 /** A new node of the graph. Throws what the op's shape rule throws. */
 export function createNode(def: OpDef, inputs: readonly Tensor[], attrs: Attrs = {}): Tensor {
   const { shape, dtype } = def.infer(inputs, attrs);
-  const id = nextId++;
+  const id = processState.nextId++;
   const node = { id, op: def.name, inputs, attrs, shape, dtype };
   return scopes.length === 0 ? node : { ...node, scope: scopes.join('/') };
 }

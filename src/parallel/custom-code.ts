@@ -20,10 +20,7 @@ export async function importCustomCode(session: Session): Promise<CustomCode> {
 /** The value at `path` of a module's exports. TypeScript modules load through tsx. */
 export async function importValue(ref: ModuleRef): Promise<unknown> {
   const exports = await importModule(ref.module);
-  let value: unknown = exports;
-  for (const key of ref.path.split('.')) {
-    value = isObject(value) ? value[key] : undefined;
-  }
+  const value = valueAt(exports, ref.path) ?? valueAt(exports.default, ref.path); // CommonJS nests what ESM does not
   if (value === undefined) {
     throw new LockstepError('E_CUSTOM_CODE', {
       where: ref.module,
@@ -42,6 +39,10 @@ export async function importModule(url: string): Promise<Record<string, unknown>
   return (await tsImport(url, import.meta.url)) as Record<string, unknown>;
 }
 
+function valueAt(root: unknown, path: string): unknown {
+  return path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), root);
+}
+
 function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
+  return (typeof value === 'object' || typeof value === 'function') && value !== null;
 }

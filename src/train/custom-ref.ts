@@ -16,7 +16,7 @@ export async function referTo(code: unknown, what: string, module: string | unde
       fix: 'export the job from a module and pass train(job, { module: import.meta.url })',
     });
   }
-  const path = pathTo(await importModule(module), fingerprint(code), [], new Set());
+  const path = await findPath(module, code);
   if (path === undefined) {
     throw new LockstepError('E_CUSTOM_CODE', {
       where: `${what} in ${module}`,
@@ -28,24 +28,43 @@ export async function referTo(code: unknown, what: string, module: string | unde
   return { module, path: path.join('.') };
 }
 
+/**
+ * First among the exports as this process has them already (the same functions), then in a fresh import as workers do it
+ * (the same source text, unless the loaders differ).
+ */
+async function findPath(module: string, code: unknown): Promise<string[] | undefined> {
+  const wanted = definitionOf(code) ?? code;
+  const text = fingerprint(wanted);
+  const matches = (value: unknown) => {
+    const candidate = definitionOf(value) ?? value;
+    return candidate === wanted || (text !== undefined && fingerprint(candidate) === text);
+  };
+  const loaded = await import(module).catch(() => undefined); // TypeScript where no loader is registered
+  return pathTo(loaded, matches, [], new Set()) ?? pathTo(await importModule(module), matches, [], new Set());
+}
+
 const MAX_DEPTH = 8;
 
-function pathTo(value: unknown, wanted: string | undefined, path: string[], seen: Set<unknown>): string[] | undefined {
-  if (path.length > 0 && wanted !== undefined && fingerprint(value) === wanted) return path;
+function pathTo(
+  value: unknown,
+  matches: (value: unknown) => boolean,
+  path: string[],
+  seen: Set<unknown>,
+): string[] | undefined {
+  if (path.length > 0 && matches(value)) return path;
   if (typeof value !== 'object' || value === null || path.length >= MAX_DEPTH || seen.has(value)) return undefined;
   if (ArrayBuffer.isView(value)) return undefined;
   seen.add(value);
   for (const [key, child] of Object.entries(value)) {
     if (key.includes('.')) continue;
-    const found = pathTo(child, wanted, [...path, key], seen);
+    const found = pathTo(child, matches, [...path, key], seen);
     if (found) return found;
   }
   return undefined;
 }
 
-/** Functions by their text; optimizers (definitions, or descriptions that carry one) by kind and the text of `update`. */
-function fingerprint(value: unknown): string | undefined {
-  const code = definitionOf(value) ?? value;
+/** Functions by their text; optimizer definitions by kind and the text of `update`. */
+function fingerprint(code: unknown): string | undefined {
   if (typeof code === 'function') return code.toString();
   if (typeof code === 'object' && code !== null && 'update' in code && 'kind' in code) {
     return `${String(code.kind)}:${String(code.update)}`;

@@ -1,9 +1,8 @@
 import { createNode, numberAttr, optionError, requireF32 } from '../build.ts';
 import type { OpDef } from '../op.ts';
+import { processState } from '../process-state.ts';
 import type { Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
-
-let nextSalt = 0;
 
 /** `salt` tells dropouts apart; the compiler numbers them anew for each program. The gradient is the same mask on dy. */
 const dropoutOp: OpDef = {
@@ -28,5 +27,5 @@ export const RANDOM_OPS: readonly OpDef[] = [dropoutOp];
  */
 export function dropout(x: Tensor, rate: number): Tensor {
   if (!(rate >= 0 && rate < 1)) throw optionError('dropout', 'a rate from 0 to below 1', rate, 'use 0.5 or less');
-  return rate === 0 ? x : createNode(dropoutOp, [x], { rate, salt: nextSalt++ });
+  return rate === 0 ? x : createNode(dropoutOp, [x], { rate, salt: processState.nextSalt++ });
 }
