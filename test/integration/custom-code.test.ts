@@ -1,0 +1,57 @@
+import { fileURLToPath } from 'node:url';
+import { LockstepError, train } from 'lockstep';
+import { describe, expect, test } from 'vitest';
+import { importModule } from '../../src/parallel/custom-code.ts';
+import job, { cursed, signDescent } from '../fixtures/custom-job.ts';
+
+const module = new URL('../fixtures/custom-job.ts', import.meta.url).href;
+
+async function failure(run: Promise<unknown>): Promise<LockstepError> {
+  const error = await run.then(
+    () => undefined,
+    (e: unknown) => e,
+  );
+  expect(error).toBeInstanceOf(LockstepError);
+  return error as LockstepError;
+}
+
+describe('custom code in workers', () => {
+  test('a custom optimizer and computed rows give the same bytes on 1, 2 and 3 workers', async () => {
+    const runs = [];
+    for (const workers of [1, 2, 3]) runs.push(await train(job, { workers, module }));
+    expect(runs[0].metrics['val.accuracy']).toBeGreaterThan(0.95);
+    for (const run of runs) {
+      expect(run.parametersSha256).toBe(runs[0].parametersSha256);
+      expect(run.metrics).toEqual(runs[0].metrics);
+    }
+  });
+
+  test('is found in a module that was loaded a second time', async () => {
+    const again = await importModule(`${module}?again`);
+    expect(again.signDescent).not.toBe(signDescent);
+    const result = await train(again.default as typeof job, { workers: 2, module });
+    expect(result.step).toBe(15);
+  });
+
+  test('without a module it is refused with the remedy, and nothing is started', async () => {
+    const error = await failure(train(job, { workers: 2 }));
+    expect(error.code).toBe('E_CUSTOM_CODE');
+    expect(error.message).toContain('module: import.meta.url');
+  });
+
+  test('that no export contains is refused', async () => {
+    const hidden = { ...job, optimizer: { ...job.optimizer } };
+    const elsewhere = new URL('../fixtures/blobs.ts', import.meta.url).href;
+    const error = await failure(train(hidden, { workers: 1, module: elsewhere }));
+    expect(error.code).toBe('E_CUSTOM_CODE');
+    expect(error.message).toContain(fileURLToPath(elsewhere).split('/').pop());
+  });
+
+  test('that throws in a worker ends the run with its message, on any number of workers', async () => {
+    for (const workers of [1, 3]) {
+      const error = await failure(train(cursed, { workers, module }));
+      expect(error.code).toBe('E_WORKER');
+      expect(error.message).toContain('row 77 is cursed');
+    }
+  });
+});
