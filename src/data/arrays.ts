@@ -9,7 +9,8 @@ import { type SourceReader, tensorColumn } from './reader.ts';
 import type { Transform } from './transforms.ts';
 
 type Typed = Float32Array | Float64Array | Int32Array | Uint8Array;
-export type Nested = readonly number[] | readonly Nested[];
+/** One row after the other: numbers, typed arrays, or lists of lists. */
+export type Nested = readonly number[] | readonly Typed[] | readonly Nested[];
 
 /** The rows of one field: nested lists, one typed array (a scalar a row), texts (labels), or flat data with a shape (rows first). */
 export type ArrayField =

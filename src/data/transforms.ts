@@ -125,9 +125,9 @@ export function applyTransforms(
     const width = field.shape.reduce((a, b) => a * b, 1);
     const out = field.dtype === 'i32' ? new Int32Array(width) : new Float32Array(width);
     for (const part of encoder.parts(field.name)) {
-      const raw = Object.hasOwn(row, part.column) ? row[part.column] : undefined;
-      const value = encoder.valueOf(part.column, raw);
-      if (value === undefined && !Object.hasOwn(row, part.column)) throw lacks(part.column, row);
+      // An absent column is a mistake, `null` is a missing value: else a misspelt name would quietly become the mean.
+      if (!Object.hasOwn(row, part.column)) throw lacks(part.column, row);
+      const value = encoder.valueOf(part.column, row[part.column]);
       encodePart(part, value, out, part.at ?? 0, 0, place);
     }
     encoded[field.name] = out;
@@ -140,7 +140,11 @@ function lacks(name: string, row: RawRow): LockstepError {
     where: `raw row, column "${name}"`,
     expected: 'a value',
     got: `a row with ${Object.keys(row).slice(0, 20).join(', ') || 'no columns'}`,
-    fix: didYouMean(name, Object.keys(row), 'give every column that the model was trained on'),
+    fix: didYouMean(
+      name,
+      Object.keys(row),
+      'give every column that the model was trained on; null where there is no value',
+    ),
   });
 }
 
