@@ -25,10 +25,10 @@ export type Info<F extends Fields = Fields> = {
 /** What a model function gives: one output or named outputs. */
 export type ModelOutput = Tensor | Record<string, Tensor>;
 
-// Method types are bivariant, so a job of known fields is also a Job; NoInfer lets `data` alone say what the fields are.
+// Method types are bivariant, so a job of known fields is also a Job.
 /** A function of named inputs that gives one output or named outputs. */
 export type ModelFunction<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = {
-  bivariant(inputs: Inputs<NoInfer<F>>, info: Info<NoInfer<F>>): O;
+  bivariant(inputs: Inputs<F>, info: Info<F>): O;
 }['bivariant'];
 /** `sequential(...)`, or a function of named inputs. */
 export type Model<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = ModelFunction<F, O>;
@@ -50,7 +50,7 @@ export interface WeightedValue {
 
 /** Values per element, not their mean: Lockstep takes the weighted mean over the global batch. A tensor alone has weight 1. */
 export type LossFunction<F extends Fields = Fields, O extends ModelOutput = ModelOutput> = {
-  bivariant(outputs: OutputsOf<O>, fields: Inputs<NoInfer<F>>, info: Info<NoInfer<F>>): WeightedValue | Tensor;
+  bivariant(outputs: OutputsOf<O>, fields: Inputs<F>, info: Info<F>): WeightedValue | Tensor;
 }['bivariant'];
 
 /** The loss of a job: standard ones are made by `crossEntropy()` etc., custom ones are functions. Call it by `applyLoss`. */

@@ -6,8 +6,9 @@ import type { Callbacks } from './callbacks.ts';
 /** What to train. Plain description: nothing is read or computed until `train`. */
 export interface Job<F extends Fields = Fields, O extends ModelOutput = ModelOutput> {
   readonly data: DataSpec<F>;
-  readonly model: Model<F, O>;
-  readonly loss: LossDef<F, O>;
+  // NoInfer: `data` alone says what the fields are, and `model` what the outputs.
+  readonly model: Model<NoInfer<F>, O>;
+  readonly loss: LossDef<NoInfer<F>, NoInfer<O>>;
   readonly optimizer: OptimizerDescription;
   /** Names ('accuracy', 'top5', 'r2', 'mae') or definitions; default: those that fit the loss. */
   readonly metrics?: readonly (string | MetricDef)[];
