@@ -218,7 +218,7 @@ async function* untilAborted(
   } finally {
     signal.removeEventListener('abort', onAbort);
     // Not awaited: a generator that hangs must not hang the run. Its own failure while closing changes nothing.
-    if (!finished && iterator) Promise.resolve(iterator.return?.()).catch(() => {});
+    if (!finished) (async () => iterator?.return?.())().catch(() => {});
   }
 }
 

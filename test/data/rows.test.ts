@@ -80,6 +80,15 @@ describe('rows', () => {
     });
     await failure('E_SHAPE', () => load(wrong));
     expect(closed).toBe(true);
+    const stubborn = rows(spec, function* () {
+      try {
+        yield { x: [1], y: 0 };
+      } finally {
+        // biome-ignore lint/correctness/noUnsafeFinally: the failure while closing must not hide the first one
+        throw new Error('cannot close');
+      }
+    });
+    await failure('E_SHAPE', () => load(stubborn));
   });
 
   it('ends when aborted, even while the generator waits forever', async () => {
