@@ -20,7 +20,9 @@ export function metricName(kind: string, options: MetricOptions): string {
 
 /** How many elements a sum ran over: a number of the program, so no memory is read for it. */
 export function countOf(x: Tensor): WeightedValue {
-  return { value: constant(sizeOf(x.shape)) };
+  const count = sizeOf(x.shape);
+  const low = count % 2 ** 24; // two f32 that are exact and whose f64 sum is the count
+  return { value: constant([count - low, low]) };
 }
 
 /** Sum of x^2; the product is taken in f64, so nothing is lost to f32. */
