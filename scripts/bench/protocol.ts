@@ -39,46 +39,65 @@ export interface PeerCommand {
 
 export class PeerError extends Error {}
 
+/** Longest wait for an answer; the slowest (learning MNIST in PyTorch) takes a minute or two. */
+const ANSWER_MS = 600_000;
+
 export class PeerProcess {
   readonly #name: string;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #replies: AsyncIterator<string>;
+  readonly #closed: Promise<void>;
   #stderr = '';
 
   constructor({ name, command, args, env }: PeerCommand) {
     this.#name = name;
-    this.#child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
-    this.#child.on('error', (error) => {
+    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#child = child;
+    this.#closed = new Promise((resolve) => child.once('close', () => resolve()));
+    child.on('error', (error) => {
       this.#stderr += error.message;
     });
-    this.#child.stdin.on('error', () => undefined); // a dead child shows in the missing answer
-    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    child.stdin.on('error', () => undefined); // a dead child shows in the missing answer
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-2000);
     });
-    this.#replies = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+    this.#replies = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
+  /** @throws PeerError if the peer refuses, ends or does not answer. */
   async ask<T>(request: object, reply: ZodType<T>): Promise<T> {
     this.#child.stdin.write(`${JSON.stringify(request)}\n`);
-    for (;;) {
-      const { value, done } = await this.#replies.next();
-      if (done) throw new PeerError(`${this.#name} ended: ${lastLines(this.#stderr) || 'no message'}`);
-      if (!value.startsWith('{')) continue; // frameworks like to greet
-      const parsed: unknown = JSON.parse(value);
+    const timer = setTimeout(() => {
+      this.#stderr += `\nno answer within ${ANSWER_MS / 1000} s`;
+      this.#child.kill('SIGKILL');
+    }, ANSWER_MS);
+    try {
+      const parsed: unknown = JSON.parse(await this.#nextObject());
       const failure = z.object({ error: z.string() }).safeParse(parsed);
       if (failure.success) throw new PeerError(`${this.#name}: ${failure.data.error}`);
       return reply.parse(parsed);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** Asks the process to end, then ends it. */
+  /** The next line that is an object; frameworks like to greet with others. */
+  async #nextObject(): Promise<string> {
+    for (;;) {
+      const { value, done } = await this.#replies.next();
+      if (done) {
+        await this.#closed;
+        throw new PeerError(`${this.#name} ended: ${lastLines(this.#stderr) || 'no message'}`);
+      }
+      if (value.startsWith('{')) return value;
+    }
+  }
+
+  /** Asks the process to end, and ends it if it does not. */
   async close(): Promise<void> {
-    const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.stdin.end('{"cmd":"close"}\n');
-    const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
-    await gone;
+    this.#child.stdin.end('{"cmd":"close"}\n');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
+    await this.#closed;
     clearTimeout(timer);
   }
 }

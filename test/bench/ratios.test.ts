@@ -1,0 +1,94 @@
+import { describe, expect, test } from 'vitest';
+import type { Contestant } from '../../scripts/bench/contestants.ts';
+import { computeRatios } from '../../scripts/bench/ratios.ts';
+import { type Measured, type Result, toResult } from '../../scripts/bench/results.ts';
+import { worstDifference } from '../../scripts/bench/rounds.ts';
+import { WORKLOADS } from '../../scripts/bench/workloads.ts';
+
+const mlp = WORKLOADS[1];
+const group = { workload: mlp, title: '', contestants: [] };
+const rates = { blas: 200, wasm: 50 };
+
+function result(contestant: Contestant, roundsMs: readonly number[], shards: number | null = null): Result {
+  const gemm = contestant.peer === 'lockstep' ? contestant.gemm : null;
+  const slices = roundsMs.map((ms) => ({ stepsMs: [ms] }));
+  return toResult(group, { contestant, slices, shards, gemm, parity: null } satisfies Measured, rates);
+}
+
+const own = (workers: number, batch: number, shards?: number): Contestant => ({
+  peer: 'lockstep',
+  way: 'train()',
+  gemm: 'blas',
+  workers,
+  batch,
+  ...(shards === undefined ? {} : { shards }),
+});
+const torch = (workers: number, batch: number, way: string): Contestant => ({
+  peer: 'torch',
+  way,
+  workers,
+  batch,
+  processes: 1,
+  threads: workers,
+});
+const value = (results: readonly Result[], name: RegExp) => computeRatios(results, {}).find((r) => name.test(r.name));
+
+test('efficiency: GEMM work a core and time over the GEMM rate', () => {
+  const [one, two] = [result(own(1, 128), [2]), result(own(2, 256), [2])];
+  // 308.3 MFLOP in 2 ms are 154 GFLOP/s of 200.
+  expect(one.gemmEfficiency).toBeCloseTo(0.77, 2);
+  expect(two.gemmEfficiency).toBeCloseTo(one.gemmEfficiency ?? 0, 12);
+});
+
+describe('claims', () => {
+  test('compare samples a second, not steps', () => {
+    const ratio = value([result(own(1, 128), [2, 2, 2]), result(torch(1, 256, '1 process'), [8, 8, 8])], /PyTorch, 1/);
+    expect(ratio).toMatchObject({ value: 2, spread: [2, 2], met: true });
+  });
+
+  test('against the better of two ways, and not met when too slow', () => {
+    const results = [
+      result(own(2, 256), [2, 4, 2]),
+      result(torch(2, 256, 'DDP'), [9, 9, 9]),
+      result(torch(2, 256, 'threads'), [6, 6, 6]),
+    ];
+    expect(value(results, /better of PyTorch/)).toMatchObject({ value: 3, spread: [1.5, 3], met: false });
+  });
+
+  test('the scaling rows do not pass for the main ones', () => {
+    const results = [result(own(2, 512), [1]), result(own(2, 256), [4]), result(torch(2, 256, 'DDP'), [8])];
+    expect(value(results, /better of PyTorch/)?.value).toBe(2);
+  });
+
+  test('default S against the fastest one-worker run of any S', () => {
+    const results = [
+      result(own(1, 512), [10], 8),
+      result(own(1, 512, 1), [7], 1),
+      result(own(2, 512), [5], 8),
+      result(own(2, 512, 2), [4], 2),
+    ];
+    expect(value(results, /same S/)?.value).toBe(2);
+    expect(value(results, /any S/)?.value).toBeCloseTo(1.4, 12);
+  });
+
+  test('what the default S costs is a limit from above, in percent', () => {
+    const results = [result(own(2, 256), [2.4], 4), result(own(2, 256, 2), [2], 2)];
+    expect(value(results, /default S costs/)).toMatchObject({ sense: 'atMost', met: false });
+    expect(value(results, /default S costs/)?.value).toBeCloseTo(20, 10);
+  });
+
+  test('what was not measured is not claimed', () => {
+    expect(computeRatios([], {})).toEqual([]);
+    expect(computeRatios([], { adamwNsPerParameter: 1.2, heapGrowthBytes: 2 ** 19 })).toMatchObject([
+      { value: 1.2, met: false },
+      { value: 0.5, met: true },
+    ]);
+  });
+});
+
+test('parity: the worst step counts, and what is no number never agrees', () => {
+  expect(worstDifference([1, 2.0002], [1, 2])).toBeCloseTo(1e-4, 8);
+  expect(worstDifference([1, Number.NaN, 1], [1, 1, 1])).toBeNaN();
+  expect(worstDifference([1], [1, 1])).toBe(Number.POSITIVE_INFINITY);
+  expect(worstDifference([], [])).toBe(Number.POSITIVE_INFINITY);
+});
