@@ -37,6 +37,8 @@ export interface ArenaSpec {
   readonly recordWidth: number;
   /** Doubles of scalars, measures and state of the optimizer. */
   readonly scalars: number;
+  /** Doubles of the optimizer's progress after a step: see progress.ts. */
+  readonly progress: number;
   /** Bytes of the data sets. */
   readonly dataBytes: number;
 }
@@ -67,6 +69,8 @@ export interface ArenaLayout {
   readonly norms: number;
   /** i32 epoch word of each block. */
   readonly epochs: number;
+  /** f64 [2, progress]: the optimizer's progress after even and odd steps. */
+  readonly progress: number;
   readonly ring: number;
   readonly parameters: number;
   readonly slots: readonly number[];
@@ -107,6 +111,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     evaluationSums: take(8 * spec.evaluationShards * spec.sums),
     norms: take(8 * spec.blocks),
     epochs: take(4 * spec.blocks),
+    progress: take(2 * 8 * spec.progress),
   }));
   const ring = region('record ring', () => take(8 * RING_CAPACITY * spec.recordWidth));
   const parameters = region('parameters', () => take(vector));

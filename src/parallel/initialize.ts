@@ -23,7 +23,7 @@ export function initialize(worker: WorkerState): void {
         init satisfies never;
     }
     worker.optimizer.slotInits(tensor).forEach((value, slot) => {
-      if (value !== 0) kernels.fill(session.layout.slots[slot] + 4 * tensor.offset, value, size);
+      kernels.fill(session.layout.slots[slot] + 4 * tensor.offset, value, size);
     });
   });
 }

@@ -4,6 +4,7 @@ import type { KernelTable } from '../kernels/table.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import type { OptimizerKernel, View } from '../optim/contract.ts';
 import { lrAt } from '../optim/schedules.ts';
+import { type Progress, writeProgress } from './progress.ts';
 
 export interface IndexedBlock extends Block {
   readonly index: number;
@@ -31,7 +32,7 @@ export class OptimizerRunner {
   readonly #tensors: readonly TensorEntry[];
   readonly #kernel: OptimizerKernel | undefined;
   readonly #scalars: Float64Array;
-  readonly #state: Record<string, number>;
+  #state: Record<string, number>;
   readonly #noSums = new Float64Array(0);
   readonly #info: { step: number; lr: number; gradScale: number; options: object };
   /** Views of blocks for `update`, by the gradient's address and the block. */
@@ -65,6 +66,17 @@ export class OptimizerRunner {
     info.lr = this.lrOf(step);
     this.lr = info.lr;
     this.#optimizer.def.scalars(info, this.#scalars, this.#state, this.#noSums);
+  }
+
+  /** Notes in shared memory where the optimizer stands after step t. */
+  saveProgress(places: Float64Array, t: number): void {
+    writeProgress(places, t, this.#updates, this.#state);
+  }
+
+  /** Goes on from there. */
+  restoreProgress({ updates, state }: Progress): void {
+    this.#updates = updates;
+    this.#state = { ...state };
   }
 
   /** Initial value of each slot for a tensor. */

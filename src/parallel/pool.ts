@@ -2,8 +2,8 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Piscina } from 'piscina';
 import { type ErrorCode, LockstepError } from '../errors.ts';
-import { poison } from './barrier.ts';
-import { DECIDED_LIMIT, NEXT_EVALUATION_SHARD, REQUESTED_LIMIT, RING_READ, RING_WRITE } from './control.ts';
+import { BARRIER_WORDS, poison } from './barrier.ts';
+import { CLAIMED_RANKS, DECIDED_LIMIT, NEXT_EVALUATION_SHARD, REQUESTED_LIMIT } from './control.ts';
 import type { Session, SplitName, WorkerAnswer, WorkerFailure, WorkerReport, WorkerTask } from './session.ts';
 
 /**
@@ -11,7 +11,7 @@ import type { Session, SplitName, WorkerAnswer, WorkerFailure, WorkerReport, Wor
  * always exactly as many threads as workers. The first failure poisons the barrier, all return, and the cause is thrown.
  */
 export class WorkerPool {
-  readonly #piscina: Piscina;
+  #piscina: Piscina;
   readonly #session: Session;
   readonly #control: Int32Array;
   readonly #barrier: Int32Array;
@@ -22,21 +22,14 @@ export class WorkerPool {
     const { buffer } = session.memory;
     this.#control = new Int32Array(buffer, session.layout.control);
     this.#barrier = new Int32Array(buffer, session.layout.barrier);
-    const entry = workerEntry();
-    this.#piscina = new Piscina({
-      filename: entry.href,
-      minThreads: session.workers,
-      maxThreads: session.workers,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      concurrentTasksPerWorker: 1,
-      execArgv: entry.execArgv,
-    });
+    this.#piscina = startThreads(session.workers);
   }
 
-  static async open(session: Session): Promise<WorkerPool> {
+  /** `committed`: the step as of which parameters and slots lie in the arena; 0 = they are still to be initialised. */
+  static async open(session: Session, committed = 0): Promise<WorkerPool> {
     const pool = new WorkerPool(session);
     try {
-      await pool.#all({ kind: 'open', session });
+      await pool.#all({ kind: 'open', session, committed });
     } catch (error) {
       await pool.close();
       throw error;
@@ -54,6 +47,21 @@ export class WorkerPool {
   async evaluate(split: SplitName): Promise<WorkerReport[]> {
     Atomics.store(this.#control, NEXT_EVALUATION_SHARD, 0);
     return this.#all({ kind: 'evaluate', session: this.#session.id, split });
+  }
+
+  /** New threads after some were lost, for a run that stands after step `committed`. All old ones are ended first. */
+  async restart(committed: number): Promise<void> {
+    this.#abort();
+    await this.#piscina.destroy();
+    this.#barrier.fill(0, 0, BARRIER_WORDS);
+    Atomics.store(this.#control, CLAIMED_RANKS, 0);
+    this.#piscina = startThreads(this.#session.workers);
+    await this.#all({ kind: 'open', session: this.#session, committed });
+  }
+
+  /** Copies the state of the run between two steps to `staging`, or back: a memory copy by all workers. */
+  async copyState(direction: 'snapshot' | 'restore', staging: SharedArrayBuffer): Promise<void> {
+    await this.#all({ kind: direction, session: this.#session.id, staging });
   }
 
   /** No step after the one in progress. Returns at once. */
@@ -87,12 +95,21 @@ export class WorkerPool {
     return answers.flatMap((a) => ('report' in a ? [a.report] : [])).sort((a, b) => a.rank - b.rank);
   }
 
-  /** Frees everybody who waits: at the barrier, or for room in the record ring. */
   #abort(): void {
     poison(this.#barrier);
-    Atomics.store(this.#control, RING_READ, Atomics.load(this.#control, RING_WRITE));
-    Atomics.notify(this.#control, RING_READ);
   }
+}
+
+function startThreads(workers: number): Piscina {
+  const entry = workerEntry();
+  return new Piscina({
+    filename: entry.href,
+    minThreads: workers,
+    maxThreads: workers,
+    idleTimeout: Number.POSITIVE_INFINITY,
+    concurrentTasksPerWorker: 1,
+    execArgv: entry.execArgv,
+  });
 }
 
 /**

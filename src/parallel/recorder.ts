@@ -1,3 +1,4 @@
+import type { ClipDecision } from '../optim/clip.ts';
 import { COMMITTED, DECIDED_LIMIT, REQUESTED_LIMIT } from './control.ts';
 import { treeSum } from './gradient-tree.ts';
 import type { RecordRing } from './record-ring.ts';
@@ -5,7 +6,6 @@ import { RECORD_FIELDS, RECORD_SUMS } from './record-ring.ts';
 import type { StepAction } from './step.ts';
 import type { StepPlan } from './step-plan.ts';
 import { PHASE } from './timings.ts';
-import type { WorkerState } from './worker-state.ts';
 
 export const ACTION_CODES = { update: 0, skip: 1, stop: 2 } as const satisfies Record<StepAction, number>;
 
@@ -13,6 +13,15 @@ const AT = Object.fromEntries(RECORD_FIELDS.map((name, i) => [name, i])) as Reco
   (typeof RECORD_FIELDS)[number],
   number
 >;
+
+/** What a record is made of, beside the plan of its step. */
+export interface StepNumbers {
+  readonly decision: ClipDecision;
+  /** f64 [shards, sums]. */
+  readonly shardSums: Float64Array;
+  readonly shards: number;
+  readonly lr: number;
+}
 
 /** Rank 0's pen: publishes the decision on how far the workers may run, and one record a step. */
 export class Recorder {
@@ -25,27 +34,30 @@ export class Recorder {
     this.#control = control;
   }
 
-  /** Before the last barrier of step t: the sums are still those of this step, and everybody will read the limit. */
-  write(t: number, plan: StepPlan, action: StepAction, worker: WorkerState): void {
+  /** Before the last barrier of step t: everybody will read the limit after it. */
+  publishLimit(t: number, action: StepAction): void {
     const requested = Atomics.load(this.#control, REQUESTED_LIMIT);
     if (requested < Atomics.load(this.#control, DECIDED_LIMIT)) {
       Atomics.store(this.#control, DECIDED_LIMIT, Math.max(requested, t));
     }
     if (action !== 'stop') Atomics.store(this.#control, COMMITTED, t);
+  }
 
-    const { decision, session, shardSums } = worker;
+  /** Before the last barrier of step t: the sums are still those of this step. */
+  write(t: number, plan: StepPlan, numbers: StepNumbers): void {
+    const { decision, shardSums, shards, lr } = numbers;
     this.#at = this.#ring.reserve();
     const values = this.#ring.values;
     const at = this.#at;
     values[at + AT.step] = t;
     values[at + AT.samples] = plan.batchRows;
-    values[at + AT.lr] = worker.optimizer.lr;
+    values[at + AT.lr] = lr;
     values[at + AT.gradNorm] = decision.gradNorm;
     values[at + AT.clipScale] = decision.clipScale;
-    values[at + AT.action] = ACTION_CODES[action];
-    const stride = session.sums.length;
+    values[at + AT.action] = ACTION_CODES[decision.action];
+    const stride = shardSums.length / shards;
     for (let i = 0; i < stride; i++) {
-      values[at + RECORD_SUMS + i] = treeSum(shardSums, stride, i, 0, session.shards, plan.nonEmpty);
+      values[at + RECORD_SUMS + i] = treeSum(shardSums, stride, i, 0, shards, plan.nonEmpty);
     }
   }
 

@@ -72,7 +72,10 @@ export interface Session {
 
 /** What a worker is asked to do. */
 export type WorkerTask =
-  | { readonly kind: 'open'; readonly session: Session }
+  /** `committed` 0: parameters and slots are initialised; else they lie in the arena as of that step. */
+  | { readonly kind: 'open'; readonly session: Session; readonly committed: number }
+  /** Copies parameters, slots and buffers to `staging` or back; each worker its part. */
+  | { readonly kind: 'snapshot' | 'restore'; readonly session: string; readonly staging: SharedArrayBuffer }
   | { readonly kind: 'train'; readonly session: string; readonly from: number; readonly to: number }
   | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
   | { readonly kind: 'close'; readonly session: string };

@@ -37,11 +37,13 @@ export function step(worker: WorkerState, t: number): StepAction {
 
   // Phase 4, update: the optimizer in my blocks, in place on the shared parameters.
   if (action === 'update') updateBlocks(worker, plan, t);
+  else if (action === 'skip') commitUnchanged(worker, t);
   mark(worker.timings, PHASE.updated);
 
   // Phase 5, record: rank 0 publishes how far the workers may go, and writes down what happened.
   const recorder = worker.recorder;
-  recorder?.write(t, plan, action, worker);
+  recorder?.publishLimit(t, action);
+  recorder?.write(t, plan, worker.numbers);
   worker.barrier.wait(); // the next forward may read the parameters
   mark(worker.timings, PHASE.done);
   recorder?.publish(worker.timings);
@@ -122,9 +124,16 @@ function updateBlocks(worker: WorkerState, plan: StepPlan, t: number): void {
     decision.gradScale = 1;
   }
   worker.optimizer.prepare(t, decision.gradScale);
+  if (worker.rank === 0) worker.optimizer.saveProgress(worker.progress, t);
   for (const block of worker.myBlocks) {
     Atomics.store(epochs, block.index, 2 * t - 1); // torn from here ...
     worker.optimizer.update(block, gradient);
     Atomics.store(epochs, block.index, 2 * t); // ... to here
   }
+}
+
+/** A step that learns nothing is committed all the same. */
+function commitUnchanged(worker: WorkerState, t: number): void {
+  if (worker.rank === 0) worker.optimizer.saveProgress(worker.progress, t);
+  for (const block of worker.myBlocks) Atomics.store(worker.epochs, block.index, 2 * t);
 }

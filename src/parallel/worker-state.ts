@@ -13,8 +13,9 @@ import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
 import { type Gather, gatherComputed, gatherTable, purposeKey } from './gather.ts';
 import { type IndexedBlock, OptimizerRunner } from './optimizer-runner.ts';
+import { progressWidth, readProgress } from './progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
-import { Recorder } from './recorder.ts';
+import { Recorder, type StepNumbers } from './recorder.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
 import { planStep, type StepPlan } from './step-plan.ts';
@@ -56,11 +57,15 @@ export class WorkerState {
   readonly evaluationSums: Float64Array;
   readonly norms: Float64Array;
   readonly epochs: Int32Array;
+  readonly progress: Float64Array;
   readonly timings = new Float64Array(TIMING_SLOTS);
   /** This step's decision; the same numbers in every worker. */
   readonly decision: ClipDecision = newClipDecision();
   /** What the decision is made from. */
   readonly totals: ClipInput = { loss: 0, weight: 0, squaredNorm: 0 };
+
+  /** What the recorder writes down, by reference. */
+  readonly numbers: StepNumbers;
 
   readonly #gemm: Gemm;
   readonly #custom: CustomCode;
@@ -103,6 +108,7 @@ export class WorkerState {
     this.evaluationSums = f64(layout.evaluationSums, evaluationShardsOf(session) * width);
     this.norms = f64(layout.norms, session.blocks.length);
     this.epochs = i32(layout.epochs, session.blocks.length);
+    this.progress = f64(layout.progress, 2 * progressWidth(Object.keys(custom.optimizer.def.state ?? {})));
     this.optimizer = new OptimizerRunner(
       custom.optimizer,
       { buffer, parameters: layout.parameters, slots: layout.slots, scalars: this.regions.scalars },
@@ -110,10 +116,26 @@ export class WorkerState {
       session.tensors,
       session.totalSteps,
     );
+    const { decision, shardSums, optimizer } = this;
+    this.numbers = {
+      decision,
+      shardSums,
+      shards: session.shards,
+      get lr() {
+        return optimizer.lr;
+      },
+    };
     if (this.rank === 0) {
       const ring = new RecordRing(f64(layout.ring, RING_CAPACITY * (RECORD_SUMS + width)), this.control);
       this.recorder = new Recorder(ring, this.control);
     }
+  }
+
+  /** Takes up a run after `step` whose parameters and slots lie in the arena. */
+  resumeAfter(step: number): void {
+    const progress = readProgress(this.progress, step, Object.keys(this.#custom.optimizer.def.state ?? {}));
+    if (!progress) throw new RangeError(`no optimizer progress after step ${step}`);
+    this.optimizer.restoreProgress(progress);
   }
 
   planFor(batchRows: number): StepPlan {

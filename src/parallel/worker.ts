@@ -6,6 +6,7 @@ import { importCustomCode } from './custom-code.ts';
 import { evaluateSplit } from './evaluate.ts';
 import { initialize } from './initialize.ts';
 import type { Session, WorkerAnswer, WorkerReport, WorkerTask } from './session.ts';
+import { copySnapshot } from './snapshot.ts';
 import { step } from './step.ts';
 import { WorkerState } from './worker-state.ts';
 
@@ -25,24 +26,33 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
       const opened = await open(task.session);
       rank = opened.worker.rank;
       opened.worker.barrier.wait(); // one thread each: nobody may take a second 'open'
-      initialize(opened.worker);
+      if (task.committed === 0) initialize(opened.worker);
+      else opened.worker.resumeAfter(task.committed);
       opened.worker.barrier.wait();
       return { report: report(opened) };
     }
     const opened = sessions.get(task.session);
     if (!opened) throw new RangeError(`worker: session ${task.session} is not open here`);
     rank = opened.worker.rank;
-    if (task.kind === 'close') {
-      opened.worker.barrier.wait();
-      sessions.delete(task.session);
-      return { report: report(opened) };
+    const { worker } = opened;
+    switch (task.kind) {
+      case 'close':
+        worker.barrier.wait();
+        sessions.delete(task.session);
+        return { report: report(opened) };
+      case 'snapshot':
+      case 'restore':
+        copySnapshot(worker.session, rank, task.staging, task.kind === 'snapshot' ? 'out' : 'in');
+        worker.barrier.wait(); // a thread that is done early must not take another's part
+        return { report: report(opened) };
+      case 'evaluate':
+        evaluateSplit(worker, task.split);
+        return { report: report(opened) };
+      case 'train': {
+        const stopped = trainSteps(worker, task.from);
+        return { report: stopped ? { ...report(opened), stopped } : report(opened) };
+      }
     }
-    if (task.kind === 'evaluate') {
-      evaluateSplit(opened.worker, task.split);
-      return { report: report(opened) };
-    }
-    const stopped = trainSteps(opened.worker, task.from);
-    return { report: stopped ? { ...report(opened), stopped } : report(opened) };
   } catch (error) {
     return { failure: describe(error, rank) };
   }

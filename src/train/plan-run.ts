@@ -8,6 +8,7 @@ import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
 import { compileKernels, instantiateKernels } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
 import { type ArenaLayout, planArena } from '../parallel/arena.ts';
+import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
 import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
@@ -75,6 +76,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
     constantBytes: programs.map((p) => p.constants.length),
     recordWidth: RECORD_SUMS + compiled.sums.length,
     scalars: optimizer.def.scalarNames.length,
+    progress: progressWidth(Object.keys(optimizer.def.state ?? {})),
     dataBytes: dataBytes(namedSplits(data)),
   });
   const cores = availableParallelism();

@@ -7,14 +7,14 @@ function layoutFor(workers: number, shards: number, slots: number) {
   return planArena({
     heapBase: 1000, workers, shards, flatSize: 160, blocks: 3, slots: 2, partialSlots: slots, blockFloats: 64,
     temporaries: reductionTemporaries(shards), sums: 3, evaluationShards: 4, batchBytes: 100, activationBytes: 1000,
-    rows: 32, constantBytes: [8, 0], recordWidth: 15, scalars: 8, dataBytes: 5000,
+    rows: 32, constantBytes: [8, 0], recordWidth: 15, scalars: 8, progress: 4, dataBytes: 5000,
   }); // biome-ignore format: a table
 }
 
 test('regions are aligned, apart, and inside the arena', () => {
   const layout = layoutFor(3, 8, 3);
   const starts = [
-    layout.barrier, layout.control, layout.shardSums, layout.evaluationSums, layout.norms, layout.epochs, layout.ring,
+    layout.barrier, layout.control, layout.shardSums, layout.evaluationSums, layout.norms, layout.epochs, layout.progress, layout.ring,
     layout.parameters, ...layout.slots, layout.reduced, ...layout.constants,
     ...layout.workers.flatMap((w) => [
       ...w.partials, w.activations, w.batch, w.sums, w.key, w.ids, w.scratch, ...w.temporaries, w.scalars,
