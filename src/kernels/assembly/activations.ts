@@ -2,7 +2,12 @@
 import {
   exp4, expm1Negative, gaussian4, normalCdf4, sigmoid4, softplus4, tanh4,
 } from './exp-log';
-import { atLeast, atMost, madd, nmadd, select, splat } from './simd';
+import { atLeast, atMost, constant, madd, nmadd, select, splat } from './simd';
+
+/** 0, 1: 2 sqrt(2/pi) and 0.044715 times it. 2: three times 1. 3, 4: bounds of x in gradients. 5: 1 / sqrt(2 pi). */
+const ACTIVATION = memory.data<f32>([
+  1.5957691216057308, 0.07135481627260025, 0.21406444881780075, 12.0, 110.0, 0.3989422804014327,
+]);
 
 export class Linear {
   @inline f(x: v128, alpha: v128): v128 {
@@ -52,7 +57,7 @@ export class Gelu {
 // @ts-ignore: decorator
 @inline
 function twiceInner(x: v128): v128 {
-  return f32x4.mul(x, madd(f32x4.mul(x, x), splat(0.07135481627260025), splat(1.5957691216057308)));
+  return f32x4.mul(x, madd(f32x4.mul(x, x), constant(ACTIVATION, 1), constant(ACTIVATION, 0)));
 }
 
 export class GeluTanh {
@@ -107,7 +112,7 @@ export class SigmoidGrad {
 export class GeluGrad {
   @inline f(x: v128, dy: v128, alpha: v128): v128 {
     const g = gaussian4(x);
-    const density = f32x4.mul(g, splat(0.3989422804014327));
+    const density = f32x4.mul(g, constant(ACTIVATION, 5));
     return f32x4.mul(dy, madd(x, density, normalCdf4(x, g)));
   }
 }
@@ -115,9 +120,9 @@ export class GeluGrad {
 /** s + x s (1 - s) w', s = sigmoid(w), w = twiceInner(x); |x| > 12 is as 12, which avoids infinity * 0. */
 export class GeluTanhGrad {
   @inline f(x: v128, dy: v128, alpha: v128): v128 {
-    const c = atLeast(atMost(x, splat(12.0)), splat(-12.0));
+    const c = atLeast(atMost(x, constant(ACTIVATION, 3)), f32x4.neg(constant(ACTIVATION, 3)));
     const w = twiceInner(c);
-    const slope = madd(f32x4.mul(c, c), splat(0.21406444881780075), splat(1.5957691216057308));
+    const slope = madd(f32x4.mul(c, c), constant(ACTIVATION, 2), constant(ACTIVATION, 0));
     const e = exp4(f32x4.neg(f32x4.abs(w)));
     const r = f32x4.div(splat(1.0), f32x4.add(splat(1.0), e));
     const s = f32x4.mul(select(f32x4.lt(w, splat(0)), e, splat(1.0)), r);
@@ -129,7 +134,7 @@ export class GeluTanhGrad {
 /** s + x s (1 - s), s (1 - s) = e / (1 + e)^2 with e = exp(-|x|) */
 export class SiluGrad {
   @inline f(x: v128, dy: v128, alpha: v128): v128 {
-    const c = atLeast(atMost(x, splat(110.0)), splat(-110.0));
+    const c = atLeast(atMost(x, constant(ACTIVATION, 4)), f32x4.neg(constant(ACTIVATION, 4)));
     const e = exp4(f32x4.neg(f32x4.abs(c)));
     const r = f32x4.div(splat(1.0), f32x4.add(splat(1.0), e));
     const s = f32x4.mul(select(f32x4.lt(c, splat(0)), e, splat(1.0)), r);

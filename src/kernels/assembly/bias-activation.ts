@@ -2,7 +2,9 @@
 import {
   Elu, Gelu, GeluTanh, LeakyRelu, Linear, Relu, Sigmoid, Silu, Softplus, Tanh,
 } from './activations';
+import { copy } from './move';
 import { loadTail, op, splat, storeTail } from './simd';
+import { elu, gelu, geluTanh, leakyRelu, relu, sigmoid, silu, softplus, tanh } from './unary';
 
 // @ts-ignore: decorator
 @inline
@@ -28,41 +30,39 @@ function rowsWithBias<F>(out: usize, z: usize, bias: usize, rows: usize, columns
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function flat<F>(out: usize, z: usize, count: usize, alpha: f32): void {
-  const a = splat(alpha);
-  const end = z + ((count & ~3) << 2);
-  while (z < end) {
-    v128.store(out, op<F>().f(v128.load(z), a));
-    z += 16;
-    out += 16;
-  }
-  const rest = count & 3;
-  if (rest) storeTail(out, rest, op<F>().f(loadTail(z, rest, splat(0)), a));
-}
-
-// @ts-ignore: decorator
-@inline
-function run<F>(out: usize, z: usize, bias: usize, rows: usize, columns: usize, alpha: f32): void {
-  if (bias) rowsWithBias<F>(out, z, bias, rows, columns, alpha);
-  else flat<F>(out, z, rows * columns, alpha);
-}
-
 /** `code` as in ACTIVATION_CODES (src/kernels/table.ts). */
 export function biasActivation(
   out: usize, z: usize, bias: usize, rows: usize, columns: usize, code: i32, alpha: f32,
 ): void {
+  if (bias == 0) {
+    activation(out, z, rows * columns, code, alpha);
+    return;
+  }
   switch (code) {
-    case 0: run<Linear>(out, z, bias, rows, columns, alpha); break;
-    case 1: run<Relu>(out, z, bias, rows, columns, alpha); break;
-    case 2: run<LeakyRelu>(out, z, bias, rows, columns, alpha); break;
-    case 3: run<Elu>(out, z, bias, rows, columns, alpha); break;
-    case 4: run<Tanh>(out, z, bias, rows, columns, alpha); break;
-    case 5: run<Sigmoid>(out, z, bias, rows, columns, alpha); break;
-    case 6: run<Gelu>(out, z, bias, rows, columns, alpha); break;
-    case 7: run<GeluTanh>(out, z, bias, rows, columns, alpha); break;
-    case 8: run<Silu>(out, z, bias, rows, columns, alpha); break;
-    default: run<Softplus>(out, z, bias, rows, columns, alpha); break;
+    case 0: rowsWithBias<Linear>(out, z, bias, rows, columns, alpha); break;
+    case 1: rowsWithBias<Relu>(out, z, bias, rows, columns, alpha); break;
+    case 2: rowsWithBias<LeakyRelu>(out, z, bias, rows, columns, alpha); break;
+    case 3: rowsWithBias<Elu>(out, z, bias, rows, columns, alpha); break;
+    case 4: rowsWithBias<Tanh>(out, z, bias, rows, columns, alpha); break;
+    case 5: rowsWithBias<Sigmoid>(out, z, bias, rows, columns, alpha); break;
+    case 6: rowsWithBias<Gelu>(out, z, bias, rows, columns, alpha); break;
+    case 7: rowsWithBias<GeluTanh>(out, z, bias, rows, columns, alpha); break;
+    case 8: rowsWithBias<Silu>(out, z, bias, rows, columns, alpha); break;
+    default: rowsWithBias<Softplus>(out, z, bias, rows, columns, alpha); break;
+  }
+}
+
+function activation(out: usize, z: usize, count: usize, code: i32, alpha: f32): void {
+  switch (code) {
+    case 0: copy(out, z, count); break;
+    case 1: relu(out, z, count, alpha); break;
+    case 2: leakyRelu(out, z, count, alpha); break;
+    case 3: elu(out, z, count, alpha); break;
+    case 4: tanh(out, z, count, alpha); break;
+    case 5: sigmoid(out, z, count, alpha); break;
+    case 6: gelu(out, z, count, alpha); break;
+    case 7: geluTanh(out, z, count, alpha); break;
+    case 8: silu(out, z, count, alpha); break;
+    default: softplus(out, z, count, alpha); break;
   }
 }

@@ -3,20 +3,22 @@
  * Four counters are computed at once, one in each lane; element e of a stream is word e % 4 of counter e / 4.
  */
 import { log4 } from './exp-log';
-import { op, splat } from './simd';
+import { constant, op, splat } from './simd';
 
-/** High halves of the products of four u32 lanes with a constant. */
-// @ts-ignore: decorator
-@inline
-function mulHigh(x: v128, factor: v128): v128 {
-  return v128.shuffle<u32>(i64x2.extmul_low_i32x4_u(x, factor), i64x2.extmul_high_i32x4_u(x, factor), 1, 3, 5, 7);
-}
+/** Sine (0-2) and cosine (3-5) on an eighth of a turn, from Cephes. 6: 2 pi. 7: 2^-24. */
+const WAVE = memory.data<f32>([
+  -1.9515295891e-4, 8.3321608736e-3, 1.6666654611e-1, 2.443315711809948e-5, 1.388731625493765e-3, 4.166664568298827e-2,
+  6.283185307179586, 5.9604644775390625e-8,
+]);
+
+/** 0, 1: factors. 2, 3: what the keys grow by each round. */
+const PHILOX = memory.data<u32>([0xd2511f53, 0xcd9e8d57, 0x9e3779b9, 0xbb67ae85]);
 
 /** Random words as f32 in [0, 1): the upper 24 bits. */
 // @ts-ignore: decorator
 @inline
 function uniform4(words: v128): v128 {
-  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_u(words, 8)), splat(1.0 / 16777216.0));
+  return f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_u(words, 8)), constant(WAVE, 7));
 }
 
 /** x where a uniform number reaches the rate: p = ceil(rate * 2^24) as integer lanes, q = 1 / (1 - rate). */
@@ -46,13 +48,13 @@ class Normal {
     const radius = f32x4.sqrt(f32x4.mul(splat(-2.0), log4(f32x4.sub(splat(1.0), u))));
     const turn = v128.shuffle<u32>(u, u, 1, 1, 3, 3);
     const n = f32x4.nearest(f32x4.mul(turn, splat(4.0)));
-    const r = f32x4.mul(f32x4.sub(turn, f32x4.mul(n, splat(0.25))), splat(6.283185307179586));
+    const r = f32x4.mul(f32x4.sub(turn, f32x4.mul(n, splat(0.25))), constant(WAVE, 6));
     const z = f32x4.mul(r, r);
-    let sin = f32x4.add(f32x4.mul(splat(-1.9515295891e-4), z), splat(8.3321608736e-3));
-    sin = f32x4.sub(f32x4.mul(sin, z), splat(1.6666654611e-1));
+    let sin = f32x4.add(f32x4.mul(constant(WAVE, 0), z), constant(WAVE, 1));
+    sin = f32x4.sub(f32x4.mul(sin, z), constant(WAVE, 2));
     sin = f32x4.add(f32x4.mul(f32x4.mul(sin, z), r), r);
-    let cos = f32x4.sub(f32x4.mul(splat(2.443315711809948e-5), z), splat(1.388731625493765e-3));
-    cos = f32x4.add(f32x4.mul(cos, z), splat(4.166664568298827e-2));
+    let cos = f32x4.sub(f32x4.mul(constant(WAVE, 3), z), constant(WAVE, 4));
+    cos = f32x4.add(f32x4.mul(cos, z), constant(WAVE, 5));
     cos = f32x4.add(f32x4.sub(f32x4.mul(f32x4.mul(cos, z), z), f32x4.mul(splat(0.5), z)), splat(1.0));
     const quadrant = i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4(1, 0, 1, 0));
     const odd = i32x4.ne(v128.and(quadrant, i32x4.splat(1)), i32x4.splat(0));
@@ -90,8 +92,6 @@ function fourElements<F>(out: usize, x: usize, words: v128, p: v128, q: v128): v
 function stream<F>(
   out: usize, x: usize, count: i32, key0: u32, key1: u32, salt: u32, c2: u32, c3: u32, first: u32, p: v128, q: v128,
 ): void {
-  const factor0 = i32x4.splat(0xd2511f53);
-  const factor1 = i32x4.splat(0xcd9e8d57);
   let index = first >> 2;
   // `out` and `x` are the addresses of element 4 * index, which may lie before the first one wanted.
   let begin = <i32>(first & 3);
@@ -103,19 +103,22 @@ function stream<F>(
     let w1 = i32x4.splat(salt);
     let w2 = i32x4.splat(c2);
     let w3 = i32x4.splat(c3);
-    let k0 = key0;
-    let k1 = key1;
+    let k0 = i32x4.splat(key0);
+    let k1 = i32x4.splat(key1);
     for (let round = 0; round < 10; round++) {
-      const high0 = mulHigh(w0, factor0);
-      const high1 = mulHigh(w2, factor1);
-      const low0 = i32x4.mul(w0, factor0);
-      const low1 = i32x4.mul(w2, factor1);
-      w0 = v128.xor(v128.xor(high1, w1), i32x4.splat(k0));
-      w2 = v128.xor(v128.xor(high0, w3), i32x4.splat(k1));
-      w1 = low1;
-      w3 = low0;
-      k0 += 0x9e3779b9;
-      k1 += 0xbb67ae85;
+      const factor0 = constant(PHILOX, 0);
+      const factor1 = constant(PHILOX, 1);
+      // 64-bit products: the high halves are mixed, the low ones move on.
+      const low0 = i64x2.extmul_low_i32x4_u(w0, factor0);
+      const high0 = i64x2.extmul_high_i32x4_u(w0, factor0);
+      const low1 = i64x2.extmul_low_i32x4_u(w2, factor1);
+      const high1 = i64x2.extmul_high_i32x4_u(w2, factor1);
+      w0 = v128.xor(v128.xor(w1, k0), v128.shuffle<u32>(low1, high1, 1, 3, 5, 7));
+      w2 = v128.xor(v128.xor(w3, k1), v128.shuffle<u32>(low0, high0, 1, 3, 5, 7));
+      w1 = v128.shuffle<u32>(low1, high1, 0, 2, 4, 6);
+      w3 = v128.shuffle<u32>(low0, high0, 0, 2, 4, 6);
+      k0 = i32x4.add(k0, constant(PHILOX, 2));
+      k1 = i32x4.add(k1, constant(PHILOX, 3));
     }
     // Transposed: one vector a counter.
     const l0 = v128.shuffle<u32>(w0, w1, 0, 4, 1, 5);

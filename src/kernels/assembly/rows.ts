@@ -1,5 +1,11 @@
-/** Kernels over rows of a matrix: softmax and its relatives, cross-entropy, arg max. Lane order depends on `columns` only. */
+/**
+ * Kernels over rows of a matrix: softmax and its relatives, cross-entropy, arg max. Lane order depends on `columns` only;
+ * rows of a few columns, where vectors along the row are mostly tail, go four at a time (narrow-rows.ts).
+ */
 import { exp4, log4, log1pUnit, sigmoid4 } from './exp-log';
+import {
+  NARROW, narrowCrossEntropy, narrowCrossEntropyGrad, narrowLogSoftmax, narrowSoftmax,
+} from './narrow-rows';
 import { atLeast, loadTail, madd, maxLanes, nmadd, splat, storeTail, sumLanes } from './simd';
 
 // @ts-ignore: decorator
@@ -8,16 +14,16 @@ function lowest(): v128 {
   return splat(-f32.POSITIVE_INFINITY);
 }
 
-/** Largest element of a row; NaN wins. */
+/** Largest element of a row that is a number: NaN reaches the results through the exponentials. */
 function rowMax(x: usize, columns: usize): f32 {
   let m = lowest();
   const end = x + ((columns & ~3) << 2);
   while (x < end) {
-    m = f32x4.max(m, v128.load(x));
+    m = f32x4.pmax(m, v128.load(x));
     x += 16;
   }
   const rest = columns & 3;
-  if (rest) m = f32x4.max(m, loadTail(x, rest, lowest()));
+  if (rest) m = f32x4.pmax(m, loadTail(x, rest, lowest()));
   return maxLanes(m);
 }
 
@@ -102,6 +108,10 @@ function logScalar(x: f32): f32 {
 }
 
 export function softmax(out: usize, x: usize, rows: usize, columns: usize): void {
+  if (columns <= NARROW) {
+    narrowSoftmax(out, x, rows, columns);
+    return;
+  }
   const stride = columns << 2;
   for (let i: usize = 0; i < rows; i++) {
     const sum = expRow(out, x, columns, rowMax(x, columns));
@@ -112,6 +122,10 @@ export function softmax(out: usize, x: usize, rows: usize, columns: usize): void
 }
 
 export function logSoftmax(out: usize, x: usize, rows: usize, columns: usize): void {
+  if (columns <= NARROW) {
+    narrowLogSoftmax(out, x, rows, columns);
+    return;
+  }
   const stride = columns << 2;
   for (let i: usize = 0; i < rows; i++) {
     const m = rowMax(x, columns);
@@ -172,6 +186,10 @@ export function logSoftmaxGrad(out: usize, y: usize, dy: usize, rows: usize, col
 export function softmaxCrossEntropy(
   out: usize, logits: usize, labels: usize, rows: usize, columns: usize, smoothing: f32,
 ): void {
+  if (columns <= NARROW) {
+    narrowCrossEntropy(out, logits, labels, rows, columns, smoothing);
+    return;
+  }
   const stride = columns << 2;
   for (let i: usize = 0; i < rows; i++) {
     const label = load<u32>(labels);
@@ -210,6 +228,10 @@ function shiftedSum(x: usize, columns: usize, shift: f32): f32 {
 export function softmaxCrossEntropyGrad(
   out: usize, logits: usize, labels: usize, dLoss: usize, rows: usize, columns: usize, smoothing: f32,
 ): void {
+  if (columns <= NARROW) {
+    narrowCrossEntropyGrad(out, logits, labels, dLoss, rows, columns, smoothing);
+    return;
+  }
   const stride = columns << 2;
   const uniform: f32 = smoothing / <f32>columns;
   for (let i: usize = 0; i < rows; i++) {

@@ -12,6 +12,23 @@ export function splat(x: f32): v128 {
   return f32x4.splat(x);
 }
 
+/**
+ * Element `index` of a table of constants (`memory.data`) in every lane. Long formulas read their constants from memory: V8
+ * makes others anew from three instructions at every use (Node 22 and later) or spills them (Node 20).
+ */
+// @ts-ignore: decorator
+@inline
+export function constant(table: usize, index: usize): v128 {
+  return v128.load32_splat(table + (index << 2));
+}
+
+/** The same in two f64 lanes. */
+// @ts-ignore: decorator
+@inline
+export function constant64(table: usize, index: usize): v128 {
+  return v128.load64_splat(table + (index << 3));
+}
+
 /** a * b + c */
 // @ts-ignore: decorator
 @inline

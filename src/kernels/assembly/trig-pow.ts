@@ -1,30 +1,41 @@
 /** sin, cos and pow of f32 lanes, computed in f64x2: rare in training, so simple and exact to about half an ulp. */
-import { demote, madd64, promoteHigh } from './simd';
+import { constant64, demote, madd64, promoteHigh } from './simd';
 
-/** 1.5 * 2^52: adding it rounds to an integer, which then stands in the low bits. */
+/**
+ * 0: 1.5 * 2^52, which when added rounds to an integer that then stands in the low bits. 1: 2/pi. 2, 3: pi/2 in two parts.
+ * 4-7: (sin(r) - r) / r^3 in r^2, FreeBSD's k_sinf.c. 8-11: (cos(r) - 1) / r^2 in r^2, k_cosf.c.
+ */
+const TRIG = memory.data<f64>([
+  6755399441055744.0, 0.63661977236758134308, 1.5707963109016418457, 1.58932547735281966916e-8,
+  0.0000027183114939898219064, -0.000198393348360966317347, 0.0083333293858894631756, -0.166666666416265235595,
+  0.0000243904487962774090654, -0.00138867637746099294692, 0.0416666233237390631894, -0.499999997251031003120,
+]);
+
 // @ts-ignore: decorator
 @inline
-const ROUNDER: f64 = 6755399441055744.0;
+function rounder(): v128 {
+  return constant64(TRIG, 0);
+}
 
-/** sin(r) for |r| <= pi/4; coefficients of FreeBSD's k_sinf.c. */
+/** sin(r) for |r| <= pi/4. */
 // @ts-ignore: decorator
 @inline
 function sinPolynomial(r: v128): v128 {
   const z = f64x2.mul(r, r);
-  let p = madd64(f64x2.splat(0.0000027183114939898219064), z, f64x2.splat(-0.000198393348360966317347));
-  p = madd64(p, z, f64x2.splat(0.0083333293858894631756));
-  p = madd64(p, z, f64x2.splat(-0.166666666416265235595));
+  let p = madd64(constant64(TRIG, 4), z, constant64(TRIG, 5));
+  p = madd64(p, z, constant64(TRIG, 6));
+  p = madd64(p, z, constant64(TRIG, 7));
   return madd64(f64x2.mul(p, z), r, r);
 }
 
-/** cos(r) for |r| <= pi/4; coefficients of FreeBSD's k_cosf.c. */
+/** cos(r) for |r| <= pi/4. */
 // @ts-ignore: decorator
 @inline
 function cosPolynomial(r: v128): v128 {
   const z = f64x2.mul(r, r);
-  let p = madd64(f64x2.splat(0.0000243904487962774090654), z, f64x2.splat(-0.00138867637746099294692));
-  p = madd64(p, z, f64x2.splat(0.0416666233237390631894));
-  p = madd64(p, z, f64x2.splat(-0.499999997251031003120));
+  let p = madd64(constant64(TRIG, 8), z, constant64(TRIG, 9));
+  p = madd64(p, z, constant64(TRIG, 10));
+  p = madd64(p, z, constant64(TRIG, 11));
   return madd64(p, z, f64x2.splat(1.0));
 }
 
@@ -41,10 +52,10 @@ function sinOfQuadrant(r: v128, q: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function sinPair(x: v128, shift: i64): v128 {
-  const rounded = f64x2.add(f64x2.mul(x, f64x2.splat(0.63661977236758134308)), f64x2.splat(ROUNDER));
-  const n = f64x2.sub(rounded, f64x2.splat(ROUNDER));
-  let r = f64x2.sub(x, f64x2.mul(n, f64x2.splat(1.5707963109016418457)));
-  r = f64x2.sub(r, f64x2.mul(n, f64x2.splat(1.58932547735281966916e-8)));
+  const rounded = f64x2.add(f64x2.mul(x, constant64(TRIG, 1)), rounder());
+  const n = f64x2.sub(rounded, rounder());
+  let r = f64x2.sub(x, f64x2.mul(n, constant64(TRIG, 2)));
+  r = f64x2.sub(r, f64x2.mul(n, constant64(TRIG, 3)));
   return sinOfQuadrant(r, i64x2.add(rounded, i64x2.splat(shift)));
 }
 
@@ -88,8 +99,6 @@ function largeLane(x: f32, y: f32, shift: i64): f32 {
 }
 
 /** sin(x + shift * pi/2): shift 0 is sin, 1 is cos. */
-// @ts-ignore: decorator
-@inline
 export function sin4(x: v128, shift: i64): v128 {
   let y = demote(sinPair(f64x2.promote_low_f32x4(x), shift), sinPair(promoteHigh(x), shift));
   if (v128.any_true(f32x4.ge(f32x4.abs(x), f32x4.splat(67108864.0)))) y = sinLargeLanes(x, y, shift);
@@ -105,6 +114,12 @@ function sinLargeLanes(x: v128, y: v128, shift: i64): v128 {
   return r;
 }
 
+/** 2 / (ln 2 (2 i + 1)), i = 7 ... 0: the series of log2((1 + s) / (1 - s)) / s in s^2. */
+const LOG2 = memory.data<f64>([
+  0.19235933878519511, 0.22195308321368667, 0.26230818925253879, 0.32059889797532518, 0.41219858311113239,
+  0.57707801635558535, 0.96179669392597556, 2.8853900817779268,
+]);
+
 /** log2 of two f64 lanes that hold non-negative f32 values. */
 // @ts-ignore: decorator
 @inline
@@ -114,30 +129,35 @@ function log2Pair(x: v128): v128 {
   const m = i64x2.sub(x, i64x2.shl(k, 52));
   const s = f64x2.div(f64x2.sub(m, f64x2.splat(1)), f64x2.add(m, f64x2.splat(1)));
   const z = f64x2.mul(s, s);
-  // 2 / ln 2 * atanh(s) = s * sum of 2 / (ln 2 (2 i + 1)) z^i
-  let p = madd64(f64x2.splat(0.19235933878519511), z, f64x2.splat(0.22195308321368667));
-  p = madd64(p, z, f64x2.splat(0.26230818925253879));
-  p = madd64(p, z, f64x2.splat(0.32059889797532518));
-  p = madd64(p, z, f64x2.splat(0.41219858311113239));
-  p = madd64(p, z, f64x2.splat(0.57707801635558535));
-  p = madd64(p, z, f64x2.splat(0.96179669392597556));
-  p = madd64(p, z, f64x2.splat(2.8853900817779268));
-  const n = f64x2.sub(i64x2.add(k, f64x2.splat(ROUNDER)), f64x2.splat(ROUNDER));
+  let p = madd64(constant64(LOG2, 0), z, constant64(LOG2, 1));
+  p = madd64(p, z, constant64(LOG2, 2));
+  p = madd64(p, z, constant64(LOG2, 3));
+  p = madd64(p, z, constant64(LOG2, 4));
+  p = madd64(p, z, constant64(LOG2, 5));
+  p = madd64(p, z, constant64(LOG2, 6));
+  p = madd64(p, z, constant64(LOG2, 7));
+  const n = f64x2.sub(i64x2.add(k, rounder()), rounder());
   return madd64(p, s, n);
 }
+
+/** 0-6: 1 / n!, n = 9 ... 3. 7: ln 2. */
+const EXP2 = memory.data<f64>([
+  2.7557319223985893e-6, 2.48015873015873e-5, 1.984126984126984e-4, 1.3888888888888889e-3, 8.3333333333333333e-3,
+  4.1666666666666667e-2, 1.6666666666666667e-1, 0.69314718055994530942,
+]);
 
 /** 2^t of two f64 lanes, |t| <= 300 or NaN. */
 // @ts-ignore: decorator
 @inline
 function exp2Pair(t: v128): v128 {
-  const rounded = f64x2.add(t, f64x2.splat(ROUNDER));
-  const r = f64x2.mul(f64x2.sub(t, f64x2.sub(rounded, f64x2.splat(ROUNDER))), f64x2.splat(0.69314718055994530942));
-  let p = madd64(f64x2.splat(2.7557319223985893e-6), r, f64x2.splat(2.48015873015873e-5));
-  p = madd64(p, r, f64x2.splat(1.984126984126984e-4));
-  p = madd64(p, r, f64x2.splat(1.3888888888888889e-3));
-  p = madd64(p, r, f64x2.splat(8.3333333333333333e-3));
-  p = madd64(p, r, f64x2.splat(4.1666666666666667e-2));
-  p = madd64(p, r, f64x2.splat(1.6666666666666667e-1));
+  const rounded = f64x2.add(t, rounder());
+  const r = f64x2.mul(f64x2.sub(t, f64x2.sub(rounded, rounder())), constant64(EXP2, 7));
+  let p = madd64(constant64(EXP2, 0), r, constant64(EXP2, 1));
+  p = madd64(p, r, constant64(EXP2, 2));
+  p = madd64(p, r, constant64(EXP2, 3));
+  p = madd64(p, r, constant64(EXP2, 4));
+  p = madd64(p, r, constant64(EXP2, 5));
+  p = madd64(p, r, constant64(EXP2, 6));
   p = madd64(p, r, f64x2.splat(0.5));
   p = madd64(p, r, f64x2.splat(1.0));
   p = madd64(p, r, f64x2.splat(1.0));
@@ -172,9 +192,7 @@ function powPair(x: v128, y: v128): v128 {
   return v128.bitselect(one, r, v128.or(f64x2.eq(x, one), f64x2.eq(y, zero)));
 }
 
-/** x^y by lane. */
-// @ts-ignore: decorator
-@inline
+/** x^y by lane. Not inlined: long, and slow whether or not it is called. */
 export function pow4(x: v128, y: v128): v128 {
   return demote(
     powPair(f64x2.promote_low_f32x4(x), f64x2.promote_low_f32x4(y)),
