@@ -2,7 +2,6 @@
 // Does nothing while both are newer than every source; `--force` compiles anyway.
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import asc from 'assemblyscript/asc';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = `${root}src/kernels/assembly`;
@@ -19,11 +18,12 @@ const newest = Math.max(
 );
 const fresh = modules.every(({ name }) => modified(`${target}/${name}.wasm`) > newest);
 if (!fresh || process.argv.includes('--force')) {
+  const { default: asc } = await import('assemblyscript/asc');
   mkdirSync(target, { recursive: true });
-  for (const module of modules) await compile(module);
+  for (const module of modules) await compile(asc, module);
 }
 
-async function compile({ name, fma, features }) {
+async function compile(asc, { name, fma, features }) {
   // Written under a name of this process and renamed, so that nobody reads half a module.
   const temporary = `${target}/${name}.${process.pid}.tmp`;
   const { error, stderr } = await asc.main(

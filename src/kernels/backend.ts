@@ -1,5 +1,12 @@
 import { LockstepError } from '../errors.ts';
-import { type BlasInfo, type BlasMissing, findBlas, openBlas, prepareBlasEnvironment } from './blas.ts';
+import {
+  type BlasInfo,
+  type BlasMissing,
+  type Environment,
+  findBlas,
+  openBlas,
+  prepareBlasEnvironment,
+} from './blas.ts';
 import { blasGemm, type Gemm, wasmGemm } from './gemm.ts';
 import type { KernelTable, Pointer } from './table.ts';
 import { type Simd, simdLevel } from './wasm.ts';
@@ -19,8 +26,12 @@ export interface BackendChoice {
  *
  * @throws E_KERNEL if LOCKSTEP_GEMM=blas and there is none; E_OPTION for other values.
  */
-export function chooseBackend(options: { portable?: boolean } = {}): BackendChoice {
-  const forced = process.env.LOCKSTEP_GEMM || undefined;
+export function chooseBackend(
+  options: { portable?: boolean } = {},
+  system: { env: Environment; findBlas: () => BlasInfo | BlasMissing } = { env: process.env, findBlas },
+): BackendChoice {
+  const { env } = system;
+  const forced = env.LOCKSTEP_GEMM || undefined;
   if (forced !== undefined && forced !== 'blas' && forced !== 'wasm') {
     throw new LockstepError('E_OPTION', {
       where: 'environment variable LOCKSTEP_GEMM',
@@ -30,10 +41,10 @@ export function chooseBackend(options: { portable?: boolean } = {}): BackendChoi
     });
   }
   if (options.portable) return { gemm: 'wasm', simd: 'simd128' };
-  const simd = simdLevel(process.env);
+  const simd = simdLevel(env);
   if (forced === 'wasm') return { gemm: 'wasm', simd };
-  prepareBlasEnvironment(process.env);
-  const blas = findBlas();
+  prepareBlasEnvironment(env);
+  const blas = system.findBlas();
   if (typeof blas !== 'string') return { gemm: 'blas', blas, simd };
   if (forced === 'blas') {
     throw new LockstepError('E_KERNEL', {
