@@ -70,13 +70,13 @@ export class RunLog {
   follow(): void {
     this.#epochStarted = this.#epochSamples === 0 ? performance.now() : this.#epochStarted;
     this.#timer = setInterval(() => {
-      if (!this.#sinks.full) this.#drain(); // a slow sink fills the ring, and a full ring holds the workers
+      if (!this.#sinks.full) this.drain(); // a slow sink fills the ring, and a full ring holds the workers
     }, DRAIN_MS);
   }
 
   unfollow(): void {
     clearInterval(this.#timer);
-    this.#drain();
+    this.drain();
   }
 
   get lastRecord(): StepRecord {
@@ -128,12 +128,14 @@ export class RunLog {
     await this.#sinks.close();
   }
 
-  #drain(): void {
+  /** Books every record that waits. Steps that are replayed after a loss were booked before. */
+  drain(): void {
     const { callbacks } = this.#plan.job;
     const { onProgress } = this.#options;
     const wanted = this.#sinks.size > 0 || onProgress !== undefined || callbacks.onSteps !== undefined;
     const records: StepRecord[] = [];
     this.#ring?.drain((values, offset) => {
+      if (values[offset + AT.step] <= this.lastStep) return;
       const record = this.#read(values, offset);
       this.#lastRecord = record;
       if (values[offset + AT.action] === 2) return; // the numbers broke: this step was not committed

@@ -13,6 +13,7 @@ import type { Job } from './job.ts';
 import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
+import { Recovery } from './recovery.ts';
 import { RunLog } from './run-log.ts';
 
 /**
@@ -45,6 +46,7 @@ class Training {
   readonly #plan: RunPlan;
   readonly #run: OpenRun;
   readonly #log: RunLog;
+  readonly #recovery: Recovery;
   readonly #signal: AbortSignal | undefined;
   readonly #latest: Record<string, number> = {};
   #stopped: TrainResult['stopped'] | undefined;
@@ -55,6 +57,7 @@ class Training {
     this.#plan = plan;
     this.#run = run;
     this.#log = log;
+    this.#recovery = new Recovery(plan, run, log);
     this.#signal = options.signal;
   }
 
@@ -105,9 +108,7 @@ class Training {
     this.#log.follow();
     let reports: WorkerReport[];
     try {
-      const training = pool.train(done + 1, to);
-      if (this.#signal?.aborted) onAbort();
-      reports = await training;
+      reports = await this.#recovery.train(done + 1, to, () => this.#signal?.aborted === true);
     } finally {
       this.#log.unfollow();
       this.#signal?.removeEventListener('abort', onAbort);
@@ -139,7 +140,7 @@ class Training {
   async #evaluate(split: 'val' | 'test', step: number): Promise<EvaluationRecord> {
     const { compiled } = this.#plan;
     const start = performance.now();
-    const reports = await this.#run.pool.evaluate(split);
+    const reports = await this.#recovery.between(step, () => this.#run.pool.evaluate(split));
     this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
     const sums = this.#evaluationSums(split);
     const { loss, metrics } = finishSums(compiled.metrics, compiled.sums, (i) => sums[i]);

@@ -1,0 +1,168 @@
+import { LockstepError } from '../errors.ts';
+import { clipDecision, newClipDecision } from '../optim/clip.ts';
+import { lrAt } from '../optim/schedules.ts';
+import { CONTROL_WORDS } from '../parallel/control.ts';
+import { treeSum } from '../parallel/gradient-tree.ts';
+import { progressWidth, readProgress } from '../parallel/progress.ts';
+import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
+import { Recorder } from '../parallel/recorder.ts';
+import type { WorkerReport } from '../parallel/session.ts';
+import { planStep } from '../parallel/step-plan.ts';
+import { TIMING_SLOTS } from '../parallel/timings.ts';
+import type { OpenRun } from './open-run.ts';
+import type { RunPlan } from './plan-run.ts';
+import type { RunLog } from './run-log.ts';
+
+/** A state of the run to go back to: the bytes of a snapshot and where the optimizer stood. */
+export interface RestorePoint {
+  readonly step: number;
+  readonly staging: SharedArrayBuffer;
+  /** One place of progress.ts. */
+  readonly progress: Float64Array;
+}
+
+/** An odd epoch: in the middle of an update. */
+const TORN = 1;
+
+/** Losses of threads at one step after which the run gives up: one that every new thread meets is no accident. */
+const MOST_ATTEMPTS = 3;
+
+/**
+ * Trains through the deaths of workers. A step reads only what earlier steps wrote until its update begins, so a death before
+ * that costs the step's time: new threads do it again. A death during the update may leave a torn block; then the last
+ * restore point (or the initial state) is taken up and the steps since are replayed. The bytes are those of an
+ * undisturbed run either way.
+ */
+export class Recovery {
+  /** Newest restore point; none: the initial state. */
+  restorePoint: RestorePoint | undefined;
+  readonly #plan: RunPlan;
+  readonly #run: OpenRun;
+  readonly #log: RunLog;
+  #failedAfter = -1;
+  #attempts = 0;
+
+  constructor(plan: RunPlan, run: OpenRun, log: RunLog) {
+    this.#plan = plan;
+    this.#run = run;
+    this.#log = log;
+  }
+
+  /** Runs steps `from` to `to` (fewer after a requested stop); throws when a failure comes again and again. */
+  async train(from: number, to: number, stopRequested: () => boolean): Promise<WorkerReport[]> {
+    return this.#retry(async (committed) => {
+      const training = this.#run.pool.train(committed + 1, to);
+      if (stopRequested()) this.#run.pool.requestStop();
+      return training;
+    }, from - 1);
+  }
+
+  /** Anything else that all workers do between two steps and that may be done twice. */
+  async between(step: number, work: () => Promise<WorkerReport[]>): Promise<WorkerReport[]> {
+    return this.#retry(async (committed) => {
+      if (committed < step) await this.#run.pool.train(committed + 1, step);
+      return work();
+    }, step);
+  }
+
+  async #retry(work: (committed: number) => Promise<WorkerReport[]>, committed: number): Promise<WorkerReport[]> {
+    let stands = committed;
+    for (;;) {
+      try {
+        return await work(stands);
+      } catch (error) {
+        stands = await this.#recoverThrough(error);
+      }
+    }
+  }
+
+  /** Threads may be lost while others are being replaced. */
+  async #recoverThrough(first: unknown): Promise<number> {
+    let error = first;
+    for (;;) {
+      try {
+        return await this.#recover(error);
+      } catch (next) {
+        if (next === error) throw error; // it gave up
+        error = next;
+      }
+    }
+  }
+
+  /** Brings new threads to a whole state and gives the step as of which it is; throws `error` when that is no use. */
+  async #recover(error: unknown): Promise<number> {
+    if (!(error instanceof LockstepError) || error.code !== 'E_WORKER') throw error;
+    const committed = this.#committedStep();
+    if (committed === undefined || committed !== this.#failedAfter) this.#attempts = 0;
+    this.#failedAfter = committed ?? this.#failedAfter;
+    this.#attempts += 1;
+    if (this.#attempts >= MOST_ATTEMPTS) throw error;
+
+    this.#log.drain();
+    if (committed !== undefined) {
+      if (committed > this.#log.lastStep) this.#recordAgain(committed);
+      this.#log.note(`a worker was lost after step ${committed} (${error.detail.got}): new threads go on from there`);
+      await this.#run.pool.restart(committed);
+      return committed;
+    }
+    const point = this.restorePoint;
+    const step = point?.step ?? 0;
+    this.#log.note(`a worker was lost during an update (${error.detail.got}): replaying from step ${step}`);
+    this.#epochs().fill(TORN); // until the state is whole, whatever happens meanwhile
+    if (point) this.#progressPlaces().set(point.progress, (step % 2) * point.progress.length);
+    await this.#run.pool.restart(step);
+    if (point) await this.#run.pool.copyState('restore', point.staging);
+    this.#epochs().fill(2 * step);
+    return step;
+  }
+
+  /** The step as of which all blocks are; undefined when the update was torn. */
+  #committedStep(): number | undefined {
+    const epochs = this.#epochs();
+    const first = epochs[0];
+    if (first % 2 !== 0 || epochs.some((epoch) => epoch !== first)) return undefined;
+    const step = first / 2;
+    return step === 0 || readProgress(this.#progressPlaces(), step, this.#stateNames()) ? step : undefined;
+  }
+
+  /** Rank 0 died between the update and its record: everything that the record needs still lies in the arena. */
+  #recordAgain(t: number): void {
+    const { session } = this.#run;
+    const { layout, shards, sums, memory } = session;
+    const { buffer } = memory;
+    const { compiled, job, optimizer, data } = this.#plan;
+    const firstRow = ((t - 1) % compiled.stepsPerEpoch) * compiled.batchSize;
+    const plan = planStep(session, 0, Math.min(compiled.batchSize, data.train.size - firstRow));
+    const shardSums = new Float64Array(buffer, layout.shardSums, shards * sums.length);
+    const norms = new Float64Array(buffer, layout.norms, session.blocks.length);
+    const total = (sum: number) => treeSum(shardSums, sums.length, sum, 0, shards, plan.nonEmpty);
+    const totals = { loss: total(0), weight: total(1), squaredNorm: norms.reduce((a, b) => a + b, 0) };
+    const ring = new RecordRing(
+      new Float64Array(buffer, layout.ring, RING_CAPACITY * (RECORD_SUMS + sums.length)),
+      new Int32Array(buffer, layout.control, CONTROL_WORDS),
+    );
+    const recorder = new Recorder(ring, new Int32Array(buffer, layout.control, CONTROL_WORDS));
+    recorder.write(t, plan, {
+      decision: clipDecision(totals, job.clip.globalNorm, newClipDecision()),
+      shardSums,
+      shards,
+      lr: lrAt(optimizer.schedule, t, compiled.totalSteps),
+    });
+    recorder.publish(new Float64Array(TIMING_SLOTS));
+    this.#log.drain();
+  }
+
+  #epochs(): Int32Array {
+    const { session } = this.#run;
+    return new Int32Array(session.memory.buffer, session.layout.epochs, session.blocks.length);
+  }
+
+  #progressPlaces(): Float64Array {
+    const { session } = this.#run;
+    return new Float64Array(session.memory.buffer, session.layout.progress, 2 * progressWidth(this.#stateNames()));
+  }
+
+  #stateNames(): string[] {
+    return Object.keys(this.#plan.optimizer.def.state ?? {});
+  }
+}
