@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { ComputedRead } from '../data/contract.ts';
+import type { ComputedRead, FieldInfo } from '../data/contract.ts';
+import { LockstepError } from '../errors.ts';
 import type { Field } from '../graph/program.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import { philox4x32 } from '../kernels/math.ts';
@@ -63,9 +64,25 @@ export function gatherComputed(
       const id = split.ids ? split.ids[ids[row]] : ids[row];
       random.start(epoch, id);
       read(id, staging, random.next);
+      for (const field of split.fields) checkIndices(field, staging[field.name], id);
       for (const { from, to, width } of targets) to.set(from, row * width);
     }
   };
+}
+
+/** Indices that user code gave must be in range: kernels read tables by them. */
+function checkIndices(field: FieldInfo, values: Float32Array | Int32Array, id: number): void {
+  const { size } = field;
+  if (size === undefined) return;
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] >= 0 && values[i] < size) continue;
+    throw new LockstepError('E_LABEL', {
+      where: `dataset: row ${id}, field ${field.name}`,
+      expected: `integers from 0 to ${size - 1}`,
+      got: String(values[i]),
+      fix: 'correct `read`, or declare a larger size in the spec',
+    });
+  }
 }
 
 /** Uniform numbers keyed by (seed, epoch, row id): the same for a row whoever reads it. */

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { LockstepError, train } from 'lockstep';
 import { describe, expect, test } from 'vitest';
 import { importModule } from '../../src/parallel/custom-code.ts';
-import job, { cursed, signDescent } from '../fixtures/custom-job.ts';
+import job, { cursed, mislabelled, signDescent } from '../fixtures/custom-job.ts';
 
 const module = new URL('../fixtures/custom-job.ts', import.meta.url).href;
 
@@ -53,5 +53,13 @@ describe('custom code in workers', () => {
       expect(error.code).toBe('E_WORKER');
       expect(error.message).toContain('row 77 is cursed');
     }
+  });
+
+  test('that gives a label out of range is refused with row and field', async () => {
+    const error = await failure(train(mislabelled, { workers: 2, module }));
+    expect(error.code).toBe('E_LABEL');
+    expect(error.message).toBe(
+      'dataset: row 33, field y: expected integers from 0 to 1, got 2; correct `read`, or declare a larger size in the spec',
+    );
   });
 });
