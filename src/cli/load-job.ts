@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -23,9 +24,9 @@ export async function loadJob(path: string): Promise<LoadedJob> {
   const file = resolve(path);
   checkFile(path, file);
   const module = pathToFileURL(file).href;
-  let exports: Record<string, unknown>;
+  let exports: object;
   try {
-    exports = await importModule(file, module);
+    exports = unwrap(await importModule(file, module));
   } catch (error) {
     throw loadError(file, error);
   }
@@ -74,25 +75,39 @@ function checkFile(path: string, file: string): void {
  * JavaScript is imported as it is. For TypeScript tsx is registered in this process, so that the job and the command share
  * one copy of this package (`tsImport` would give the job a second one).
  */
-async function importModule(file: string, url: string): Promise<Record<string, unknown>> {
-  if (TYPESCRIPT.includes(extname(file))) {
-    const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')]);
-    cjs.register();
-    esm.register();
-  }
-  return (await import(url)) as Record<string, unknown>;
+async function importModule(file: string, url: string): Promise<object> {
+  if (TYPESCRIPT.includes(extname(file))) await registerTypeScript();
+  return import(url);
 }
 
-/** The default export, which commonjs packages nest once or twice more, else the one named `job`. */
-function exportedJob(exports: Record<string, unknown>): unknown {
-  let value: unknown = exports;
+let registered = import.meta.url.endsWith('.ts'); // running from sources: there is a loader already
+
+/** Once in a process: loaders pile up, and each one handles every module again. */
+async function registerTypeScript(): Promise<void> {
+  if (registered) return;
+  registered = true;
+  const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')]);
+  cjs.register();
+  esm.register();
+}
+
+/** The default export, else the one named `job`. */
+function exportedJob(exports: object): unknown {
+  const main = own(exports, 'default');
+  if (main === undefined) return own(exports, 'job');
+  // `exports.job = ...` of a commonjs module is a property of its default export.
+  return isJob(main) ? main : (own(main, 'job') ?? main);
+}
+
+/** In commonjs packages the exports of an ES module arrive as the default export of another, or of two. */
+function unwrap(exports: object): object {
+  let scope = exports;
   for (let depth = 0; depth < 3; depth++) {
-    const next: unknown = own(value, 'default') ?? (depth === 0 ? own(value, 'module.exports') : undefined);
-    if (next === undefined) break;
-    value = next;
+    const inner = own(scope, 'default');
+    if (typeof inner !== 'object' || inner === null || own(inner, '__esModule') !== true) break;
+    scope = inner;
   }
-  if (typeof value === 'function' || isJob(value)) return value;
-  return own(value, 'job') ?? own(exports, 'job') ?? (value === exports ? undefined : value);
+  return scope;
 }
 
 function own(value: unknown, key: string): unknown {
@@ -145,7 +160,13 @@ function explain(file: string, error: unknown): { message: string; place: string
       place: inJob ? `${line}:${column}` : undefined,
     };
   }
-  return { message: `${name}${lines[0] ?? 'an error without a message'}`, place: placeIn(file, text) };
+  const place = placeIn(file, error instanceof SyntaxError ? checkSyntax(file) : text);
+  return { message: `${name}${lines[0] ?? 'an error without a message'}`, place };
+}
+
+/** V8 tells the place of a syntax error only to whoever prints it: `node --check` does. */
+function checkSyntax(file: string): string {
+  return spawnSync(process.execPath, ['--check', file], { encoding: 'utf8' }).stderr ?? '';
 }
 
 /** `line:column` of the first mention of the file: a stack frame, or the head that V8 puts on syntax errors. */

@@ -84,16 +84,19 @@ function checkPath(job: Job, path: string, keys: readonly string[]): void {
 /** A number stays a number; a learning rate may become a schedule and back, a batch size 'full'. */
 function checkType(setting: string, before: unknown, after: unknown): void {
   if (before === undefined || after === undefined || typeof before === typeof after) return;
-  const schedule = isPlain(before) || isPlain(after);
-  if (schedule && (typeof before === 'number' || typeof after === 'number')) return;
+  if (/^optimizer\.lr\b/.test(setting) && (isPlain(after) || typeof after === 'number')) return;
   if (after === 'full' || before === 'full') return;
   const fix = typeof before === 'function' ? 'edit the job: code cannot be set' : 'give a value of that type';
   throw settingError(
     setting,
-    typeof before === 'function' ? 'plain data' : `a ${typeof before}`,
+    typeof before === 'function' ? 'plain data' : article(typeof before),
     typeof before === 'function' ? 'a field that is code' : JSON.stringify(after),
     fix,
   );
+}
+
+function article(type: string): string {
+  return type === 'object' ? 'an object' : `a ${type}`;
 }
 
 /** Copies along the path only. Spreading keeps symbols, which custom optimizers rely on. */

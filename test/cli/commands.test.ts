@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { readCommandLine, UsageError } from '../../src/cli/commands.ts';
+
+function problem(args: readonly string[]): string {
+  try {
+    readCommandLine(args, '1.2.3');
+  } catch (error) {
+    if (error instanceof UsageError) return error.message;
+    throw error;
+  }
+  return 'none';
+}
+
+function text(...args: string[]): string {
+  const request = readCommandLine(args, '1.2.3');
+  return request.kind === 'text' ? request.text : 'work';
+}
+
+describe('a command line', () => {
+  it.each([
+    [['train', 'x.ts', '--workers', '2', '--set', 'a=1', '--set', 'b=2', '-q', '--json']],
+    [['train', '--workers', 'auto', 'x.ts', '--batch-size', 'full', '--seed', '0']],
+    [['summary', 'x.ts', '-w', '64']],
+    [['env', '--json']],
+    [['--verbose', 'train', 'x.ts']],
+  ])('%j is work', (args) => expect(readCommandLine(args, '1.2.3').kind).toBe('work'));
+
+  it('is verbose wherever that stands', () => {
+    expect(readCommandLine(['--verbose', 'env'], '1')).toMatchObject({ verbose: true });
+    expect(readCommandLine(['env', '--verbose'], '1')).toMatchObject({ verbose: true });
+    expect(readCommandLine(['env'], '1')).toMatchObject({ verbose: false });
+  });
+
+  it.each([
+    [['trian', 'x.ts'], 'command: expected one of train, summary, env, got "trian"; did you mean "train"?'],
+    [[], 'command: expected one of train, summary, env, got none; see lockstep --help'],
+    [['zzzzzzzzzz'], 'see lockstep --help'],
+    [
+      ['train', 'x.ts', '--wrokers', '2'],
+      'option --wrokers: expected an option of lockstep train, got an unknown one; did you mean --workers?',
+    ],
+    [['env', '--jsn'], 'did you mean --json?'],
+    [['train'], 'lockstep train: expected the file of a job, got nothing; see lockstep train --help'],
+    [['train', 'x.ts', '--epochs', '0'], 'option --epochs <n>: expected a whole number of at least 1, got "0"'],
+    [['train', 'x.ts', '--steps', '1e3'], 'got "1e3"'],
+    [['train', 'x.ts', '--seed', '-1'], 'option --seed <n>: expected a whole number of at least 0, got "-1"'],
+    [['train', 'x.ts', '--batch-size', 'half'], 'expected \'full\' or a whole number of at least 1, got "half"'],
+    [['train', 'x.ts', '--workers', '1.5'], 'expected \'auto\' or a whole number of at least 1, got "1.5"'],
+    [['train', 'x.ts', '--set'], 'expected a value, got nothing'],
+    [['train', 'x.ts', 'more'], 'expected no more arguments'],
+  ])('%j is refused', (args, message) => expect(problem(args)).toContain(message));
+
+  it.each([
+    [['--help'], /train.*summary.*env.*Examples.*Exit codes.*130.*143/s],
+    [
+      ['train', '--help'],
+      /--workers.*--shards.*--batch-size.*--set.*--run-dir.*--json.*Examples.*parametersSha256.*Exit codes/s,
+    ],
+    [['summary', '-h'], /Examples.*Exit codes/s],
+    [['env', '-h'], /--json/],
+    [['--version'], /^1\.2\.3\n$/],
+  ])('%j is text', (args, pattern) => expect(text(...args)).toMatch(pattern));
+});
