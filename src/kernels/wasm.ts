@@ -51,7 +51,7 @@ export function simdLevel(env: Readonly<Record<string, string | undefined>> = {}
 export async function compileKernels(
   options: { portable?: boolean; simd?: Simd } = {},
 ): Promise<{ module: WebAssembly.Module; simd: Simd }> {
-  const simd = options.simd ?? (options.portable ? 'simd128' : simdLevel(process.env));
+  const simd = options.simd ?? (options.portable ? 'simd128' : simdLevel());
   if (simd === 'relaxed') simdLevel();
   const url = new URL(`./wasm/${simd}.wasm`, import.meta.url);
   const bytes = await readFile(url).catch((cause: unknown) => {
