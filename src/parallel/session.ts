@@ -67,6 +67,7 @@ export interface Session {
   readonly optimizer: OptimizerDescription;
   /** Module of a custom optimizer definition. */
   readonly customOptimizer?: ModuleRef;
+  readonly nonFinite: 'stop' | 'skip';
   readonly clip: { readonly globalNorm?: number; readonly value?: number };
 }
 

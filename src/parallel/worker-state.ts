@@ -21,6 +21,9 @@ import type { StepAction } from './step.ts';
 import { planStep, type StepPlan } from './step-plan.ts';
 import { TIMING_SLOTS } from './timings.ts';
 
+/** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
+export const MOST_BAD_IN_A_ROW = 10;
+
 /** A program bound to this worker's memory. */
 export interface BoundProgram {
   /** Rows of the id list into the batch region. */
@@ -67,6 +70,7 @@ export class WorkerState {
   /** What the recorder writes down, by reference. */
   readonly numbers: StepNumbers;
 
+  #badInARow = 0;
   readonly #gemm: Gemm;
   readonly #custom: CustomCode;
   readonly #plans = new Map<number, StepPlan>();
@@ -169,6 +173,10 @@ export class WorkerState {
   /** Clip phase: fills `decision` from its sums. */
   clip(t: number): StepAction {
     clipDecision(this.totals, this.session.clip.globalNorm, this.decision);
+    if (this.decision.action === 'stop' && this.session.nonFinite === 'skip' && this.#badInARow < MOST_BAD_IN_A_ROW) {
+      this.decision.action = 'skip';
+    }
+    this.#badInARow = this.decision.broken === 'nothing' ? 0 : this.#badInARow + 1;
     if (this.decision.action !== 'update') this.optimizer.lr = this.optimizer.lrOf(t);
     return this.decision.action;
   }

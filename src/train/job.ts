@@ -26,12 +26,29 @@ export interface Job<F extends Fields = Fields, O extends ModelOutput = ModelOut
   readonly shards?: number;
   /** Bytes of activations a shard may take before S is doubled. Default 64 MiB. */
   readonly activationBudget?: number;
+  /**
+   * A loss or gradient that is not finite: 'stop' (default) ends the run with the parameters before that step; 'skip' leaves the
+   * step out and goes on, unless ten in a row are bad.
+   */
+  readonly nonFinite?: 'stop' | 'skip';
+  /** When to save and what to keep; needs a run folder. With a run folder the last state is saved anyway. */
+  readonly checkpoint?: CheckpointRule;
   /** Evaluate on validation: every epoch (default) or every n steps. */
   readonly evaluate?: { readonly everySteps?: number; readonly everyEpochs?: number };
   readonly earlyStopping?: EarlyStopping;
   readonly callbacks?: Callbacks;
   /** 'portable': plain simd128, the same bytes on any machine. */
   readonly deterministic?: 'portable';
+}
+
+export interface CheckpointRule {
+  readonly everySteps?: number;
+  readonly everyEpochs?: number;
+  readonly everyMinutes?: number;
+  /** Newest checkpoints that stay. Default 2. */
+  readonly keepLast?: number;
+  /** The best one by this metric stays too: 'val.loss', 'val.accuracy' ... */
+  readonly keepBest?: string;
 }
 
 export interface EarlyStopping {

@@ -53,6 +53,7 @@ export async function openRun(plan: RunPlan, module: string | undefined): Promis
     splits: placeData(splits, memory.buffer, layout.data, reads),
     optimizer: plan.job.optimizer,
     customOptimizer,
+    nonFinite: plan.job.nonFinite,
     clip: plan.job.clip,
   };
   return { session, pool: await WorkerPool.open(session) };

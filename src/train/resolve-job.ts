@@ -28,6 +28,16 @@ const shape = z.strictObject({
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
   shards: positive.optional(),
   activationBudget: positive.default(64 * 1024 * 1024),
+  nonFinite: z.enum(['stop', 'skip']).default('stop'),
+  checkpoint: z
+    .strictObject({
+      everySteps: positive.optional(),
+      everyEpochs: positive.optional(),
+      everyMinutes: z.number().positive().optional(),
+      keepLast: positive.default(2),
+      keepBest: z.string().optional(),
+    })
+    .optional(),
   evaluate: z.strictObject({ everySteps: positive.optional(), everyEpochs: positive.optional() }).default({}),
   earlyStopping: z
     .strictObject({
@@ -71,6 +81,7 @@ export function resolveJob(job: Job): ResolvedJob {
 function nested(key: PropertyKey): object {
   const fields: Record<string, object> = {
     clip: { globalNorm: 0, value: 0 },
+    checkpoint: { everySteps: 0, everyEpochs: 0, everyMinutes: 0, keepLast: 0, keepBest: 0 },
     evaluate: { everySteps: 0, everyEpochs: 0 },
     earlyStopping: { monitor: 0, patience: 0, minDelta: 0, mode: 0 },
   };

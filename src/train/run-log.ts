@@ -27,6 +27,8 @@ export class RunLog {
   epochMetrics: Readonly<Record<string, number>> = {};
   samples = 0;
   lastStep = 0;
+  /** Steps that were left out because their numbers were not finite. */
+  skipped = 0;
 
   readonly #plan: RunPlan;
   readonly #options: TrainOptions;
@@ -142,7 +144,8 @@ export class RunLog {
       this.lastStep = record.step;
       this.samples += record.samples;
       this.#epochSamples += record.samples;
-      for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
+      if (values[offset + AT.action] === 1 && !Number.isFinite(record.loss)) this.skipped += 1;
+      else for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
       this.history.push(record);
       if (wanted) records.push(record);
     });

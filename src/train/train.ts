@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Fields } from '../data/contract.ts';
-import { LockstepError } from '../errors.ts';
+import type { LockstepError } from '../errors.ts';
 import type { TensorEntry } from '../graph/program.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
@@ -10,6 +10,7 @@ import { finishSums } from './compile.ts';
 import { completeRule, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
+import { nonFiniteError } from './non-finite.ts';
 import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
@@ -183,12 +184,7 @@ class Training {
 
   #nonFinite(): LockstepError {
     const { step, loss, gradNorm } = this.#log.lastRecord;
-    return new LockstepError('E_NON_FINITE', {
-      where: `step ${step}`,
-      expected: 'a finite loss and gradient',
-      got: `loss ${loss}, gradient norm ${gradNorm}`,
-      fix: 'lower the learning rate, clip: { globalNorm: 1 }, or look for extreme values in the data; the parameters are those before this step',
-    });
+    return nonFiniteError(this.#run, step, loss, gradNorm);
   }
 
   #result(step: number): { summary: TrainSummary; more: Omit<TrainResult, keyof TrainSummary> } {

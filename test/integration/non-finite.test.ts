@@ -1,0 +1,57 @@
+import { crossEntropy, defineJob, dense, LockstepError, sequential, sgd, train } from 'lockstep';
+import { arrays } from 'lockstep/data';
+import { expect, test } from 'vitest';
+import { blobs } from '../fixtures/blobs.ts';
+
+/** One row that is no number: the loss of its batch is NaN in every epoch. */
+function poisoned(row: number) {
+  const data = blobs(256, 6, 3);
+  data.x.data[row * 6 + 2] = Number.NaN;
+  return data;
+}
+
+const job = (nonFinite: 'stop' | 'skip', row = 100) =>
+  defineJob({
+    data: { train: arrays(poisoned(row), { allowNonFinite: true }) },
+    model: sequential(dense(16, 'relu', { name: 'hidden' }), dense(3)),
+    loss: crossEntropy(),
+    optimizer: sgd({ lr: 0.1 }),
+    batchSize: 64,
+    shards: 4,
+    epochs: 3,
+    nonFinite,
+  });
+
+test('stop names step, shard, rows and tensor, the same on any number of workers', async () => {
+  const messages = [];
+  for (const workers of [1, 3]) {
+    const error = await train(job('stop'), { workers }).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(LockstepError);
+    expect((error as LockstepError).code).toBe('E_NON_FINITE');
+    messages.push((error as LockstepError).message);
+  }
+  expect(messages[1]).toBe(messages[0]);
+  expect(messages[0]).toMatch(/^step [1-4]: /);
+  expect(messages[0]).toMatch(/shard [0-3], rows (\d+, )*100\b/);
+  expect(messages[0]).toMatch(/first bad tensor: hidden\/weight/);
+});
+
+test('skip leaves out exactly the bad step of each epoch and keeps the epoch means finite', async () => {
+  const result = await train(job('skip'), { workers: 2 });
+  expect(result.step).toBe(12);
+  const bad = result.history.filter((r) => !Number.isFinite(r.loss));
+  expect(bad.map((r) => r.epoch)).toEqual([1, 2, 3]);
+  expect(bad.every((r) => r.clipScale === 0)).toBe(true);
+  expect(Number.isFinite(result.loss)).toBe(true);
+  for (const { data } of Object.values(result.parameters)) expect(data.every(Number.isFinite)).toBe(true);
+});
+
+test('skip ends after ten bad steps in a row', async () => {
+  const data = blobs(256, 6, 3);
+  data.x.data.fill(Number.NaN);
+  const error = await train(
+    { ...job('skip'), data: { train: arrays(data, { allowNonFinite: true }) }, epochs: 9 },
+    { workers: 2 },
+  ).catch((e: unknown) => e);
+  expect((error as LockstepError).message).toMatch(/^step 11: .*too many bad steps in a row/);
+});
