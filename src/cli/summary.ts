@@ -15,7 +15,8 @@ export interface SummaryCommandOptions extends JobOptions {
 
 /** `lockstep summary <job>`: what would be trained, without training. */
 export async function summaryCommand(path: string, options: SummaryCommandOptions, io: Io): Promise<void> {
-  const [{ planRun }, loaded] = await Promise.all([import('../train/plan-run.ts'), loadJob(path)]);
+  const { planRun } = await import('../train/plan-run.ts');
+  const loaded = await loadJob(path);
   const job = overrideJob(loaded.job, options);
   const plan = await planRun(job, { workers: options.workers, module: loaded.module, signal: io.stop });
   io.out(describePlan(plan));

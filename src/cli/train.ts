@@ -14,8 +14,9 @@ export interface TrainCommandOptions extends JobOptions {
 
 /** `lockstep train <job>`: progress on standard error, with `--json` the summary as the only line on standard output. */
 export async function trainCommand(path: string, options: TrainCommandOptions, io: Io): Promise<void> {
-  // The trainer is loaded beside the job: most of what a command waits for before its first step is the loading of code.
-  const [{ train }, loaded] = await Promise.all([import('../train/train.ts'), loadJob(path)]);
+  // One after the other: a commonjs job requires this package, and Node cannot require modules that are being imported.
+  const { train } = await import('../train/train.ts');
+  const loaded = await loadJob(path);
   const job = overrideJob(loaded.job, options);
   const display = options.quiet ? undefined : terminal({ stream: io.progress });
   try {
