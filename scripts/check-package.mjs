@@ -15,7 +15,7 @@ const work = mkdtempSync(join(tmpdir(), 'lockstep-package-'));
 
 /** A job on data made by arithmetic; `import` lines differ between the module systems. */
 const JOB_BODY = `
-const ROWS = 240;
+const ROWS = 480;
 const x = new Float32Array(4 * ROWS);
 const y = new Int32Array(ROWS);
 for (let i = 0; i < ROWS; i++) {
@@ -24,10 +24,10 @@ for (let i = 0; i < ROWS; i++) {
 }
 const job = defineJob({
   data: { train: arrays({ x: { data: x, shape: [ROWS, 4] }, y }), validation: 0.2 },
-  model: sequential(dense(16, 'relu'), dense(3)),
+  model: sequential(dense(128, 'relu'), dense(64, 'relu'), dense(3)),
   loss: crossEntropy(),
   optimizer: adam({ lr: 0.01 }),
-  batchSize: 32,
+  batchSize: 128,
   shards: 2,
   steps: 20,
 });
