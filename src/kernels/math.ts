@@ -171,11 +171,12 @@ function plainPower(start: number, base: number, n: number): number {
 export function pow(x: number, y: number): number {
   if (y === 0 || x === 1) return 1;
   if (Number.isInteger(y)) {
-    const power = integerPower(x < 0 ? -x : x, Math.abs(y));
+    const magnitude = Math.abs(x);
     const sign = x < 0 && Math.abs(y) % 2 === 1 ? -1 : 1;
-    if (y > 0) return sign * power;
-    // Where x^-y overflows, x^y may still be a subnormal number.
-    return sign * (power === Number.POSITIVE_INFINITY ? exp(y * log(Math.abs(x))) : 1 / power);
+    if (y > 0) return sign * integerPower(magnitude, y);
+    // In two factors: x^-y may overflow where x^y is still a subnormal number.
+    const half = Math.floor(-y / 2);
+    return (sign * (1 / integerPower(magnitude, half))) / integerPower(magnitude, -y - half);
   }
   return exp(y * log(x));
 }
