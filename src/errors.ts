@@ -51,6 +51,7 @@ export const ERROR_CODES = {
   E_GRADIENT: 'A gradient rule does not agree with finite differences.',
   E_ABORTED: 'The run was stopped from outside.',
   E_RUN_DIR: 'The run folder cannot be used.',
+  E_RESUME: 'A checkpoint belongs to another job than the one that should go on from it.',
   E_CHECKPOINT: 'A checkpoint or model file is damaged, incomplete or not of this kind.',
 } as const;
 

@@ -26,16 +26,24 @@ export function completeRule(
   rule: Omit<Required<EarlyStopping>, 'mode'> & Pick<EarlyStopping, 'mode'>,
   reported: ReadonlyMap<string, 'min' | 'max'>,
 ): Required<EarlyStopping> {
-  const mode = reported.get(rule.monitor);
-  if (mode === undefined) {
-    const names = [...reported.keys()];
-    const guess = closest(rule.monitor, names);
-    throw new LockstepError('E_JOB', {
-      where: 'job.earlyStopping.monitor',
-      expected: names.length > 0 ? `one of ${names.join(', ')}` : 'a validation split to monitor',
-      got: JSON.stringify(rule.monitor),
-      fix: guess ? `did you mean ${guess}?` : 'give the job data: { validation: 0.1 } and monitor one of its metrics',
-    });
-  }
+  const mode = directionOf(rule.monitor, reported, 'job.earlyStopping.monitor');
   return { ...rule, mode: rule.mode ?? mode };
+}
+
+/** The direction that is better of a reported metric; E_JOB for a name that no evaluation reports. */
+export function directionOf(
+  monitor: string,
+  reported: ReadonlyMap<string, 'min' | 'max'>,
+  where: string,
+): 'min' | 'max' {
+  const mode = reported.get(monitor);
+  if (mode !== undefined) return mode;
+  const names = [...reported.keys()];
+  const guess = closest(monitor, names);
+  throw new LockstepError('E_JOB', {
+    where,
+    expected: names.length > 0 ? `one of ${names.join(', ')}` : 'a validation split to monitor',
+    got: JSON.stringify(monitor),
+    fix: guess ? `did you mean ${guess}?` : 'give the job data: { validation: 0.1 } and monitor one of its metrics',
+  });
 }

@@ -6,12 +6,11 @@ import type { RunPlan } from './plan-run.ts';
 /** What ran, on what: the first line of metrics.jsonl. */
 export function runHeader(plan: RunPlan): RunHeader {
   const { job, compiled, backend } = plan;
-  const require = createRequire(import.meta.url);
   const processors = cpus();
   return {
     kind: 'header',
     job: describeJob(plan),
-    versions: { lockstep: packageVersion(require), node: process.versions.node, v8: process.versions.v8 },
+    versions: { lockstep: packageVersion(), node: process.versions.node, v8: process.versions.v8 },
     seed: job.seed,
     machine: {
       cpu: processors[0]?.model.trim() ?? 'unknown',
@@ -34,7 +33,7 @@ export function runHeader(plan: RunPlan): RunHeader {
 }
 
 /** The job as plain data: functions by name, data by description. */
-function describeJob({ job, compiled, optimizer, data }: RunPlan): unknown {
+export function describeJob({ job, compiled, optimizer, data }: RunPlan): unknown {
   return {
     fields: data.fields,
     rows: { train: data.train.size, val: data.validation?.size ?? 0, test: data.test?.size ?? 0 },
@@ -53,7 +52,8 @@ function describeJob({ job, compiled, optimizer, data }: RunPlan): unknown {
 }
 
 /** From package.json, which lies two folders up in a checkout and three in the built package. */
-function packageVersion(require: NodeJS.Require): string {
+export function packageVersion(): string {
+  const require = createRequire(import.meta.url);
   for (const path of ['../../package.json', '../../../package.json']) {
     try {
       const { name, version } = require(path) as { name?: string; version?: string };

@@ -6,6 +6,7 @@ import type { ModuleRef, PlacedProgram, Session, SplitName } from '../parallel/s
 import { referTo } from './custom-ref.ts';
 import { namedSplits, placeData } from './place.ts';
 import type { RunPlan } from './plan-run.ts';
+import { placeParameters, placeState, type StartPoint } from './resume.ts';
 
 /** Polls before a waiting worker sleeps: some tens of microseconds, about the cost of a wake-up. */
 const SPINS = 20_000;
@@ -16,7 +17,7 @@ export interface OpenRun {
 }
 
 /** Reserves the arena, places data and programs, and starts the workers. */
-export async function openRun(plan: RunPlan, module: string | undefined): Promise<OpenRun> {
+export async function openRun(plan: RunPlan, module: string | undefined, start?: StartPoint): Promise<OpenRun> {
   const { compiled, layout, workers } = plan;
   const splits = namedSplits(plan.data);
   const reads = new Map<SplitName, ModuleRef>();
@@ -56,5 +57,12 @@ export async function openRun(plan: RunPlan, module: string | undefined): Promis
     nonFinite: plan.job.nonFinite,
     clip: plan.job.clip,
   };
-  return { session, pool: await WorkerPool.open(session) };
+  if (!start) return { session, pool: await WorkerPool.open(session) };
+  if (!start.warm) {
+    placeState(session, start.checkpoint);
+    return { session, pool: await WorkerPool.open(session, start.checkpoint.step) };
+  }
+  const pool = await WorkerPool.open(session);
+  placeParameters(session, start.checkpoint);
+  return { session, pool };
 }

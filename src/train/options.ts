@@ -7,8 +7,12 @@ export interface TrainOptions {
   readonly workers?: number | 'auto';
   /** Module that exports the job (`import.meta.url`), so that workers can import custom code. */
   readonly module?: string;
-  /** Folder for metrics.jsonl; none: nothing is written. */
+  /** Folder for metrics.jsonl and checkpoints; none: nothing is written. */
   readonly runDir?: string;
+  /** 'auto': go on from the newest whole checkpoint of runDir, if there is one; else a run folder or checkpoint that must exist. */
+  readonly resume?: string;
+  /** A run folder or checkpoint to take only the parameters from. */
+  readonly warmStart?: string;
   readonly sinks?: readonly Sink[];
   readonly signal?: AbortSignal;
   /** Receives progress; `terminal()` draws it. */
@@ -39,6 +43,8 @@ export interface TrainResult extends TrainSummary {
   readonly evaluations: readonly EvaluationRecord[];
   /** Final parameters by name. */
   readonly parameters: Readonly<Record<string, { shape: readonly number[]; data: Float32Array }>>;
+  /** Steps left out by nonFinite: 'skip'. */
+  readonly skippedSteps: number;
   /** Why the run ended. */
   readonly stopped: 'epochs' | 'steps' | 'early-stopping' | 'callback' | 'aborted';
 }

@@ -7,6 +7,7 @@ import { JsonlSink } from '../record/jsonl.ts';
 import { SinkFan } from '../record/sink-fan.ts';
 import type { TrainSummary } from './callbacks.ts';
 import { finishSums } from './compile.ts';
+import type { EpochState } from './manifest-facts.ts';
 import type { TrainOptions } from './options.ts';
 import type { RunPlan } from './plan-run.ts';
 
@@ -56,7 +57,25 @@ export class RunLog {
     return new RunLog(plan, header, options, await SinkFan.open(sinks, header));
   }
 
-  attach(session: Session): void {
+  /** Continues the books of an earlier run. */
+  takeUp(step: number, { sums, samples, skipped }: EpochState): void {
+    this.lastStep = step;
+    this.skipped = skipped;
+    this.#epochSums.set(sums);
+    this.#epochSamples = samples;
+  }
+
+  /** Where the books of the current epoch stand. */
+  epochState(): EpochState {
+    return {
+      epoch: this.epochOf(this.lastStep),
+      sums: [...this.#epochSums],
+      samples: this.#epochSamples,
+      skipped: this.skipped,
+    };
+  }
+
+  attach(session: Session, startNotes: readonly string[] = []): void {
     const { buffer } = session.memory;
     const width = RECORD_SUMS + session.sums.length;
     this.#ring = new RecordRing(
@@ -65,7 +84,13 @@ export class RunLog {
     );
     const { compiled, notes } = this.#plan;
     const { totalSteps, stepsPerEpoch } = compiled;
-    this.#options.onProgress?.({ kind: 'start', header: this.header, totalSteps, stepsPerEpoch, notes });
+    this.#options.onProgress?.({
+      kind: 'start',
+      header: this.header,
+      totalSteps,
+      stepsPerEpoch,
+      notes: [...startNotes, ...notes],
+    });
   }
 
   /** Keeps draining until `unfollow`. */

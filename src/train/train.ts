@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
+import { lockRunDir } from '../checkpoint/lock.ts';
 import type { Fields } from '../data/contract.ts';
-import type { LockstepError } from '../errors.ts';
+import { LockstepError } from '../errors.ts';
 import type { TensorEntry } from '../graph/program.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import type { EvaluationRecord } from '../record/contract.ts';
 import type { RunControl, TrainSummary } from './callbacks.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { finishSums } from './compile.ts';
-import { completeRule, nextStopping, STOPPING_START } from './early-stopping.ts';
+import { completeRule, directionOf, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
 import { nonFiniteError } from './non-finite.ts';
@@ -15,7 +17,11 @@ import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
 import { Recovery } from './recovery.ts';
+import { findStart, type StartPoint } from './resume.ts';
 import { RunLog } from './run-log.ts';
+
+/** How often the clock is looked at for `everyMinutes`. */
+const CLOCK_MS = 250;
 
 /**
  * Trains a job to its end and gives what came of it. Works from any module, REPL or test; silent unless `onProgress` is
@@ -25,21 +31,28 @@ import { RunLog } from './run-log.ts';
  */
 export async function train<F extends Fields>(job: Job<F>, options: TrainOptions = {}): Promise<TrainResult> {
   const plan = await planRun(job as unknown as Job, options);
-  const log = await RunLog.open(plan, runHeader(plan), options);
-  let result: TrainResult;
+  const start = findStart(plan, options);
+  const lock = options.runDir === undefined ? undefined : lockRunDir(options.runDir);
   try {
-    const run = await openRun(plan, options.module);
+    const log = await RunLog.open(plan, runHeader(plan), options);
+    let result: TrainResult;
     try {
-      result = await new Training(plan, run, log, options).run();
-    } finally {
-      await run.pool.close();
+      const run = await openRun(plan, options.module, start);
+      const training = new Training(plan, run, log, options);
+      try {
+        result = await training.run([...(lock?.note ? [lock.note] : []), ...(start?.notes ?? [])], start);
+      } finally {
+        await training.close();
+      }
+    } catch (error) {
+      await log.close().catch(() => undefined); // what went wrong first is what the user must see
+      throw error;
     }
-  } catch (error) {
-    await log.close().catch(() => undefined); // what went wrong first is what the user must see
-    throw error;
+    await log.close();
+    return result;
+  } finally {
+    lock?.release();
   }
-  await log.close();
-  return result;
 }
 
 /** The main thread's part of a run: segments of free-running steps, and what happens between them. */
@@ -51,6 +64,8 @@ class Training {
   readonly #signal: AbortSignal | undefined;
   readonly #latest: Record<string, number> = {};
   #stopped: TrainResult['stopped'] | undefined;
+  readonly #checkpoints: Checkpoints | undefined;
+  #stopping = STOPPING_START;
   #cpuSeconds: readonly number[] = [];
   #trainingMs = 0;
 
@@ -60,9 +75,27 @@ class Training {
     this.#log = log;
     this.#recovery = new Recovery(plan, run, log);
     this.#signal = options.signal;
+    if (options.runDir !== undefined) {
+      const best = plan.job.checkpoint?.keepBest;
+      const mode = best === undefined ? 'min' : directionOf(best, this.#reported(), 'job.checkpoint.keepBest');
+      this.#checkpoints = new Checkpoints(plan, run, log, this.#recovery, options.runDir, mode);
+    } else if (plan.job.checkpoint) {
+      throw new LockstepError('E_OPTION', {
+        where: 'job.checkpoint',
+        expected: 'a run folder to save into',
+        got: 'none',
+        fix: 'give runDir (--run-dir)',
+      });
+    }
   }
 
-  async run(): Promise<TrainResult> {
+  /** Ends threads and waits for what is still being written. */
+  async close(): Promise<void> {
+    await this.#run.pool.close();
+    await this.#checkpoints?.close();
+  }
+
+  async run(notes: readonly string[], start: StartPoint | undefined): Promise<TrainResult> {
     const { compiled, job, data } = this.#plan;
     const { callbacks } = job;
     const control: RunControl = {
@@ -72,27 +105,28 @@ class Training {
       },
     };
     const rule = job.earlyStopping && completeRule(job.earlyStopping, this.#reported());
-    let stopping = STOPPING_START;
-    let step = 0;
+    let step = this.#takeUp(start);
 
-    this.#log.attach(this.#run.session);
+    this.#log.attach(this.#run.session, notes);
     await callbacks.onStart?.(this.#log.header, control);
     while (step < compiled.totalSteps && !this.#finished()) {
       step = await this.#segment(step, this.#segmentEnd(step));
       if (data.validation && this.#evaluateAfter(step)) {
         const record = await this.#evaluate('val', step);
         if (rule) {
-          const next = nextStopping(rule, stopping, record.metrics[rule.monitor]);
-          stopping = next.state;
+          const next = nextStopping(rule, this.#stopping, record.metrics[rule.monitor]);
+          this.#stopping = next.state;
           if (next.stop) this.#stopped ??= 'early-stopping';
         }
         await callbacks.onEvaluation?.(record, control);
       }
-      if (step % compiled.stepsPerEpoch === 0 || step === compiled.totalSteps || this.#finished()) {
+      if (step % compiled.stepsPerEpoch === 0 || step === compiled.totalSteps || this.#stoppedByRule()) {
         const summary = this.#log.endEpoch(step);
         await callbacks.onEpochEnd?.({ epoch: summary.epoch, step, loss: summary.loss }, control);
       }
+      if (this.#checkpoints?.due(step)) await this.#save(step);
     }
+    await this.#save(step);
     if (data.test && this.#stopped !== 'aborted') await this.#evaluate('test', step);
     const result = this.#result(step);
     this.#log.end(result.summary);
@@ -100,10 +134,28 @@ class Training {
     return { ...result.summary, ...result.more };
   }
 
-  /** Runs steps until `to` (fewer after an abort) while the log is kept up to date. */
+  /** The step from which the run goes on: 0, or that of a checkpoint, whose books are taken over. */
+  #takeUp(start: StartPoint | undefined): number {
+    if (!start || start.warm) return 0;
+    const { step, epoch, progress, metrics } = start.checkpoint.manifest;
+    const { epochSums = [], epochSamples = 0, skipped, stopping } = progress;
+    this.#log.takeUp(step, { epoch, sums: epochSums, samples: epochSamples, skipped });
+    this.#stopping = stopping ?? STOPPING_START;
+    Object.assign(this.#latest, metrics);
+    return step;
+  }
+
+  async #save(step: number): Promise<void> {
+    await this.#checkpoints?.save(step, this.#stopping, this.#latest);
+  }
+
+  /** Runs steps until `to` (fewer after an abort, or when a checkpoint is due by the clock) while the log is kept up to date. */
   async #segment(done: number, to: number): Promise<number> {
     const { pool } = this.#run;
     const onAbort = () => pool.requestStop();
+    const clock = setInterval(() => {
+      if (this.#checkpoints?.minutesDue()) pool.requestStop();
+    }, CLOCK_MS);
     const start = performance.now();
     this.#signal?.addEventListener('abort', onAbort);
     this.#log.follow();
@@ -111,13 +163,18 @@ class Training {
     try {
       reports = await this.#recovery.train(done + 1, to, () => this.#signal?.aborted === true);
     } finally {
+      clearInterval(clock);
       this.#log.unfollow();
       this.#signal?.removeEventListener('abort', onAbort);
     }
     this.#trainingMs += performance.now() - start;
     this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
     const broken = reports.some((r) => r.stopped === 'nonFinite');
-    if (broken) throw this.#nonFinite();
+    if (broken) {
+      const error = this.#nonFinite(); // before the arena changes
+      await this.#save(this.#log.lastStep);
+      throw error;
+    }
     return this.#log.lastStep;
   }
 
@@ -127,6 +184,7 @@ class Training {
     const next = (every: number) => (Math.floor(step / every) + 1) * every;
     const ends = [compiled.totalSteps, next(compiled.stepsPerEpoch)];
     if (job.evaluate.everySteps && this.#plan.data.validation) ends.push(next(job.evaluate.everySteps));
+    if (this.#checkpoints) ends.push(this.#checkpoints.nextStep(step));
     return Math.min(...ends);
   }
 
@@ -177,6 +235,11 @@ class Training {
     return new Map([['val.loss', 'min'], ...names]);
   }
 
+  /** Ended by early stopping or a callback: what was begun is closed. An aborted epoch stays open, to be resumed. */
+  #stoppedByRule(): boolean {
+    return this.#stopped !== undefined && this.#stopped !== 'aborted';
+  }
+
   #finished(): boolean {
     if (this.#signal?.aborted) this.#stopped = 'aborted';
     return this.#stopped !== undefined;
@@ -213,6 +276,7 @@ class Training {
         evaluations: log.evaluations,
         parameters,
         stopped: this.#stopped ?? byLimit,
+        skippedSteps: log.skipped,
       },
     };
   }

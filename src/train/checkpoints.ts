@@ -1,0 +1,128 @@
+import type { SaveOutcome } from '../checkpoint/save.ts';
+import { CheckpointWriter } from '../checkpoint/writer.ts';
+import { progressWidth, readProgress } from '../parallel/progress.ts';
+import { snapshotBytes, snapshotVectors, vectorBytes } from '../parallel/snapshot.ts';
+import type { StoppingState } from './early-stopping.ts';
+import { manifestFacts } from './manifest-facts.ts';
+import type { OpenRun } from './open-run.ts';
+import type { RunPlan } from './plan-run.ts';
+import type { Recovery } from './recovery.ts';
+import type { RunLog } from './run-log.ts';
+
+/**
+ * Saves a run as it goes. Between two segments the workers copy parameters and slots to staging memory (that is all they wait
+ * for); hashing and writing happen in a thread of their own. Two stagings take turns: one may still be written while the
+ * other is the newest restore point.
+ */
+export class Checkpoints {
+  readonly #plan: RunPlan;
+  readonly #run: OpenRun;
+  readonly #log: RunLog;
+  readonly #recovery: Recovery;
+  readonly #runDir: string;
+  readonly #mode: 'min' | 'max';
+  readonly #writer = new CheckpointWriter();
+  readonly #stagings: { memory: SharedArrayBuffer; free: Promise<unknown> }[] = [];
+  #savedStep = -1;
+  #savedAt = performance.now();
+  /** Folder of the newest checkpoint that was written. */
+  newest: string | undefined;
+
+  /** `mode`: the direction that is better for `keepBest`. */
+  constructor(plan: RunPlan, run: OpenRun, log: RunLog, recovery: Recovery, runDir: string, mode: 'min' | 'max') {
+    this.#plan = plan;
+    this.#run = run;
+    this.#log = log;
+    this.#recovery = recovery;
+    this.#runDir = runDir;
+    this.#mode = mode;
+  }
+
+  /** The next step after `step` at which the job wants a checkpoint. */
+  nextStep(step: number): number {
+    const every = this.#plan.job.checkpoint?.everySteps;
+    return every ? (Math.floor(step / every) + 1) * every : Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether a checkpoint is due now, between two segments. */
+  due(step: number): boolean {
+    const rule = this.#plan.job.checkpoint;
+    if (!rule || step === this.#savedStep) return false;
+    const { everySteps, everyEpochs } = rule;
+    if (everySteps && step % everySteps === 0) return true;
+    if (everyEpochs && step % (everyEpochs * this.#plan.compiled.stepsPerEpoch) === 0) return true;
+    return this.minutesDue();
+  }
+
+  /** Whether `everyMinutes` have passed: then the segment in progress should end. */
+  minutesDue(): boolean {
+    const minutes = this.#plan.job.checkpoint?.everyMinutes;
+    return minutes !== undefined && performance.now() - this.#savedAt >= 60_000 * minutes;
+  }
+
+  /** Takes a snapshot and has it written; resolves when the workers may go on. The state must be that after `step`. */
+  async save(step: number, stopping: StoppingState, metrics: Readonly<Record<string, number>>): Promise<void> {
+    if (step === this.#savedStep || step === 0) return;
+    const { session, pool } = this.#run;
+    const staging = this.#stagingToUse();
+    await staging.free; // the disk is slower than the checkpoints come: wait for it rather than pile up memory
+    await this.#recovery.between(step, async () => {
+      await pool.copyState('snapshot', staging.memory);
+      return [];
+    });
+    const names = Object.keys(this.#plan.optimizer.def.state ?? {});
+    const width = progressWidth(names);
+    const places = new Float64Array(session.memory.buffer, session.layout.progress, 2 * width);
+    const progress = readProgress(places, step, names) ?? { updates: 0, state: {} };
+    const place = places.slice((step % 2) * width, (step % 2) * width + width);
+    this.#recovery.restorePoint = { step, staging: staging.memory, progress: place };
+    this.#savedStep = step;
+    this.#savedAt = performance.now();
+
+    const vectors = this.#vectors(staging.memory);
+    const rule = this.#plan.job.checkpoint;
+    const keepBest = rule?.keepBest && ({ monitor: rule.keepBest, mode: this.#mode, count: 1 } as const);
+    const outcome = this.#writer.save({
+      runDir: this.#runDir,
+      facts: manifestFacts(this.#plan, { step, progress, stopping, metrics, epoch: this.#log.epochState() }),
+      parameters: vectors[0],
+      slots: vectors.slice(1),
+      retention: { keepLast: rule?.keepLast ?? 2, ...(keepBest ? { keepBest } : {}) },
+    });
+    staging.free = outcome.then((result) => this.#report(result));
+  }
+
+  /** Waits for what is still being written, and ends the writer. */
+  async close(): Promise<void> {
+    for (const { free } of this.#stagings) await free;
+    await this.#writer.close();
+  }
+
+  #report(outcome: SaveOutcome): void {
+    if (outcome.ok) {
+      this.newest = outcome.path;
+      if (outcome.problem) this.#log.note(`an old checkpoint could not be deleted: ${outcome.problem}`);
+      return;
+    }
+    this.#savedStep = -1; // not saved: the next occasion tries again
+    this.#log.note(
+      `checkpoint of step ${outcome.step} was not written (${outcome.reason.message}): training goes on, earlier checkpoints stay, the next one is tried as planned`,
+    );
+  }
+
+  /** The one that is not the restore point. */
+  #stagingToUse(): { memory: SharedArrayBuffer; free: Promise<unknown> } {
+    const newest = this.#recovery.restorePoint?.staging;
+    const other = this.#stagings.find((s) => s.memory !== newest);
+    if (other) return other;
+    const made = { memory: new SharedArrayBuffer(snapshotBytes(this.#run.session)), free: Promise.resolve() };
+    this.#stagings.push(made);
+    return made;
+  }
+
+  #vectors(staging: SharedArrayBuffer): Float32Array[] {
+    const { session } = this.#run;
+    const bytes = vectorBytes(session);
+    return snapshotVectors(session.layout).map((_, i) => new Float32Array(staging, i * bytes, bytes / 4));
+  }
+}

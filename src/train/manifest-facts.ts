@@ -1,0 +1,92 @@
+import type { ManifestFacts } from '../checkpoint/manifest.ts';
+import { PREDICTION_ROWS, packGraph } from '../checkpoint/prediction-graph.ts';
+import { traceModel } from '../nn/trace.ts';
+import type { Progress } from '../parallel/progress.ts';
+import type { StoppingState } from './early-stopping.ts';
+import { describeJob, packageVersion } from './header.ts';
+import type { RunPlan } from './plan-run.ts';
+
+/** The state of a run between two steps, beside its vectors. */
+export interface RunState {
+  readonly step: number;
+  readonly progress: Progress;
+  readonly stopping: StoppingState;
+  /** Latest evaluation, by name. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Books of the epoch that is under way. */
+  readonly epoch: EpochState;
+}
+
+export interface EpochState {
+  readonly epoch: number;
+  readonly sums: readonly number[];
+  readonly samples: number;
+  readonly skipped: number;
+}
+
+/** What a checkpoint says about a run: plain data for the manifest. */
+export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
+  const { job, data, compiled, optimizer, backend } = plan;
+  const { step, progress, stopping, metrics, epoch } = state;
+  const { blas } = backend;
+  return {
+    lockstep: packageVersion(),
+    step,
+    epoch: epoch.epoch,
+    sampler: { seed: job.seed, rows: data.train.size, batchSize: compiled.batchSize },
+    shards: compiled.shards,
+    job: describeJob(plan),
+    optimizer: {
+      description: { kind: optimizer.def.kind, lr: optimizer.schedule, ...optimizer.options },
+      updates: progress.updates,
+      state: { ...progress.state },
+      slots: Object.keys(optimizer.def.slots(optimizer.options, compiled.tensors[0])).map((name) => ({ name })),
+    },
+    progress: {
+      totalSteps: compiled.totalSteps,
+      skipped: epoch.skipped,
+      stopping: { ...stopping },
+      epochSums: [...epoch.sums],
+      epochSamples: epoch.samples,
+    },
+    metrics: { ...metrics },
+    kernels: {
+      gemm: backend.gemm,
+      simd: backend.simd,
+      ...(blas ? { blas: { library: blas.library, version: blas.version, core: blas.core } } : {}),
+    },
+    fields: data.fields.map(({ name, dtype, shape, size, classNames }) => ({
+      name,
+      dtype,
+      shape: [...shape],
+      ...(size === undefined ? {} : { size }),
+      ...(classNames ? { classNames: [...classNames] } : {}),
+    })),
+    transforms: data.transforms.map((t) => ({ ...t })),
+    loss: {
+      name: job.loss.lossName ?? 'custom',
+      ...(job.loss.output ? { output: job.loss.output } : {}),
+      ...(job.loss.target ? { target: job.loss.target } : {}),
+    },
+    tensors: compiled.tensors.map(({ name, shape, init, group }) => ({ name, shape: [...shape], init, group })),
+    model: predictionGraph(plan),
+  };
+}
+
+const GRAPHS = new WeakMap<RunPlan, ManifestFacts['model']>();
+
+/** The same for every checkpoint of a run: traced once. */
+function predictionGraph(plan: RunPlan): ManifestFacts['model'] {
+  let graph = GRAPHS.get(plan);
+  if (!graph) {
+    const { job, data } = plan;
+    graph = packGraph(
+      PREDICTION_ROWS.map((rows) => ({
+        rows,
+        outputs: traceModel(job.model, data.fields, rows, { training: false }).outputs,
+      })),
+    );
+    GRAPHS.set(plan, graph);
+  }
+  return graph;
+}

@@ -1,0 +1,144 @@
+import { fromExactJson, toExactJson } from '../checkpoint/exact-json.ts';
+import type { Manifest } from '../checkpoint/manifest.ts';
+import { type Checkpoint, findCheckpoint, listCheckpoints } from '../checkpoint/store.ts';
+import { nodeFs } from '../checkpoint/store-fs.ts';
+import { LockstepError } from '../errors.ts';
+import { progressWidth, writeProgress } from '../parallel/progress.ts';
+import type { Session } from '../parallel/session.ts';
+import { snapshotVectors } from '../parallel/snapshot.ts';
+import { describeJob } from './header.ts';
+import type { TrainOptions } from './options.ts';
+import type { RunPlan } from './plan-run.ts';
+
+/** What a run starts from when not from initial values. */
+export interface StartPoint {
+  readonly checkpoint: Checkpoint;
+  /** Only the parameters are taken; step, optimizer and everything else start anew. */
+  readonly warm: boolean;
+  readonly notes: readonly string[];
+}
+
+/** Lengths of a run and what only watches it may change between a run and its continuation. */
+const MAY_DIFFER = new Set(['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'metrics']);
+
+/**
+ * Finds what `resume` or `warmStart` asks for: the newest whole checkpoint of a run folder, or the one in the folder given.
+ * 'auto' starts anew where there is none.
+ *
+ * @throws E_RESUME if the checkpoint belongs to another job, naming the first difference; E_CHECKPOINT if none is whole.
+ */
+export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | undefined {
+  const { resume, warmStart, runDir } = options;
+  if (resume !== undefined && warmStart !== undefined) {
+    throw optionError('resume', 'resume or warmStart', 'both', 'resume goes on to the byte, warmStart trains anew');
+  }
+  if (warmStart !== undefined) {
+    const { checkpoint, refused } = findCheckpoint(nodeFs, warmStart);
+    refuseDifferentTensors(plan, checkpoint);
+    return { checkpoint, warm: true, notes: [...refusals(refused), `warm start from ${checkpoint.path}`] };
+  }
+  if (resume === undefined) return undefined;
+  if (resume === 'auto') {
+    if (runDir === undefined)
+      throw optionError('resume', 'a run folder to look into', 'none', 'give runDir (--run-dir)');
+    if (listCheckpoints(nodeFs, runDir).length === 0) return undefined;
+  }
+  const { checkpoint, refused } = findCheckpoint(nodeFs, resume === 'auto' ? (runDir as string) : resume);
+  refuseOtherJob(plan, checkpoint);
+  const notes = [...refusals(refused), `resumed after step ${checkpoint.step} from ${checkpoint.path}`];
+  const then = describeKernels(checkpoint.manifest.kernels);
+  const now = describeKernels(plan.backend);
+  if (then !== now) notes.push(`kernels differ (${then} then, ${now} now): the result is no longer that of one run`);
+  return { checkpoint, warm: false, notes };
+}
+
+/** Puts a checkpoint's state into the arena, as after its step. The workers are not started yet. */
+export function placeState(session: Session, checkpoint: Checkpoint): void {
+  const { buffer } = session.memory;
+  const { layout } = session;
+  const { manifest, step } = checkpoint;
+  const vectors = [checkpoint.parameters, ...checkpoint.slots];
+  snapshotVectors(layout).forEach((address, i) => {
+    new Float32Array(buffer, address, vectors[i].length).set(vectors[i]);
+  });
+  new Int32Array(buffer, layout.epochs, session.blocks.length).fill(2 * step);
+  const { updates, state } = manifest.optimizer;
+  const places = new Float64Array(buffer, layout.progress, 2 * progressWidth(Object.keys(state)));
+  writeProgress(places, step, updates, state);
+}
+
+/** Puts only the parameters into the arena, after the workers initialised everything. */
+export function placeParameters(session: Session, { parameters }: Checkpoint): void {
+  new Float32Array(session.memory.buffer, session.layout.parameters, parameters.length).set(parameters);
+}
+
+function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
+  const { manifest } = checkpoint;
+  const now = {
+    ...(fromExactJson(toExactJson(describeJob(plan))) as object),
+    seed: plan.job.seed,
+    shards: plan.compiled.shards,
+  };
+  const then = { ...(manifest.job as object), seed: manifest.sampler.seed, shards: manifest.shards };
+  const difference = firstDifference(then, now, 'job');
+  if (!difference) return;
+  throw new LockstepError('E_RESUME', {
+    where: `${checkpoint.path}: ${difference.path}`,
+    expected: `the job that was saved (${difference.saved})`,
+    got: difference.given,
+    fix: 'change the job back, or take only the parameters: --warm-start DIR (warmStart)',
+  });
+}
+
+function refuseDifferentTensors(plan: RunPlan, checkpoint: Checkpoint): void {
+  const table = (tensors: readonly { name: string; shape: readonly number[] }[]) =>
+    Object.fromEntries(tensors.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]));
+  const difference = firstDifference(table(checkpoint.manifest.tensors), table(plan.compiled.tensors), 'parameters');
+  if (!difference) return;
+  throw new LockstepError('E_RESUME', {
+    where: `${checkpoint.path}: ${difference.path}`,
+    expected: `the parameters of this model (${difference.given})`,
+    got: difference.saved,
+    fix: 'use the model that was saved, or train anew',
+  });
+}
+
+/** The first place where two plain values differ, in key order; keys that may differ are passed over. */
+export function firstDifference(
+  then: unknown,
+  now: unknown,
+  path: string,
+): { path: string; saved: string; given: string } | undefined {
+  if (isRecord(then) && isRecord(now)) {
+    for (const key of new Set([...Object.keys(then), ...Object.keys(now)])) {
+      if (path === 'job' && MAY_DIFFER.has(key)) continue;
+      const found = firstDifference(then[key], now[key], `${path}.${key}`);
+      if (found) return found;
+    }
+    return undefined;
+  }
+  return toExactJson(then ?? null) === toExactJson(now ?? null)
+    ? undefined
+    : { path, saved: show(then), given: show(now) };
+}
+
+function refusals(refused: readonly { path: string; error: LockstepError }[]): string[] {
+  return refused.map(({ path, error }) => `${path} is not whole and was passed over: ${error.message}`);
+}
+
+function describeKernels({ gemm, simd, blas }: Pick<Manifest['kernels'], 'gemm' | 'simd' | 'blas'>): string {
+  return [gemm, blas ? `${blas.version} ${blas.core}` : '', simd].filter(Boolean).join(' ');
+}
+
+function optionError(name: string, expected: string, got: string, fix: string): LockstepError {
+  return new LockstepError('E_OPTION', { where: `option ${name}`, expected, got, fix });
+}
+
+function show(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

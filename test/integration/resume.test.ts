@@ -1,0 +1,139 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  adam, crossEntropy, defineJob, dense, dropout, type Job, LockstepError, momentum, sequential, train, warmupCosine,
+} from 'lockstep'; // biome-ignore format: a list
+import { arrays } from 'lockstep/data';
+import { afterAll, describe, expect, test } from 'vitest';
+import { blobs } from '../fixtures/blobs.ts';
+import { philox } from '../fixtures/philox.ts';
+
+type BlobJob = Job<{ x: 'f32'; y: 'i32' }>;
+
+const folder = mkdtempSync(join(tmpdir(), 'lockstep-resume-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let runs = 0;
+const newRunDir = () => join(folder, `run${runs++}`);
+
+function job(overrides: Partial<BlobJob> = {}): BlobJob {
+  return defineJob({
+    data: { train: arrays(blobs(900, 16, 4)), validation: 0.2 },
+    model: sequential(dense(32, 'relu'), dropout(0.2), dense(4)),
+    loss: crossEntropy(),
+    optimizer: adam({ lr: warmupCosine({ peak: 0.01, warmupSteps: 5 }) }),
+    clip: { globalNorm: 1 },
+    batchSize: 128,
+    epochs: 6,
+    seed: 2,
+    ...overrides,
+  });
+}
+
+/** Stops the run from outside as soon as `step` was seen; it ends there or a little later. */
+function stopAt(step: number) {
+  const controller = new AbortController();
+  const onSteps = (records: readonly { step: number }[]) => {
+    if (records.some((r) => r.step >= step)) controller.abort();
+  };
+  return { signal: controller.signal, callbacks: { onSteps } };
+}
+
+async function failure(run: Promise<unknown>): Promise<LockstepError> {
+  const error = await run.catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(LockstepError);
+  return error as LockstepError;
+}
+
+const steps = (runDir: string) =>
+  readdirSync(join(runDir, 'checkpoints')).map((name) => Number(name.replace('step-', '')));
+
+describe('resume', () => {
+  test('is exact: stopped anywhere, gone on with any number of workers', async () => {
+    const long = job({ epochs: 40, earlyStopping: { monitor: 'val.loss', patience: 30 } });
+    const whole = await train(long, { workers: 2 });
+    const random = philox(5);
+    for (const workers of [1, 2, 3, 4]) {
+      const runDir = newRunDir();
+      const { signal, callbacks } = stopAt(1 + Math.floor(200 * random()));
+      const part = await train({ ...long, callbacks }, { workers: 2, runDir, signal });
+      expect(part.stopped).toBe('aborted');
+      expect(part.step).toBeLessThan(whole.step);
+      expect(steps(runDir)).toEqual([part.step]);
+      const rest = await train(long, { workers, runDir, resume: 'auto' });
+      expect(rest.parametersSha256).toBe(whole.parametersSha256);
+      expect(rest.metrics).toEqual(whole.metrics);
+      expect(rest.loss).toBe(whole.loss);
+      const losses = [...part.history, ...rest.history].map((r) => r.loss);
+      expect(losses).toEqual(whole.history.map((r) => r.loss));
+    }
+  }, 120_000);
+
+  test('falls back to the newest whole checkpoint and says so', async () => {
+    const saving = job({ checkpoint: { everySteps: 10, keepLast: 3 } });
+    const runDir = newRunDir();
+    const whole = await train(saving, { workers: 2, runDir });
+    expect(steps(runDir).sort((a, b) => a - b)).toEqual([20, 30, whole.step]);
+    const newest = join(runDir, 'checkpoints', readdirSync(join(runDir, 'checkpoints')).sort().at(-1) as string);
+    truncateSync(join(newest, 'parameters.safetensors'), 1000);
+    const notes: string[] = [];
+    const again = await train(saving, {
+      workers: 1,
+      runDir,
+      resume: 'auto',
+      onProgress: (event) => event.kind === 'start' && notes.push(...event.notes),
+    });
+    expect(notes.join('\n')).toMatch(/parameters\.safetensors.*\n.*resumed after step 30/);
+    expect(again.parametersSha256).toBe(whole.parametersSha256);
+  });
+
+  test("'auto' without a checkpoint starts anew; a folder that has none is refused", async () => {
+    const runDir = newRunDir();
+    expect((await train(job({ steps: 2 }), { workers: 1, runDir, resume: 'auto' })).step).toBe(2);
+    const error = await failure(train(job(), { workers: 1, resume: join(folder, 'nowhere') }));
+    expect(error.code).toBe('E_CHECKPOINT');
+  });
+
+  test.each([
+    { change: { optimizer: adam({ lr: 0.5 }) }, path: 'job.optimizer.lr' },
+    { change: { optimizer: momentum({ lr: 0.01 }) }, path: 'job.optimizer.kind' },
+    { change: { model: sequential(dense(8), dense(4)) }, path: 'job.tensors' },
+    { change: { seed: 77 }, path: 'job.seed' },
+    { change: { batchSize: 64 }, path: 'job.batchSize' },
+    { change: { data: { train: arrays(blobs(901, 16, 4)), validation: 0.2 } }, path: 'job.rows.train' },
+  ])('another job is refused: $path', async ({ change, path }) => {
+    const runDir = newRunDir();
+    await train(job({ steps: 3 }), { workers: 1, runDir });
+    const error = await failure(train(job({ ...change, steps: 6 }), { workers: 1, runDir, resume: 'auto' }));
+    expect(error.code).toBe('E_RESUME');
+    expect(error.message).toContain(path);
+    expect(error.message).toContain('--warm-start');
+  });
+
+  test('warm start takes the parameters and trains anew', async () => {
+    const runDir = newRunDir();
+    const first = await train(job(), { workers: 2, runDir });
+    const other = job({ optimizer: momentum({ lr: 1e-30 }), steps: 1, batchSize: 64 });
+    const warm = await train(other, { workers: 1, warmStart: runDir });
+    expect(warm.step).toBe(1);
+    expect(warm.parametersSha256).toBe(first.parametersSha256);
+    const smaller = job({ model: sequential(dense(8), dense(4)) });
+    expect((await failure(train(smaller, { workers: 1, warmStart: runDir }))).code).toBe('E_RESUME');
+  });
+});
+
+test('the last state is saved with any run folder, and metrics.jsonl has every step once', async () => {
+  const runDir = newRunDir();
+  const result = await train(job({ epochs: 2 }), { workers: 2, runDir });
+  expect(steps(runDir)).toEqual([result.step]);
+  const lines = readFileSync(join(runDir, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(lines.filter((l) => l.kind === 'step').map((l) => l.step)).toEqual(result.history.map((r) => r.step));
+});
+
+test('a job that wants checkpoints without a run folder is refused before anything starts', async () => {
+  const error = await failure(train(job({ checkpoint: { everyEpochs: 1 } }), { workers: 1 }));
+  expect(error.message).toContain('runDir');
+});
