@@ -54,7 +54,7 @@ export function chooseBackend(
       fix: remedy(blas),
     });
   }
-  const factor = simd === 'relaxed' ? '2 to 3.5' : '4 to 7';
+  const factor = simd === 'relaxed' ? '2 to 3.5' : '3.5 to 7';
   return {
     gemm: 'wasm',
     simd,

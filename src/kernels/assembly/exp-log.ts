@@ -202,7 +202,7 @@ export function erf4(x: v128): v128 {
 
 /**
  * 0-8: P with Phi(-|x|) = exp(-x^2 / 2) u P(u), u = 1 / (1 + 0.35 |x|); a Chebyshev fit on |x| <= 14.5 with relative error
- * 4e-8 (scripts: least squares at 400 Chebyshev nodes of erfcx). 9: 0.35. 10: bound of |x|, where all is 0.
+ * 4e-8 (to 400 Chebyshev nodes of erfcx(x / sqrt 2) / 2u, in f64). 9: 0.35. 10: bound of |x|, where all is 0.
  */
 const NORMAL = memory.data<f32>([
   -0.028975924476981163, 0.1432344615459442, -0.2543874979019165, 0.15789276361465454, -0.02239306829869747,
