@@ -26,6 +26,7 @@ Examples:
   $ lockstep train train.ts
   $ lockstep train train.ts --workers 4 --epochs 10 --run-dir runs/a
   $ lockstep train train.ts --set optimizer.lr=0.01 --set clip.globalNorm=1
+  $ lockstep train train.ts --run-dir runs/a --resume auto
   $ lockstep train train.ts -q --json > result.json
 
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
@@ -67,7 +68,9 @@ export function readCommandLine(args: readonly string[], version: string): Reque
   const add = (usage: string, description: string): Command => program.command(usage).description(description);
 
   addJobOptions(add('train <job>', 'train a job'))
-    .option('--run-dir <folder>', 'write metrics.jsonl there')
+    .option('--run-dir <folder>', 'write metrics.jsonl and checkpoints there')
+    .option('--resume <folder>', "go on from a run folder or checkpoint; 'auto': from --run-dir, if there is one")
+    .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output')
     .addHelpText('after', TRAIN_HELP)

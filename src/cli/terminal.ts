@@ -70,6 +70,8 @@ class Display {
   /** An evaluation at the end of an epoch waits for the epoch's own line. */
   #held: Extract<ProgressEvent, { kind: 'evaluation' }>['record'] | undefined;
   #startedMs = 0;
+  /** A resumed run does not begin with step 1. */
+  #stepsBefore: number | undefined;
 
   constructor(options: TerminalOptions) {
     const stream = options.stream ?? process.stderr;
@@ -117,6 +119,7 @@ class Display {
 
   #steps(records: readonly StepRecord[]): void {
     for (const record of records) {
+      this.#stepsBefore ??= record.step - 1;
       this.#epoch.add(record);
       this.#recent.add(record);
       this.#last = record;
@@ -159,7 +162,7 @@ class Display {
     if (!last) return;
     const { totalSteps, stepsPerEpoch } = this.#sizes;
     const before = (last.epoch - 1) * stepsPerEpoch;
-    const msPerStep = (this.#now() - this.#startedMs) / last.step;
+    const msPerStep = (this.#now() - this.#startedMs) / (last.step - (this.#stepsBefore ?? 0));
     const columns = this.#columns();
     const line = renderBar(
       {

@@ -8,6 +8,8 @@ import { terminal } from './terminal.ts';
 export interface TrainCommandOptions extends JobOptions {
   readonly workers?: number | 'auto';
   readonly runDir?: string;
+  readonly resume?: string;
+  readonly warmStart?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -24,6 +26,8 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
       workers: options.workers,
       module: loaded.module,
       runDir: options.runDir,
+      resume: options.resume,
+      warmStart: options.warmStart,
       signal: io.stop,
       onProgress: display,
     });

@@ -77,6 +77,21 @@ describe('lockstep train', () => {
     expect(hash(three.stdout)).toBe(hash(one.stdout));
   });
 
+  it('goes on where a run was stopped, and ends with the same parameters', async () => {
+    const runDir = join(folder, 'runs', 'resumed');
+    const args = ['train', SMALL_JOB, '-q', '--json', '-w', '1'];
+    const first = await runCli([...args, '--epochs', '2', '--run-dir', runDir]);
+    const [second, whole] = await Promise.all([
+      runCli([...args, '--run-dir', runDir, '--resume', 'auto']),
+      runCli(args),
+    ]);
+    expect([first.stderr, second.stderr, whole.stderr]).toEqual(['', '', '']);
+    const [a, b, c] = [first, second, whole].map(({ stdout }) => JSON.parse(stdout));
+    expect([a.step, b.step, c.step]).toEqual([6, 12, 12]);
+    expect(b.parametersSha256).toBe(c.parametersSha256);
+    expect(b.parametersSha256).not.toBe(a.parametersSha256);
+  });
+
   it('says nothing at all with -q', async () => {
     const { code, stdout, stderr } = await runCli(['train', SMALL_JOB, '-q', '--steps', '1']);
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '', stderr: '' });

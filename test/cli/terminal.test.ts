@@ -192,6 +192,14 @@ describe('terminal, drawing', () => {
     expect(shown(text()).at(-1)).toContain('loss 2.000');
   });
 
+  it('estimates the rest of a resumed run from its own steps', () => {
+    const { progress, clock, text } = screen();
+    progress(start);
+    clock.ms = 1000;
+    progress(steps(step(17), step(18)));
+    expect(shown(text()).at(-1)).toContain('ETA 0:01');
+  });
+
   it('shows numbers that are none as they are', () => {
     const { progress, clock, text } = screen();
     progress(start);
