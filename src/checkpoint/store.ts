@@ -158,6 +158,7 @@ function discard(fs: StoreFs, folder: string, name: string): void {
   const discarded = join(folder, DISCARDED + name);
   fs.remove(discarded);
   fs.rename(join(folder, name), discarded);
+  fs.syncFolder(folder); // before its files go
   fs.remove(discarded);
 }
 

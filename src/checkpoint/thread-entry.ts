@@ -1,20 +1,16 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-
-/** How to start a thread from a file of this package. */
-export interface ThreadEntry {
-  readonly url: URL;
-  readonly execArgv: string[] | undefined;
-}
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /**
- * The file `name` (without extension) beside `base`, an import.meta.url: `.ts` in a checkout, where threads load it through
- * tsx, `.js` once built. tsx is named by absolute URL because threads resolve `--import` from the current folder.
+ * A thread that runs the file `name` (without extension) beside `base`, an import.meta.url: `.js` once built; in a checkout
+ * `.ts`, through tsx's own import, because Node 20 opens a thread's file before a loader given by `--import` is ready.
  */
-export function threadEntry(name: string, base: string): ThreadEntry {
-  const typescript = base.endsWith('.ts');
-  const url = new URL(`./${name}${typescript ? '.ts' : '.js'}`, base);
-  if (!typescript) return { url, execArgv: undefined };
-  const tsx = pathToFileURL(createRequire(base).resolve('tsx')).href;
-  return { url, execArgv: ['--conditions=lockstep-source', '--import', tsx] };
+export function startThread(name: string, base: string, options: WorkerOptions): Worker {
+  if (!base.endsWith('.ts')) return new Worker(new URL(`./${name}.js`, base), options);
+  const file = new URL(`./${name}.ts`, base).href;
+  // By file: `require.resolve` would find the CommonJS half, which has no tsImport of its own.
+  const tsx = new URL('./dist/esm/api/index.mjs', pathToFileURL(createRequire(base).resolve('tsx/package.json'))).href;
+  const code = `import(${JSON.stringify(tsx)}).then((tsx) => tsx.tsImport(${JSON.stringify(file)}, ${JSON.stringify(base)}))`;
+  return new Worker(code, { ...options, eval: true, execArgv: ['--conditions=lockstep-source'] });
 }

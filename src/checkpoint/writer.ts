@@ -1,6 +1,6 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { SaveOutcome, SaveRequest } from './save.ts';
-import { threadEntry } from './thread-entry.ts';
+import { startThread } from './thread-entry.ts';
 
 /**
  * Saves checkpoints in a thread of its own, so that neither training nor the main thread waits for hash and disk. The thread
@@ -75,8 +75,7 @@ export class CheckpointWriter {
   }
 
   #start(): Worker {
-    const { url, execArgv } = threadEntry('writer-thread', import.meta.url);
-    const thread = new Worker(url, { execArgv, name: 'lockstep checkpoint writer' });
+    const thread = startThread('writer-thread', import.meta.url, { name: 'lockstep checkpoint writer' });
     // Between saves nobody else listens, and an error without a listener ends the process.
     thread.on('error', () => this.#forget(thread)).on('exit', () => this.#forget(thread));
     this.#thread = thread;

@@ -5,7 +5,7 @@ import type { LoadedData } from '../data/contract.ts';
 import { loadData } from '../data/load.ts';
 import type { Program } from '../graph/program.ts';
 import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
-import { compileKernels, instantiateKernels } from '../kernels/wasm.ts';
+import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
 import { type ArenaLayout, planArena } from '../parallel/arena.ts';
 import { progressWidth } from '../parallel/progress.ts';
@@ -59,7 +59,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
   const most = (of: (program: Program) => number) => programs.reduce((m, p) => Math.max(m, of(p)), 0);
   const evaluated = [data.validation, data.test].map((s) => evaluationShards(s?.size ?? 0, compiled.evaluationRows));
   const layout = planArena({
-    heapBase: firstFreeByte(kernels),
+    heapBase: heapBaseOf(kernels),
     workers,
     shards: compiled.shards,
     flatSize: compiled.flatSize,
@@ -94,11 +94,6 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
     programs,
     notes: notes(compiled, workers, cores, backend),
   };
-}
-
-/** Where the modules' static data ends: instantiated once over a memory of its own to ask. */
-function firstFreeByte(kernels: WebAssembly.Module): number {
-  return instantiateKernels(kernels, new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true })).heapBase;
 }
 
 function notes(compiled: CompiledJob, workers: number, cores: number, backend: BackendChoice): string[] {
