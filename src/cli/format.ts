@@ -19,6 +19,11 @@ export function formatCount(value: number): string {
   return Number.isFinite(value) ? Math.round(value).toLocaleString('en-US') : String(value);
 }
 
+/** 1 shard, 2 shards. */
+export function plural(count: number, word: string): string {
+  return `${formatCount(count)} ${word}${count === 1 ? '' : 's'}`;
+}
+
 /** A rate in three digits: 950, 12.3 k, 1.24 M, 53.2 G. */
 export function formatRate(value: number): string {
   if (!Number.isFinite(value)) return '-';
@@ -33,9 +38,10 @@ export function formatRate(value: number): string {
   return String(value);
 }
 
-/** Seconds as 0.42 s, 12.3 s, 3:07, 1:02:03. */
+/** Seconds as 42 ms, 0.42 s, 12.3 s, 3:07, 1:02:03. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '-';
+  if (seconds < 0.0995) return `${Math.round(1000 * seconds)} ms`;
   if (seconds < 10) return `${seconds.toFixed(2)} s`;
   if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   return formatClock(seconds);

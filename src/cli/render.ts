@@ -1,6 +1,6 @@
 import type { RunHeader } from '../record/contract.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
-import { formatClock, formatCount, formatDuration, formatNumber, formatRate, formatShare } from './format.ts';
+import { formatClock, formatCount, formatDuration, formatNumber, formatRate, formatShare, plural } from './format.ts';
 
 /** What a progress display shows as text. Pure: state in, lines out; `terminal.ts` decides when and where. */
 
@@ -39,7 +39,6 @@ export function renderHeader(
   notes: readonly string[],
 ): Span[][] {
   const { versions, kernels, machine } = header;
-  const plural = (n: number, word: string) => `${formatCount(n)} ${word}${n === 1 ? '' : 's'}`;
   const gemm = kernels.detail ? `${kernels.gemm} (${kernels.detail})` : kernels.gemm;
   return [
     [

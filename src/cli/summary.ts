@@ -1,7 +1,7 @@
 import { renderSummary, summarize } from '../nn/summary.ts';
 import { workersThatFit } from '../parallel/arena.ts';
 import type { RunPlan } from '../train/plan-run.ts';
-import { formatCount } from './format.ts';
+import { formatCount, plural } from './format.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { type JobOptions, overrideJob } from './options.ts';
@@ -34,7 +34,7 @@ export function describePlan(plan: RunPlan): string {
   });
   const facts: Record<string, string> = {
     rows: `train ${formatCount(data.train.size)}, validation ${formatCount(data.validation?.size ?? 0)}, test ${formatCount(data.test?.size ?? 0)}`,
-    batch: `${formatCount(compiled.batchSize)} rows in ${formatCount(compiled.shards)} shards on ${formatCount(workers)} workers`,
+    batch: `${plural(compiled.batchSize, 'row')} in ${plural(compiled.shards, 'shard')} on ${plural(workers, 'worker')}`,
     steps: `${formatCount(compiled.totalSteps)}, ${formatCount(compiled.stepsPerEpoch)} an epoch`,
     optimizer: plan.optimizer.def.kind,
     kernels: `gemm ${backend.gemm}, simd ${backend.simd}`,

@@ -35,6 +35,7 @@ describe('numbers for people', () => {
   ])('formatRate(%s) is %s', (value, text) => expect(formatRate(value)).toBe(text));
 
   it.each([
+    [0.042, '42 ms'],
     [0.421, '0.42 s'],
     [12.34, '12.3 s'],
     [59.96, '1:00'],
