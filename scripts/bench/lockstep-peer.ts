@@ -98,8 +98,7 @@ class Contestant {
       stepsMs,
       shards: result.shards,
       gemm: result.gemm,
-      /** From outside: all rows by all the time of the training segments. */
-      samplesPerSecOutside: result.samplesPerSec,
+      shareOutsideSteps: shareOutsideSteps(history, result.samplesPerSec),
       phases: phases(history.slice(kept)),
     };
   }
@@ -139,6 +138,12 @@ function afterWarmup(stepsMs: readonly number[], ms: number): number {
   let index = 0;
   for (let passed = 0; index < stepsMs.length - 5 && passed < ms; index++) passed += stepsMs[index];
   return index;
+}
+
+/** Share of the run's training time, seen from the main thread, that no step's own time accounts for. */
+function shareOutsideSteps(history: readonly StepRecord[], samplesPerSec: number): number {
+  const samples = history.reduce((sum, record) => sum + record.samples, 0);
+  return 1 - times(history).reduce((sum, ms) => sum + ms, 0) / ((1000 * samples) / samplesPerSec);
 }
 
 function phases(history: readonly StepRecord[]): Record<string, number> {

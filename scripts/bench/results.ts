@@ -20,8 +20,8 @@ export interface Result extends Timing {
   readonly gemmEfficiency: number | null;
   /** Largest relative difference of the first losses from Lockstep's; null for Lockstep itself. */
   readonly parity: number | null;
-  /** Lockstep: rows by time as seen from outside the step, against `samplesPerSec`. */
-  readonly samplesPerSecOutside?: number;
+  /** Lockstep: share of the last round's training time that lies in no step (start and end of epochs, warm-up included). */
+  readonly shareOutsideSteps?: number;
   /** Lockstep: medians of the phases on rank 0, ms. */
   readonly phases?: Readonly<Record<string, number>>;
 }
@@ -41,13 +41,13 @@ export interface Measured {
   readonly shards: number | null;
   readonly gemm: string | null;
   readonly parity: number | null;
-  readonly samplesPerSecOutside?: number;
+  readonly shareOutsideSteps?: number;
   readonly phases?: Readonly<Record<string, number>>;
 }
 
 /** @param gflops GFLOP/s of one thread by GEMM. */
 export function toResult(group: Group, measured: Measured, gflops: Readonly<Record<string, number>>): Result {
-  const { contestant, slices, shards, gemm, parity, samplesPerSecOutside, phases } = measured;
+  const { contestant, slices, shards, gemm, parity, shareOutsideSteps, phases } = measured;
   const timing = summarize(slices);
   const { peer, way, workers, batch } = contestant;
   const rate = gemm === null ? undefined : gflops[gemm];
@@ -65,7 +65,7 @@ export function toResult(group: Group, measured: Measured, gflops: Readonly<Reco
     gemmEfficiency: rate === undefined ? null : flopPerMs / 1e6 / rate,
     parity,
     ...timing,
-    ...(samplesPerSecOutside === undefined ? {} : { samplesPerSecOutside }),
+    ...(shareOutsideSteps === undefined ? {} : { shareOutsideSteps }),
     ...(phases === undefined ? {} : { phases }),
   };
 }

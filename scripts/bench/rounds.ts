@@ -35,7 +35,7 @@ const OwnSetup = SetupReply.extend({ gemm: z.string(), kernels: z.string() });
 const OwnRun = RunReply.extend({
   shards: z.number(),
   gemm: z.string(),
-  samplesPerSecOutside: z.number(),
+  shareOutsideSteps: z.number(),
   phases: z.record(z.string(), z.number()),
 });
 const Done = z.object({});
@@ -46,7 +46,7 @@ interface Entry {
   readonly parity: number | null;
   readonly slices: Slice[];
   run(): Promise<void>;
-  details: Pick<Measured, 'shards' | 'gemm' | 'samplesPerSecOutside' | 'phases'>;
+  details: Pick<Measured, 'shards' | 'gemm' | 'shareOutsideSteps' | 'phases'>;
 }
 
 /** Writes the workload's rows where all contestants read them; the folder. */
