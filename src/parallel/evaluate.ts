@@ -19,7 +19,7 @@ export function evaluateSplit(worker: WorkerState, split: SplitName): void {
     for (let i = 0; i < count; i++) ids[i] = begin + i;
     const program = worker.evaluationProgram(split, count);
     program.gather(count, 0);
-    program.run(0);
+    program.run(0, false);
     evaluationSums.set(sums, shard * sums.length);
   }
 }

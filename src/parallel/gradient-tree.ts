@@ -17,7 +17,8 @@ export interface PartialSum extends TreeNode {
 }
 
 export type PartialInstruction =
-  | { readonly kind: 'compute'; readonly shard: number; readonly slot: number }
+  /** `accumulate`: the slot holds the left sibling of this shard, to which its gradient is added. */
+  | { readonly kind: 'compute'; readonly shard: number; readonly slot: number; readonly accumulate: boolean }
   /** slot `into` += slot `from`. */
   | { readonly kind: 'merge'; readonly into: number; readonly from: number };
 
@@ -66,18 +67,35 @@ export function slotsNeeded(count: number): number {
 /**
  * How a worker computes the shards of `range` into at most `capacity` slots. Sums stay apart while there is room (adding
  * them all in the reduction reads memory once); when slots run out, siblings are merged as in a binary counter.
+ *
+ * With `accumulate` a shard whose left sibling was summed just before is added to it as it is computed: no second slot, no
+ * pass over memory for the addition.
  */
-export function planPartials(range: ShardRange, shards: number, capacity: number, isEmpty: IsEmpty): PartialPlan {
+export function planPartials(
+  range: ShardRange,
+  shards: number,
+  capacity: number,
+  isEmpty: IsEmpty,
+  accumulate: boolean,
+): PartialPlan {
   const root: TreeNode = { first: 0, count: shards };
   const free = Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
   const instructions: PartialInstruction[] = [];
   const held: PartialSum[] = [];
   for (let shard = range.first; shard < range.first + range.count; shard++) {
     if (isEmpty(shard)) continue;
+    const leaf = widen({ first: shard, count: 1 }, root, isEmpty);
+    const before = held[held.length - 1];
+    const parent = accumulate && before ? parentOf(leaf, root) : undefined;
+    if (parent && sameNode(parentOf(before, root), parent)) {
+      instructions.push({ kind: 'compute', shard, slot: before.slot, accumulate: true });
+      held[held.length - 1] = { ...widen(parent, root, isEmpty), slot: before.slot };
+      continue;
+    }
     if (free.length === 0) free.push(mergeSiblings(held, root, isEmpty, instructions));
     const slot = free.pop() as number;
-    instructions.push({ kind: 'compute', shard, slot });
-    held.push({ ...widen({ first: shard, count: 1 }, root, isEmpty), slot });
+    instructions.push({ kind: 'compute', shard, slot, accumulate: false });
+    held.push({ ...leaf, slot });
   }
   return { instructions, partials: held };
 }

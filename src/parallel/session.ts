@@ -58,6 +58,8 @@ export interface Session {
   readonly tensors: readonly TensorEntry[];
   readonly blocks: readonly Block[];
   readonly partialSlots: number;
+  /** The GEMM accumulates exactly: sibling shards of one worker share a partial sum. */
+  readonly accumulate: boolean;
   readonly trainPrograms: readonly PlacedProgram[];
   readonly evaluationPrograms: readonly PlacedProgram[];
   /** Names of the f64 sums of a shard: 'loss', 'weight', metrics. */

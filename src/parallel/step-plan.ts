@@ -6,8 +6,16 @@ import { planPartials, planReduction, slotsNeeded } from './gradient-tree.ts';
 import type { Session } from './session.ts';
 
 export type StepInstruction =
-  | { readonly kind: 'compute'; readonly shard: number; readonly rows: number; readonly slot: number }
+  | {
+      readonly kind: 'compute';
+      readonly shard: number;
+      readonly rows: number;
+      readonly slot: number;
+      readonly accumulate: boolean;
+    }
   | { readonly kind: 'merge'; readonly into: number; readonly from: number };
+
+export type ComputeInstruction = Extract<StepInstruction, { kind: 'compute' }>;
 
 /** What one worker does in a step of a given batch size, with addresses. Made once per batch size. */
 export interface StepPlan {
@@ -22,7 +30,7 @@ export interface StepPlan {
   readonly nonEmpty: Uint8Array;
 }
 
-type PlanInput = Pick<Session, 'shards' | 'workers' | 'partialSlots' | 'layout'>;
+type PlanInput = Pick<Session, 'shards' | 'workers' | 'partialSlots' | 'accumulate' | 'layout'>;
 
 export function planStep(session: PlanInput, rank: number, batchRows: number): StepPlan {
   const { shards, layout, partialSlots } = session;
@@ -32,7 +40,7 @@ export function planStep(session: PlanInput, rank: number, batchRows: number): S
   };
   const isEmpty = (shard: number) => rowsOf(shard) === 0;
   const plans = assignShards(shards, session.workers).map((range) =>
-    planPartials(range, shards, partialSlots, isEmpty),
+    planPartials(range, shards, partialSlots, isEmpty, session.accumulate),
   );
   const partials = plans.flatMap((plan, worker) =>
     plan.partials.map((p) => ({ ...p, address: layout.workers[worker].partials[p.slot] })),

@@ -1,6 +1,6 @@
 import type { Addition } from './gradient-tree.ts';
 import { treeSum } from './gradient-tree.ts';
-import type { StepPlan } from './step-plan.ts';
+import type { ComputeInstruction, StepPlan } from './step-plan.ts';
 import { mark, PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
 
@@ -19,7 +19,7 @@ export function step(worker: WorkerState, t: number): StepAction {
 
   // Phase 1, gradients: each of my shards forward and backward, into my partial sums of the gradient tree.
   for (const instruction of plan.instructions) {
-    if (instruction.kind === 'compute') computeShard(worker, t, instruction.shard, instruction.rows, instruction.slot);
+    if (instruction.kind === 'compute') computeShard(worker, t, instruction);
     else mergePartials(worker, instruction.into, instruction.from);
   }
   mark(worker.timings, PHASE.computed);
@@ -50,8 +50,8 @@ export function step(worker: WorkerState, t: number): StepAction {
   return action;
 }
 
-/** Gather, forward, loss, backward: the gradient of one shard into partial-sum slot `slot`, its sums into the shared table. */
-function computeShard(worker: WorkerState, t: number, shard: number, rows: number, slot: number): void {
+/** Gather, forward, loss, backward: the gradient of one shard into (or onto) a partial sum, its sums into the shared table. */
+function computeShard(worker: WorkerState, t: number, { shard, rows, slot, accumulate }: ComputeInstruction): void {
   worker.key[2] = t;
   worker.key[3] = shard;
   const before = performance.now();
@@ -59,7 +59,7 @@ function computeShard(worker: WorkerState, t: number, shard: number, rows: numbe
   const program = worker.trainProgram(rows);
   program.gather(rows, worker.sampler.epochOf(t));
   worker.timings[PHASE.gather] += performance.now() - before;
-  program.run(slot);
+  program.run(slot, accumulate);
   const { sums, shardSums } = worker;
   for (let i = 0, at = shard * sums.length; i < sums.length; i++, at++) shardSums[at] = sums[i];
 }

@@ -1,5 +1,6 @@
 import type { ComputedRead } from '../data/contract.ts';
 import { createSampler, type Sampler } from '../data/sampler.ts';
+import { accumulatingProgram } from '../graph/accumulate.ts';
 import { bindProgram } from '../graph/execute.ts';
 import type { Program } from '../graph/program.ts';
 import { openGemm } from '../kernels/backend.ts';
@@ -28,8 +29,8 @@ export const MOST_BAD_IN_A_ROW = 10;
 export interface BoundProgram {
   /** Rows of the id list into the batch region. */
   readonly gather: Gather;
-  /** Forward, loss and, in training, backward into partial-sum slot `slot`. */
-  run(slot: number): void;
+  /** Forward, loss and, in training, backward: gradients are written to partial-sum slot `slot`, or added to it. */
+  run(slot: number, accumulate: boolean): void;
 }
 
 /** Custom code of the job, already imported. */
@@ -193,9 +194,9 @@ export class WorkerState {
     else throw new RangeError(`no read function for split ${splitName}`);
 
     const runs: (() => void)[] = [];
-    const bind = (slot: number) =>
+    const bind = (slot: number, accumulate: boolean) =>
       bindProgram(
-        program,
+        accumulate ? accumulatingProgram(program, session.tensors) : program,
         {
           parameters: session.layout.parameters,
           gradients: regions.partials[slot],
@@ -211,11 +212,12 @@ export class WorkerState {
       );
     return {
       gather,
-      run(slot) {
-        let run = runs[slot];
+      run(slot, accumulate) {
+        const index = 2 * slot + (accumulate ? 1 : 0);
+        let run = runs[index];
         if (run === undefined) {
-          run = bind(slot);
-          runs[slot] = run;
+          run = bind(slot, accumulate);
+          runs[index] = run;
         }
         run();
       },

@@ -47,6 +47,7 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
     tensors: compiled.tensors,
     blocks: compiled.blocks,
     partialSlots: plan.partialSlots,
+    accumulate: plan.accumulate,
     trainPrograms: placed.slice(0, compiled.trainPrograms.length),
     evaluationPrograms: placed.slice(compiled.trainPrograms.length),
     sums: compiled.sums,

@@ -3,7 +3,9 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadedData } from '../data/contract.ts';
 import { loadData } from '../data/load.ts';
+import { accumulatedGemms, accumulatingProgram } from '../graph/accumulate.ts';
 import type { Program } from '../graph/program.ts';
+import { accumulatesExactly } from '../kernels/accumulation.ts';
 import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
 import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
@@ -32,6 +34,8 @@ export interface RunPlan {
   readonly workers: number;
   readonly cores: number;
   readonly partialSlots: number;
+  /** See Session. */
+  readonly accumulate: boolean;
   readonly backend: BackendChoice;
   readonly kernels: WebAssembly.Module;
   /** Training programs first, then evaluation: the order of `layout.constants`. */
@@ -56,6 +60,12 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
   const compiled = compileJob(job, data);
   const programs = [...compiled.trainPrograms, ...compiled.evaluationPrograms];
   const slots = partialSlots(compiled.shards, workers, 4 * compiled.flatSize, PARTIALS_BUDGET);
+  const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
+  const accumulate = accumulatesExactly(
+    backend,
+    kernels,
+    compiled.trainPrograms.flatMap((program) => accumulatedGemms(program, compiled.tensors)),
+  );
   const most = (of: (program: Program) => number) => programs.reduce((m, p) => Math.max(m, of(p)), 0);
   const evaluated = [data.validation, data.test].map((s) => evaluationShards(s?.size ?? 0, compiled.evaluationRows));
   const layout = planArena({
@@ -71,7 +81,10 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
     sums: compiled.sums.length,
     evaluationShards: Math.max(...evaluated),
     batchBytes: most((p) => p.batchBytes),
-    activationBytes: most((p) => p.activationBytes),
+    activationBytes: Math.max(
+      most((p) => p.activationBytes),
+      ...accumulating.map((p) => p.activationBytes),
+    ),
     rows: most((p) => p.rows),
     constantBytes: programs.map((p) => p.constants.length),
     recordWidth: RECORD_SUMS + compiled.sums.length,
@@ -89,6 +102,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
     workers,
     cores,
     partialSlots: slots,
+    accumulate,
     backend,
     kernels,
     programs,

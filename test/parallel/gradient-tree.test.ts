@@ -14,15 +14,21 @@ function oracle(values: (string | undefined)[]): string | undefined {
 }
 
 /** Runs the plans of all workers on symbols instead of numbers: the result shows the order of every addition. */
-function runPlans(shards: number, workers: number, capacity: number, empty: ReadonlySet<number>): string | undefined {
+function runPlans(
+  shards: number,
+  workers: number,
+  capacity: number,
+  empty: ReadonlySet<number>,
+  accumulate: boolean,
+): string | undefined {
   const isEmpty = (s: number) => empty.has(s);
   const partials = assignShards(shards, workers).flatMap((range) => {
-    const plan = planPartials(range, shards, capacity, isEmpty);
+    const plan = planPartials(range, shards, capacity, isEmpty, accumulate);
     const slots: string[] = [];
     for (const i of plan.instructions) {
       if (i.kind === 'compute') {
         expect(i.slot).toBeLessThan(capacity);
-        slots[i.slot] = `g${i.shard}`;
+        slots[i.slot] = i.accumulate ? `(${slots[i.slot]}+g${i.shard})` : `g${i.shard}`;
       } else slots[i.into] = `(${slots[i.into]}+${slots[i.from]})`;
     }
     return plan.partials.map((p) => ({ ...p, value: slots[p.slot] }));
@@ -55,12 +61,13 @@ describe('gradient tree', () => {
         fc.integer({ min: 0, max: 12 }),
         fc.infiniteStream(fc.boolean()),
         fc.boolean(),
-        (shards, workers, extra, coins, ragged) => {
+        fc.boolean(),
+        (shards, workers, extra, coins, ragged, accumulate) => {
           const empty = new Set<number>();
           if (ragged) for (let s = 0; s < shards; s++) if (coins.next().value) empty.add(s);
           const most = Math.max(...assignShards(shards, workers).map((r) => r.count));
           const symbols = Array.from({ length: shards }, (_, s) => (empty.has(s) ? undefined : `g${s}`));
-          expect(runPlans(shards, workers, slotsNeeded(most) + extra, empty)).toBe(oracle(symbols));
+          expect(runPlans(shards, workers, slotsNeeded(most) + extra, empty, accumulate)).toBe(oracle(symbols));
         },
       ),
       { numRuns: 2000 },

@@ -33,7 +33,13 @@ test('all ranks agree on sources and gradient, and together compute every shard 
   for (const workers of [1, 2, 3, 5]) {
     for (const batch of [3, 8, 100]) {
       const slots = partialSlots(8, workers, 640, 1 << 20);
-      const session = { shards: 8, workers, partialSlots: slots, layout: layoutFor(workers, 8, slots) };
+      const session = {
+        shards: 8,
+        workers,
+        partialSlots: slots,
+        accumulate: batch === 8,
+        layout: layoutFor(workers, 8, slots),
+      };
       const plans = Array.from({ length: workers }, (_, rank) => planStep(session, rank, batch));
       for (const plan of plans) {
         expect(plan.sources).toEqual(plans[0].sources);
