@@ -39,7 +39,7 @@ export function renderHeader(
   notes: readonly string[],
 ): Span[][] {
   const { versions, kernels, machine } = header;
-  const gemm = kernels.detail ? `${kernels.gemm} (${kernels.detail})` : kernels.gemm;
+  const gemm = kernels.detail ? `${kernels.gemm} (${withoutBuildFlags(kernels.detail)})` : kernels.gemm;
   return [
     [
       { text: `lockstep ${versions.lockstep ?? ''}`.trim(), style: 'bold' },
@@ -60,6 +60,12 @@ export function renderHeader(
     ],
     ...notes.map(renderNote),
   ];
+}
+
+/** OpenBLAS tells its version with all flags that it was built with; the run folder keeps them, a person reads past them. */
+function withoutBuildFlags(detail: string): string {
+  const words = detail.split(' ').filter((word) => !/^(NO_|USE_|MAX_THREADS=|DYNAMIC_ARCH)/.test(word));
+  return words.filter((word, i) => word !== words[i - 1]).join(' ');
 }
 
 export function renderNote(text: string): Span[] {

@@ -12,7 +12,11 @@ const header: RunHeader = {
   versions: { lockstep: '0.1.0', node: '20.20.0' },
   seed: 7,
   machine: { cpu: 'Abacus 9000', cores: 4, memoryBytes: 1, platform: 'linux-x64' },
-  kernels: { gemm: 'blas', simd: 'relaxed', detail: 'libopenblas.so.0 0.3.21 SkylakeX' },
+  kernels: {
+    gemm: 'blas',
+    simd: 'relaxed',
+    detail: 'libopenblas.so.0 OpenBLAS 0.3.21 NO_AFFINITY SkylakeX MAX_THREADS=64 SkylakeX',
+  },
   workers: 2,
   shards: 4,
   parameters: 669_706,
@@ -119,7 +123,7 @@ describe('terminal, drawing', () => {
     progress(end);
     expect(shown(text())).toEqual([
       'lockstep 0.1.0 on node 20.20.0, Abacus 9000, 4 cores',
-      '2 workers, 4 shards, gemm blas (libopenblas.so.0 0.3.21 SkylakeX), simd relaxed, seed 7',
+      '2 workers, 4 shards, gemm blas (libopenblas.so.0 OpenBLAS 0.3.21 SkylakeX), simd relaxed, seed 7',
       '669,706 parameters, 20 steps of which 10 an epoch',
       'note: no BLAS found',
       'epoch 1/2  step 10  loss 0.5000  accuracy 0.7500  val.accuracy 0.8750  25.0 k samples/s  sync 25 %  40 ms',
