@@ -65,3 +65,12 @@ function vector(entries: readonly { offset: number; size: number }[], flatSize: 
   for (const { offset, size } of entries) for (let i = 0; i < size; i++) flat[offset + i] = base + i / 64;
   return flat;
 }
+
+/** Like `sample`, with a tensor of 2 MB in each vector: all its elements are `step`. */
+export function bigSample(runDir: string, step: number): SaveRequest {
+  const { facts } = sample(runDir, step);
+  const elements = 500_000;
+  const flat = (value: number) => new Float32Array(new SharedArrayBuffer(4 * elements)).fill(value);
+  const tensors = [{ name: 'big', shape: [elements], init: { kind: 'constant' as const, value: 0 }, group: 0 }];
+  return { runDir, facts: { ...facts, tensors }, parameters: flat(step), slots: [flat(step + 0.25), flat(step + 0.5)] };
+}
