@@ -19,6 +19,7 @@ interface Fitted {
 export function fitCsv(source: CsvSource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   const rows = ids ? Array.from(ids) : Array.from({ length: raw.size }, (_, i) => i);
   const transforms: Transform[] = [{ kind: 'missing', values: source.missingValues }];
+  if (source.ignore.length > 0) transforms.push({ kind: 'ignored', columns: source.ignore });
   const parts: Part[] = [];
   let width = 0;
   for (const column of raw.columns.values()) {

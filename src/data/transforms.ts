@@ -61,11 +61,13 @@ const TRANSFORM = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('missing'), values: z.array(z.string()).readonly() }),
   /** What stands in for no value in a column. */
   z.object({ kind: z.literal('impute'), column: z.string(), value: z.union([z.string(), z.number(), z.boolean()]) }),
+  /** Columns of the data that make no field: rows may have them. */
+  z.object({ kind: z.literal('ignored'), columns: z.array(z.string()).readonly() }),
 ]);
 
 export type Transform = z.output<typeof TRANSFORM>;
 /** A transform that writes elements of a field. */
-export type Part = Exclude<Transform, { kind: 'missing' | 'impute' }>;
+export type Part = Exclude<Transform, { kind: 'missing' | 'impute' | 'ignored' }>;
 type NumericPart = Extract<Part, { shape: unknown }>;
 
 /** One raw row by column name: numbers, texts, booleans; arrays (flat or nested) for tensors. */
@@ -76,17 +78,22 @@ export type EncodedRow = Record<string, Float32Array | Int32Array>;
 /** The transforms of a loaded data set, checked and grouped by field. */
 export class Encoder {
   readonly fields: readonly FieldInfo[];
+  /** Columns that make no field. */
+  readonly ignored: readonly string[];
   readonly #parts = new Map<string, Part[]>();
   readonly #missing = new Set<string>();
   readonly #impute = new Map<string, string | number | boolean>();
 
   /** Throws E_DATA_FORMAT if `transforms` (read from a checkpoint, say) are none. */
   constructor(transforms: readonly FittedTransform[]) {
+    const ignored: string[] = [];
     for (const transform of parseTransforms(transforms)) {
       if (transform.kind === 'missing') for (const text of transform.values) this.#missing.add(text);
       else if (transform.kind === 'impute') this.#impute.set(transform.column, transform.value);
+      else if (transform.kind === 'ignored') ignored.push(...transform.columns);
       else this.#parts.set(transform.field, [...(this.#parts.get(transform.field) ?? []), transform]);
     }
+    this.ignored = ignored;
     this.fields = [...this.#parts].map(([name, parts]) => fieldInfo(name, parts));
   }
 
