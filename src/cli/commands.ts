@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
 import type { Io } from './io.ts';
-import { addJobOptions } from './options.ts';
+import { addJobOptions, count } from './options.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
 
@@ -28,6 +28,7 @@ Examples:
   $ lockstep train train.ts --set optimizer.lr=0.01 --set clip.globalNorm=1
   $ lockstep train train.ts --run-dir runs/a --resume auto
   $ lockstep train train.ts -q --json > result.json
+  $ lockstep train train.ts --fast-dev-run
 
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
 job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys step,
@@ -71,6 +72,8 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .option('--run-dir <folder>', 'write metrics.jsonl and checkpoints there')
     .option('--resume <folder>', "go on from a run folder or checkpoint; 'auto': from --run-dir, if there is one")
     .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
+    .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
+    .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output')
     .addHelpText('after', TRAIN_HELP)

@@ -33,7 +33,8 @@ export function overrideJob(job: Job, options: JobOptions): Job {
   return applySettings({ ...job, ...given } as Job, options.set);
 }
 
-function count(least: number): (text: string) => number {
+/** A parser of whole numbers. */
+export function count(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;

@@ -10,6 +10,8 @@ export interface TrainCommandOptions extends JobOptions {
   readonly runDir?: string;
   readonly resume?: string;
   readonly warmStart?: string;
+  readonly fastDevRun?: boolean;
+  readonly overfitBatches?: number;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -28,6 +30,8 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
       runDir: options.runDir,
       resume: options.resume,
       warmStart: options.warmStart,
+      fastDevRun: options.fastDevRun,
+      overfitBatches: options.overfitBatches,
       signal: io.stop,
       onProgress: display,
     });

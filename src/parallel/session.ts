@@ -54,6 +54,8 @@ export interface Session {
   readonly seed: number;
   readonly shards: number;
   readonly batchSize: number;
+  /** Training rows in another order each epoch; false: in the order of the table. */
+  readonly shuffle: boolean;
   readonly totalSteps: number;
   readonly tensors: readonly TensorEntry[];
   readonly blocks: readonly Block[];

@@ -99,7 +99,7 @@ export class WorkerState {
       size: train ? train.size : 0,
       batchSize: session.batchSize,
       seed: session.seed,
-      shuffle: true,
+      shuffle: session.shuffle,
     });
     const rows = [...session.trainPrograms, ...session.evaluationPrograms].map((p) => p.program.rows);
     this.ids = i32(this.regions.ids, Math.max(1, ...rows));

@@ -33,8 +33,9 @@ export function runHeader(plan: RunPlan): RunHeader {
 }
 
 /** The job as plain data: functions by name, data by description. */
-export function describeJob({ job, compiled, optimizer, data }: RunPlan): unknown {
+export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan): unknown {
   return {
+    ...(trial?.kind === 'overfitBatches' ? { overfitBatches: trial.batches } : {}),
     fields: data.fields,
     rows: { train: data.train.size, val: data.validation?.size ?? 0, test: data.test?.size ?? 0 },
     tensors: compiled.tensors.map(({ name, shape, init }) => ({ name, shape, init })),

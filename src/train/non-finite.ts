@@ -66,8 +66,8 @@ function batchRows(session: OpenRun['session'], step: number): number {
   return samplerOf(session).batchRows(step);
 }
 
-function samplerOf({ splits, batchSize, seed }: OpenRun['session']) {
-  return createSampler({ size: splits.train?.size ?? 1, batchSize, seed, shuffle: true });
+function samplerOf({ splits, batchSize, seed, shuffle }: OpenRun['session']) {
+  return createSampler({ size: splits.train?.size ?? 1, batchSize, seed, shuffle });
 }
 
 function hasBad({ memory }: OpenRun['session'], address: number, size: number): boolean {

@@ -43,6 +43,7 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
     seed: plan.job.seed,
     shards: compiled.shards,
     batchSize: compiled.batchSize,
+    shuffle: plan.shuffle,
     totalSteps: compiled.totalSteps,
     tensors: compiled.tensors,
     blocks: compiled.blocks,

@@ -1,7 +1,7 @@
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
 import type { TrainSummary } from './callbacks.ts';
 
-/** How to run a job here; nothing of it changes the result. */
+/** How to run a job here; nothing of it changes the result, but for the trials. */
 export interface TrainOptions {
   /** Threads; 'auto' = available cores. Default 'auto'. */
   readonly workers?: number | 'auto';
@@ -13,6 +13,10 @@ export interface TrainOptions {
   readonly resume?: string;
   /** A run folder or checkpoint to take only the parameters from. */
   readonly warmStart?: string;
+  /** A trial: one training batch and one validation batch, no files (no run folder, resume or sinks). Default false. */
+  readonly fastDevRun?: boolean;
+  /** A trial: the first n batches again and again, in the same order; validation, test and early stopping are off. */
+  readonly overfitBatches?: number;
   readonly sinks?: readonly Sink[];
   readonly signal?: AbortSignal;
   /** Receives progress; `terminal()` draws it. */

@@ -19,6 +19,7 @@ import type { Job } from './job.ts';
 import type { TrainOptions } from './options.ts';
 import { dataBytes, namedSplits } from './place.ts';
 import { type ResolvedJob, resolveJob } from './resolve-job.ts';
+import { type Trial, trialData, trialJob, trialNote, trialOf } from './trial.ts';
 import { resolveWorkers } from './workers.ts';
 
 /** Partial sums stay apart, one for each shard, while a worker's take no more than this. */
@@ -38,25 +39,41 @@ export interface RunPlan {
   readonly accumulate: boolean;
   readonly backend: BackendChoice;
   readonly kernels: WebAssembly.Module;
+  /** Each epoch in another order; false in trials, whose rows lie in the order of their steps. */
+  readonly shuffle: boolean;
+  /** Set when only some batches are run, to try the job out. */
+  readonly trial?: Trial;
   /** Training programs first, then evaluation: the order of `layout.constants`. */
   readonly programs: readonly Program[];
   /** What the user should know: idle cores, missing BLAS, a softmax too many. */
   readonly notes: readonly string[];
 }
 
-/** Loads, compiles and plans; throws every error that can be known before a thread is started. */
-export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promise<RunPlan> {
-  const job = resolveJob(jobOfUser);
+/** Reads the data of a job. Relative paths count from the job's module. */
+export function loadJobData(job: ResolvedJob, options: TrainOptions): Promise<LoadedData> {
+  return loadData(job.data, {
+    seed: job.seed,
+    baseDir: options.module ? dirname(fileURLToPath(options.module)) : process.cwd(),
+    signal: options.signal,
+  });
+}
+
+/**
+ * Loads, compiles and plans; throws every error that can be known before a thread is started.
+ *
+ * @param given data in the place of the job's own, which is then not read.
+ */
+export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?: LoadedData): Promise<RunPlan> {
+  const trial = trialOf(options);
+  const whole = resolveJob(jobOfUser);
+  const job = trial ? trialJob(whole, trial) : whole;
   const workers = resolveWorkers(options.workers);
   const portable = job.deterministic === 'portable';
   const optimizer = resolveOptimizer(job.optimizer);
   const backend = chooseBackend({ portable });
   const { module: kernels } = await compileKernels({ simd: backend.simd });
-  const data = await loadData(job.data, {
-    seed: job.seed,
-    baseDir: options.module ? dirname(fileURLToPath(options.module)) : process.cwd(),
-    signal: options.signal,
-  });
+  const loaded = given ?? (await loadJobData(job, options));
+  const data = trial ? trialData(loaded, trial, job) : loaded;
   const compiled = compileJob(job, data);
   const programs = [...compiled.trainPrograms, ...compiled.evaluationPrograms];
   const slots = partialSlots(compiled.shards, workers, 4 * compiled.flatSize, PARTIALS_BUDGET);
@@ -105,8 +122,10 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}): Promi
     accumulate,
     backend,
     kernels,
+    shuffle: !trial,
+    ...(trial ? { trial } : {}),
     programs,
-    notes: notes(compiled, workers, cores, backend),
+    notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend)],
   };
 }
 

@@ -19,6 +19,7 @@ import { planRun, type RunPlan } from './plan-run.ts';
 import { Recovery } from './recovery.ts';
 import { findStart, type StartPoint } from './resume.ts';
 import { RunLog } from './run-log.ts';
+import { trialOptions } from './trial.ts';
 
 /** How often the clock is looked at for `everyMinutes`. */
 const CLOCK_MS = 250;
@@ -30,7 +31,12 @@ const CLOCK_MS = 250;
  * @throws LockstepError for anything wrong with job, data or workers; nothing is left running or half written.
  */
 export async function train<F extends Fields>(job: Job<F>, options: TrainOptions = {}): Promise<TrainResult> {
-  const plan = await planRun(job as unknown as Job, options);
+  const used = trialOptions(options);
+  return trainPlan(await planRun(job as unknown as Job, used), used);
+}
+
+/** Trains what `planRun` planned with the same options. A plan is good for one run. */
+export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<TrainResult> {
   const start = findStart(plan, options);
   const lock = options.runDir === undefined ? undefined : lockRunDir(options.runDir);
   try {

@@ -1,0 +1,24 @@
+import type { Column, Split } from './contract.ts';
+import { sharedArray } from './raw.ts';
+
+/** The rows `ids` of a split, in that order, as a split of its own; an id may come more than once. */
+export function pickRows(split: Split, ids: Int32Array): Split {
+  if (split.kind === 'computed') {
+    const { ids: own } = split;
+    return { ...split, size: ids.length, ids: own ? ids.map((id) => own[id]) : ids };
+  }
+  return { kind: 'table', size: ids.length, columns: split.columns.map((column) => pickColumn(column, ids)) };
+}
+
+function pickColumn(column: Column, ids: Int32Array): Column {
+  const width = column.shape.reduce((a, b) => a * b, 1);
+  const { data } = column;
+  if (data instanceof Uint8Array) {
+    const bytes = sharedArray('u8', ids.length * width);
+    for (let i = 0; i < ids.length; i++) bytes.set(data.subarray(ids[i] * width, (ids[i] + 1) * width), i * width);
+    return { ...column, data: bytes };
+  }
+  const words = sharedArray(column.dtype, ids.length * width);
+  for (let i = 0; i < ids.length; i++) words.set(data.subarray(ids[i] * width, (ids[i] + 1) * width), i * width);
+  return { ...column, data: words };
+}
