@@ -1,8 +1,8 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { basename } from 'node:path';
 import { LockstepError } from '../errors.ts';
 import type { Sgemm } from './gemm.ts';
+import { type Koffi, loadKoffi } from './koffi.ts';
 
 /** A system BLAS that was found and tried. */
 export interface BlasInfo {
@@ -19,11 +19,6 @@ export type BlasMissing = 'koffi' | 'library';
 
 /** The environment of the process, passed in. On the main thread, what is written to process.env reaches C's getenv. */
 export type Environment = Record<string, string | undefined>;
-
-/** What is used of the optional package koffi. */
-interface Koffi {
-  load(path: string): { func(prototype: string): (...args: never[]) => unknown };
-}
 
 /** cblas libraries by platform, best first. A plain reference BLAS is slower than the wasm kernels and is not taken. */
 const CANDIDATES: Partial<Record<NodeJS.Platform, readonly string[]>> = {
@@ -132,14 +127,6 @@ export function openBlas(library: string): Sgemm {
     });
   }
   return opened.sgemm;
-}
-
-function loadKoffi(): Koffi | undefined {
-  try {
-    return createRequire(import.meta.url)('koffi') as Koffi;
-  } catch {
-    return undefined; // optional dependency: not installed, or not built for this platform
-  }
 }
 
 function tryOpen(koffi: Koffi, library: string): { info: BlasInfo; sgemm: Sgemm } | undefined {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { definitionOf } from '../optim/custom.ts';
 import { createArena } from '../parallel/arena.ts';
 import { WorkerPool } from '../parallel/pool.ts';
@@ -28,6 +29,7 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
   const customOptimizer = definition && (await referTo(definition, `optimizer ${definition.kind}`, module));
 
   const memory = createArena(layout);
+  adviseHugePages(memory.buffer);
   const placed = plan.programs.map((program, index): PlacedProgram => {
     new Uint8Array(memory.buffer, layout.constants[index], program.constants.length).set(program.constants);
     return { program, constants: index };
