@@ -9,5 +9,7 @@ export * from './optim/index.ts';
 export type { EvaluationRecord, PhaseTimings, RunHeader, Sink, StepRecord } from './record/contract.ts';
 export type { Callbacks, RunControl, TrainSummary } from './train/callbacks.ts';
 export { defineJob, type EarlyStopping, type Job } from './train/job.ts';
+export type { LrPoint, SmoothedPoint } from './train/lr-curve.ts';
+export { findLearningRate, type LrFindOptions, type LrFindResult } from './train/lr-find.ts';
 export type { ProgressEvent, TrainOptions, TrainResult } from './train/options.ts';
 export { train } from './train/train.ts';

@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
 import type { Io } from './io.ts';
-import { addJobOptions, count } from './options.ts';
+import type { LrFindCommandOptions } from './lr-find.ts';
+import { addJobOptions, count, positive } from './options.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
 
@@ -39,6 +40,15 @@ const SUMMARY_HELP = `
 Examples:
   $ lockstep summary train.ts
   $ lockstep summary train.ts --workers 16 --batch-size 4096
+${EXIT_CODES}`;
+
+const LR_FIND_HELP = `
+Trains for a few steps while the rate grows from --from to --to, until the loss diverges, and suggests the rate at which it falls
+fastest (Smith, arXiv:1506.01186). The parameters are thrown away. Run it again after changing model, batch size or optimizer.
+
+Examples:
+  $ lockstep lr-find train.ts
+  $ lockstep lr-find train.ts --from 1e-5 --to 1 --steps 400 --json
 ${EXIT_CODES}`;
 
 /** What the command line asks for: text to print, or work to do. */
@@ -84,6 +94,14 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', SUMMARY_HELP)
     .action((path: string, options: SummaryCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./summary.ts')).summaryCommand(path, options, io));
+    });
+  addJobOptions(add('lr-find <job>', 'find a learning rate: a short sweep'), 'updates of the sweep (default: 200)')
+    .option('--from <lr>', 'first rate (default: 1e-6)', positive)
+    .option('--to <lr>', 'last rate, unless the loss diverges before (default: 10)', positive)
+    .option('--json', 'print the points and the suggestion as one line of JSON')
+    .addHelpText('after', LR_FIND_HELP)
+    .action((path: string, options: LrFindCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./lr-find.ts')).lrFindCommand(path, options, io));
     });
   add('env', 'print versions, CPU, and which kernels are used')
     .option('--json', 'as one line of JSON')

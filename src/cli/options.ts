@@ -13,13 +13,13 @@ export interface JobOptions {
 }
 
 /** Adds them to a command, with `--workers`. */
-export function addJobOptions(command: Command): Command {
+export function addJobOptions(command: Command, stepsMean = 'stop after this many updates'): Command {
   return command
     .option('-w, --workers <n>', "threads that compute; 'auto' = available cores (default: auto)", workers)
     .option('--shards <n>', 'slices of the global batch; the result depends on it, not on --workers', count(1))
     .option('--batch-size <n>', "rows of a step; 'full' = all training rows", batchSize)
     .option('--epochs <n>', 'passes over the training rows', count(1))
-    .option('--steps <n>', 'stop after this many updates', count(1))
+    .option('--steps <n>', stepsMean, count(1))
     .option('--seed <n>', 'everything random follows from it', count(0))
     .option('--set <path=value>', 'change any field of the job, e.g. optimizer.lr=0.01 (repeatable)', collect, []);
 }
@@ -40,6 +40,13 @@ export function count(least: number): (text: string) => number {
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
     throw new InvalidArgumentError(`a whole number of at least ${least}`);
   };
+}
+
+/** A number above 0, such as a learning rate. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError('a number above 0');
 }
 
 function workers(text: string): number | 'auto' {

@@ -6,6 +6,7 @@
  *     constant           a plain number
  *     stepDecay          initial * factor^floor(t / every)
  *     exponentialDecay   initial * factor^(t / every)
+ *     exponentialGrowth  initial * (final / initial)^(min(t / (T - 1), 1))
  *     cosineDecay        final + (initial - final) * (1 + cos(pi * min(t / T, 1))) / 2
  *     warmup             from + (w - from) * step / steps   for step <= steps, w = first rate of `after`;
  *                        after that `after`, whose step 1 is step steps + 1 and whose T is T - steps
@@ -23,7 +24,7 @@ import type { LearningRate } from './description.ts';
 import { parseOptions, show, unknownOption } from './options.ts';
 
 /** A validated schedule with its defaults filled in; plain data. */
-export type Schedule = number | StepDecay | ExponentialDecay | CosineDecay | Warmup | WarmupCosine;
+export type Schedule = number | StepDecay | ExponentialDecay | ExponentialGrowth | CosineDecay | Warmup | WarmupCosine;
 
 interface StepDecay {
   readonly kind: 'stepDecay';
@@ -36,6 +37,12 @@ interface ExponentialDecay {
   readonly initial: number;
   readonly factor: number;
   readonly every: number;
+}
+interface ExponentialGrowth {
+  readonly kind: 'exponentialGrowth';
+  readonly initial: number;
+  readonly final: number;
+  readonly steps?: number;
 }
 interface CosineDecay {
   readonly kind: 'cosineDecay';
@@ -65,6 +72,14 @@ export function stepDecay(options: { initial: number; every: number; factor?: nu
 /** The rate falls smoothly by `factor` in `every` updates (default 1). */
 export function exponentialDecay(options: { initial: number; factor: number; every?: number }): ScheduleDescription {
   return { kind: 'exponentialDecay', ...options };
+}
+
+/**
+ * A sweep from `initial` to `final` by the same factor in each of `steps` updates (default: all of the run), for learning-rate range
+ * tests: Smith, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, 2015. The last update has `final`.
+ */
+export function exponentialGrowth(options: { initial: number; final: number; steps?: number }): ScheduleDescription {
+  return { kind: 'exponentialGrowth', ...options };
 }
 
 /** Half a cosine from `initial` to `final` (default 0) in `steps` updates (default: all of the run). */
@@ -104,6 +119,14 @@ const SCHEDULES = {
     factor: positive.max(1),
     every: count.default(1),
   }),
+  exponentialGrowth: z
+    .strictObject({
+      kind: z.literal('exponentialGrowth'),
+      initial: positive,
+      final: positive,
+      steps: count.optional(),
+    })
+    .refine((o) => o.final > o.initial, { path: ['final'], message: 'a rate above initial' }),
   cosineDecay: z.strictObject({
     kind: z.literal('cosineDecay'),
     initial: positive,
@@ -166,6 +189,10 @@ export function lrAt(schedule: Schedule, step: number, totalSteps: number): numb
       return schedule.initial * pow(schedule.factor, Math.floor(t / schedule.every));
     case 'exponentialDecay':
       return schedule.initial * pow(schedule.factor, t / schedule.every);
+    case 'exponentialGrowth': {
+      const { initial, final, steps = totalSteps } = schedule;
+      return t >= steps - 1 ? final : initial * pow(final / initial, t / (steps - 1));
+    }
     case 'cosineDecay':
       return halfCosine(schedule.initial, schedule.final, t, schedule.steps ?? totalSteps);
     case 'warmup': {

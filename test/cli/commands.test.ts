@@ -22,6 +22,9 @@ describe('a command line', () => {
     [['train', '--workers', 'auto', 'x.ts', '--batch-size', 'full', '--seed', '0']],
     [['summary', 'x.ts', '-w', '64']],
     [['env', '--json']],
+    [['lr-find', 'x.ts', '--from', '1e-5', '--to', '1', '--steps', '50', '-w', '1', '--json']],
+    [['train', 'x.ts', '--fast-dev-run']],
+    [['train', 'x.ts', '--overfit-batches', '2']],
     [['--verbose', 'train', 'x.ts']],
   ])('%j is work', (args) => expect(readCommandLine(args, '1.2.3').kind).toBe('work'));
 
@@ -32,8 +35,8 @@ describe('a command line', () => {
   });
 
   it.each([
-    [['trian', 'x.ts'], 'command: expected one of train, summary, env, got "trian"; did you mean "train"?'],
-    [[], 'command: expected one of train, summary, env, got none; see lockstep --help'],
+    [['trian', 'x.ts'], 'got "trian"; did you mean "train"?'],
+    [[], 'got none; see lockstep --help'],
     [['zzzzzzzzzz'], 'see lockstep --help'],
     [
       ['train', 'x.ts', '--wrokers', '2'],
@@ -43,6 +46,11 @@ describe('a command line', () => {
     [['train'], 'lockstep train: expected the file of a job, got nothing; see lockstep train --help'],
     [['train', 'x.ts', '--epochs', '0'], 'option --epochs <n>: expected a whole number of at least 1, got "0"'],
     [['train', 'x.ts', '--steps', '1e3'], 'got "1e3"'],
+    [
+      ['train', 'x.ts', '--overfit-batches', '0'],
+      'option --overfit-batches <n>: expected a whole number of at least 1',
+    ],
+    [['lr-find', 'x.ts', '--from', '0'], 'option --from <lr>: expected a number above 0, got "0"'],
     [['train', 'x.ts', '--seed', '-1'], 'option --seed <n>: expected a whole number of at least 0, got "-1"'],
     [['train', 'x.ts', '--batch-size', 'half'], 'expected \'full\' or a whole number of at least 1, got "half"'],
     [['train', 'x.ts', '--workers', '1.5'], 'expected \'auto\' or a whole number of at least 1, got "1.5"'],

@@ -204,12 +204,10 @@ describe('lockstep env', () => {
 
 it('a command line that is not understood is one line and exit code 2; help is none', async () => {
   const [unknown, help] = await Promise.all([runCli(['trian', 'x.ts']), runCli(['--help'])]);
-  expect(unknown).toEqual({
-    code: 2,
-    signal: null,
-    stdout: '',
-    stderr: 'error E_OPTION: command: expected one of train, summary, env, got "trian"; did you mean "train"?\n',
-  });
+  expect(unknown).toMatchObject({ code: 2, signal: null, stdout: '' });
+  expect(unknown.stderr).toMatch(
+    /^error E_OPTION: command: expected one of train, [^\n]*, got "trian"; did you mean "train"\?\n$/,
+  );
   expect(help.stdout).toMatch(/^Usage: lockstep/);
   expect({ code: help.code, stderr: help.stderr }).toEqual({ code: 0, stderr: '' });
 });

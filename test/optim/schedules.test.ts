@@ -1,8 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LockstepError } from '../../src/errors.ts';
-import { cosineDecay, exponentialDecay, stepDecay, warmup, warmupCosine } from '../../src/optim/index.ts';
-import { lrAt, parseSchedule } from '../../src/optim/schedules.ts';
+import {
+  cosineDecay,
+  exponentialDecay,
+  exponentialGrowth,
+  stepDecay,
+  warmup,
+  warmupCosine,
+} from '../../src/optim/index.ts';
+import { exponentialGrowth, lrAt, parseSchedule } from '../../src/optim/schedules.ts';
 
 const at = (lr: unknown, step: number, totalSteps = 100): number => lrAt(parseSchedule(lr), step, totalSteps);
 const near = (actual: number, expected: number): void =>
@@ -27,6 +34,14 @@ describe('closed forms', () => {
       near(at(exponentialDecay({ initial: 0.3, factor: 0.97 }), step), 0.3 * 0.97 ** (step - 1));
       near(at(exponentialDecay({ initial: 0.3, factor: 0.5, every: 7 }), step), 0.3 * 0.5 ** ((step - 1) / 7));
     }
+  });
+
+  test('exponentialGrowth', () => {
+    const growth = exponentialGrowth({ initial: 1e-6, final: 10 });
+    for (const step of steps) near(at(growth, step), 1e-6 * 1e7 ** Math.min(1, (step - 1) / 99));
+    expect(at(growth, 100)).toBe(10);
+    near(at(exponentialGrowth({ initial: 1, final: 16, steps: 5 }), 3), 4);
+    expect(at(exponentialGrowth({ initial: 1, final: 16, steps: 1 }), 1)).toBe(16);
   });
 
   test('cosineDecay', () => {
