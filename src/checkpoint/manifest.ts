@@ -5,6 +5,7 @@ import { layoutTensors } from '../graph/layout.ts';
 import type { TensorEntry } from '../graph/program.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import { damaged, quote } from './damage.ts';
+import { EVALUATION_FACTS } from './evaluation-graph.ts';
 import { fromExactJson, toExactJson } from './exact-json.ts';
 import { PREDICTION_GRAPH } from './prediction-graph.ts';
 import { nameProblem } from './safetensors-header.ts';
@@ -90,6 +91,19 @@ const FACTS = {
     .min(1)
     .max(1_000_000),
   model: PREDICTION_GRAPH,
+  /** Loss and metrics, for `lockstep eval`. */
+  evaluation: EVALUATION_FACTS.optional(),
+  /** Where the run came from, for `lockstep eval`; not in model files. */
+  origin: z
+    .strictObject({
+      /** Folder that relative paths of the data start from. */
+      baseDir: z.string(),
+      /** URL of the job's module. */
+      module: z.string().optional(),
+      /** The job's data, where a description says all (files). */
+      data: plain.optional(),
+    })
+    .optional(),
 };
 
 const file = z.strictObject({

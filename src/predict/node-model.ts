@@ -6,8 +6,8 @@ import { rankBest } from '../checkpoint/retention.ts';
 import { findCheckpoint, listCheckpoints, readManifest } from '../checkpoint/store.ts';
 import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
-import { resolveMetrics } from '../nn/metrics.ts';
 import type { CheckpointChoice, ModelSource } from './platform.ts';
+import { standardMetric } from './standard-metric.ts';
 
 /**
  * Reads a model: bytes of a model file, or a path to a run folder, its checkpoints folder, one checkpoint or a model file.
@@ -77,10 +77,9 @@ function directionOf(monitor: string): 'min' | 'max' {
   const name = monitor.slice(monitor.indexOf('.') + 1);
   if (name === 'loss') return 'min';
   try {
-    return resolveMetrics([name], () => {
-      throw new TypeError('not called');
-    })[0].mode;
-  } catch {
-    return 'max';
+    return standardMetric(name).mode;
+  } catch (error) {
+    if (error instanceof LockstepError) return 'max';
+    throw error;
   }
 }

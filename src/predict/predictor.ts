@@ -199,7 +199,7 @@ export function fieldInfo({ name, dtype, shape, size, classNames }: Manifest['fi
 }
 
 /** Whether the job asked for the same bytes on any machine. */
-function isPortable({ job }: Manifest): boolean {
+export function isPortable({ job }: Manifest): boolean {
   return typeof job === 'object' && job !== null && Reflect.get(job, 'deterministic') === 'portable';
 }
 

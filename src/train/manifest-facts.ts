@@ -1,3 +1,4 @@
+import { packEvaluation } from '../checkpoint/evaluation-graph.ts';
 import type { ManifestFacts } from '../checkpoint/manifest.ts';
 import { PREDICTION_ROWS, packGraph } from '../checkpoint/prediction-graph.ts';
 import { traceModel } from '../nn/trace.ts';
@@ -69,24 +70,34 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
       ...(job.loss.target ? { target: job.loss.target } : {}),
     },
     tensors: compiled.tensors.map(({ name, shape, init, group }) => ({ name, shape: [...shape], init, group })),
-    model: predictionGraph(plan),
+    ...graphs(plan),
+    origin: { ...plan.origin, ...describedData(plan) },
   };
 }
 
-const GRAPHS = new WeakMap<RunPlan, ManifestFacts['model']>();
+type Graphs = Pick<ManifestFacts, 'model' | 'evaluation'>;
+
+const GRAPHS = new WeakMap<RunPlan, Graphs>();
 
 /** The same for every checkpoint of a run: traced once. */
-function predictionGraph(plan: RunPlan): ManifestFacts['model'] {
-  let graph = GRAPHS.get(plan);
-  if (!graph) {
+function graphs(plan: RunPlan): Graphs {
+  let found = GRAPHS.get(plan);
+  if (!found) {
     const { job, data } = plan;
-    graph = packGraph(
+    const model = packGraph(
       PREDICTION_ROWS.map((rows) => ({
         rows,
         outputs: traceModel(job.model, data.fields, rows, { training: false }).outputs,
       })),
     );
-    GRAPHS.set(plan, graph);
+    found = { model, evaluation: packEvaluation(job, data.fields) };
+    GRAPHS.set(plan, found);
   }
-  return graph;
+  return found;
+}
+
+/** The job's data if all of it is files: then the description can be loaded again. */
+function describedData({ job }: RunPlan): { data?: unknown } {
+  const sources = [job.data.train, job.data.validation, job.data.test].filter((s) => typeof s === 'object');
+  return sources.every(({ kind }) => kind === 'csv' || kind === 'idx') ? { data: job.data } : {};
 }

@@ -45,15 +45,21 @@ export interface RunPlan {
   readonly trial?: Trial;
   /** Training programs first, then evaluation: the order of `layout.constants`. */
   readonly programs: readonly Program[];
+  /** Folder that relative paths of the data start from, and the job's module. */
+  readonly origin: { readonly baseDir: string; readonly module?: string };
   /** What the user should know: idle cores, missing BLAS, a softmax too many. */
   readonly notes: readonly string[];
+}
+
+function baseDirOf({ module }: TrainOptions): string {
+  return module ? dirname(fileURLToPath(module)) : process.cwd();
 }
 
 /** Reads the data of a job. Relative paths count from the job's module. */
 export function loadJobData(job: ResolvedJob, options: TrainOptions): Promise<LoadedData> {
   return loadData(job.data, {
     seed: job.seed,
-    baseDir: options.module ? dirname(fileURLToPath(options.module)) : process.cwd(),
+    baseDir: baseDirOf(options),
     signal: options.signal,
   });
 }
@@ -125,6 +131,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     shuffle: !trial,
     ...(trial ? { trial } : {}),
     programs,
+    origin: { baseDir: baseDirOf(options), ...(options.module ? { module: options.module } : {}) },
     notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend)],
   };
 }
