@@ -100,6 +100,8 @@ class Display {
       case 'epoch':
         this.#endEpoch(event);
         break;
+      case 'checkpoint':
+        break; // that a run is saved is what users expect; only failures are worth a line
       case 'note':
         this.#lines([renderNote(event.text)]);
         break;

@@ -66,10 +66,12 @@ export class Checkpoints {
     const { session, pool } = this.#run;
     const staging = this.#stagingToUse();
     await staging.free; // the disk is slower than the checkpoints come: wait for it rather than pile up memory
+    const start = performance.now();
     await this.#recovery.between(step, async () => {
       await pool.copyState('snapshot', staging.memory);
       return [];
     });
+    const pauseMs = performance.now() - start;
     const names = Object.keys(this.#plan.optimizer.def.state ?? {});
     const width = progressWidth(names);
     const places = new Float64Array(session.memory.buffer, session.layout.progress, 2 * width);
@@ -89,7 +91,7 @@ export class Checkpoints {
       slots: vectors.slice(1),
       retention: { keepLast: rule?.keepLast ?? 2, ...(keepBest ? { keepBest } : {}) },
     });
-    staging.free = outcome.then((result) => this.#report(result));
+    staging.free = outcome.then((result) => this.#report(result, pauseMs));
   }
 
   /** Waits for what is still being written, and ends the writer. */
@@ -98,8 +100,10 @@ export class Checkpoints {
     await this.#writer.close();
   }
 
-  #report(outcome: SaveOutcome): void {
+  #report(outcome: SaveOutcome, pauseMs: number): void {
     if (outcome.ok) {
+      const { step, path, bytes, seconds } = outcome;
+      this.#log.checkpoint({ step, path, bytes, pauseMs, seconds });
       this.newest = outcome.path;
       if (outcome.problem) this.#log.note(`an old checkpoint could not be deleted: ${outcome.problem}`);
       return;

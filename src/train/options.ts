@@ -37,6 +37,8 @@ export type ProgressEvent =
       samplesPerSec: number;
       seconds: number;
     }
+  /** A checkpoint was written; the workers waited `pauseMs` for the snapshot, `seconds` went into hash and disk. */
+  | { kind: 'checkpoint'; step: number; path: string; bytes: number; pauseMs: number; seconds: number }
   | { kind: 'note'; text: string }
   | { kind: 'end'; summary: TrainSummary };
 
@@ -47,6 +49,8 @@ export interface TrainResult extends TrainSummary {
   readonly evaluations: readonly EvaluationRecord[];
   /** Final parameters by name. */
   readonly parameters: Readonly<Record<string, { shape: readonly number[]; data: Float32Array }>>;
+  /** Folder of the newest checkpoint; only with a run folder. */
+  readonly checkpoint?: string;
   /** Steps left out by nonFinite: 'skip'. */
   readonly skippedSteps: number;
   /** Why the run ended. */

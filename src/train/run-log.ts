@@ -8,7 +8,7 @@ import { SinkFan } from '../record/sink-fan.ts';
 import type { TrainSummary } from './callbacks.ts';
 import { finishSums } from './compile.ts';
 import type { EpochState } from './manifest-facts.ts';
-import type { TrainOptions } from './options.ts';
+import type { ProgressEvent, TrainOptions } from './options.ts';
 import type { RunPlan } from './plan-run.ts';
 
 /** How often the ring is emptied while workers run. */
@@ -140,6 +140,10 @@ export class RunLog {
     this.evaluations.push(record);
     this.#sinks.evaluation(record);
     this.#options.onProgress?.({ kind: 'evaluation', record });
+  }
+
+  checkpoint(written: Omit<Extract<ProgressEvent, { kind: 'checkpoint' }>, 'kind'>): void {
+    this.#options.onProgress?.({ kind: 'checkpoint', ...written });
   }
 
   note(text: string): void {

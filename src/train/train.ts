@@ -50,6 +50,7 @@ export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<T
       } finally {
         await training.close();
       }
+      result = { ...result, checkpoint: training.newestCheckpoint };
     } catch (error) {
       await log.close().catch(() => undefined); // what went wrong first is what the user must see
       throw error;
@@ -93,6 +94,10 @@ class Training {
         fix: 'give runDir (--run-dir)',
       });
     }
+  }
+
+  get newestCheckpoint(): string | undefined {
+    return this.#checkpoints?.newest;
   }
 
   /** Ends threads and waits for what is still being written. */
