@@ -1,5 +1,6 @@
 import type { SaveOutcome } from '../checkpoint/save.ts';
 import { CheckpointWriter } from '../checkpoint/writer.ts';
+import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { snapshotBytes, snapshotVectors, vectorBytes } from '../parallel/snapshot.ts';
 import type { StoppingState } from './early-stopping.ts';
@@ -120,6 +121,7 @@ export class Checkpoints {
     const other = this.#stagings.find((s) => s.memory !== newest);
     if (other) return other;
     const made = { memory: new SharedArrayBuffer(snapshotBytes(this.#run.session)), free: Promise.resolve() };
+    adviseHugePages(made.memory); // a first touch in 4 KiB pages takes longer than the copy
     this.#stagings.push(made);
     return made;
   }
