@@ -48,6 +48,7 @@ export const ERROR_CODES = {
   E_KERNEL: 'A numeric kernel is missing or unusable on this machine.',
   E_WORKER: 'A worker failed or disappeared.',
   E_NON_FINITE: 'The loss or a gradient is not finite.',
+  E_CHECK: 'A check of a job failed.',
   E_GRADIENT: 'A gradient rule does not agree with finite differences.',
   E_ABORTED: 'The run was stopped from outside.',
   E_RUN_DIR: 'The run folder cannot be used.',

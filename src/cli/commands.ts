@@ -1,8 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
+import type { CheckCommandOptions } from './check.ts';
+import type { EvalCommandOptions } from './eval.ts';
+import type { ExportCommandOptions } from './export.ts';
 import type { Io } from './io.ts';
 import type { LrFindCommandOptions } from './lr-find.ts';
 import { addJobOptions, count, positive } from './options.ts';
+import type { PredictCommandOptions } from './predict.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
 
@@ -42,6 +46,15 @@ Examples:
   $ lockstep summary train.ts --workers 16 --batch-size 4096
 ${EXIT_CODES}`;
 
+const CHECK_HELP = `
+Loads the job and runs one batch through training, validation, saving, loading and prediction; learns 32 rows by heart, which a
+sound job can, and looks for the cause if it cannot; compares 1 worker with 2. Leaves nothing behind; exit code 1 if something failed.
+
+Examples:
+  $ lockstep check train.ts
+  $ lockstep check train.ts --json
+${EXIT_CODES}`;
+
 const LR_FIND_HELP = `
 Trains for a few steps while the rate grows from --from to --to, until the loss diverges, and suggests the rate at which it falls
 fastest (Smith, arXiv:1506.01186). The parameters are thrown away. Run it again after changing model, batch size or optimizer.
@@ -49,6 +62,28 @@ fastest (Smith, arXiv:1506.01186). The parameters are thrown away. Run it again 
 Examples:
   $ lockstep lr-find train.ts
   $ lockstep lr-find train.ts --from 1e-5 --to 1 --steps 400 --json
+${EXIT_CODES}`;
+
+const PREDICT_HELP = `
+Examples:
+  $ lockstep predict runs/a new.csv > answers.csv     the columns of new.csv, and prediction, probability ...
+  $ lockstep predict runs/a new.csv --only            the predictions alone
+  $ lockstep predict model.safetensors new.jsonl --json
+
+<model> is the folder of a run (its newest whole checkpoint), one checkpoint, or a file that lockstep export wrote. Rows are raw:
+what training fitted (normalisation, categories) is in the model. The target may be missing.
+${EXIT_CODES}`;
+
+const EVAL_HELP = `
+Examples:
+  $ lockstep eval runs/a                              val.loss, val.accuracy, test.loss ...
+  $ lockstep eval runs/a new.csv --json               loss, accuracy on a file with the target
+${EXIT_CODES}`;
+
+const EXPORT_HELP = `
+Examples:
+  $ lockstep export runs/a model.safetensors
+  $ lockstep export runs/a model.safetensors --best val.accuracy
 ${EXIT_CODES}`;
 
 /** What the command line asks for: text to print, or work to do. */
@@ -95,6 +130,12 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .action((path: string, options: SummaryCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./summary.ts')).summaryCommand(path, options, io));
     });
+  addJobOptions(add('check <job>', 'try everything that a job needs on a few rows, and say what is wrong'))
+    .option('--json', 'print the results as one line of JSON')
+    .addHelpText('after', CHECK_HELP)
+    .action((path: string, options: CheckCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./check.ts')).checkCommand(path, options, io));
+    });
   addJobOptions(add('lr-find <job>', 'find a learning rate: a short sweep'), 'updates of the sweep (default: 200)')
     .option('--from <lr>', 'first rate (default: 1e-6)', positive)
     .option('--to <lr>', 'last rate, unless the loss diverges before (default: 10)', positive)
@@ -102,6 +143,32 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', LR_FIND_HELP)
     .action((path: string, options: LrFindCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./lr-find.ts')).lrFindCommand(path, options, io));
+    });
+  const addTableOptions = (command: Command): Command =>
+    command
+      .option('--best <metric>', "of a run's checkpoints the best by a metric (val.loss), not the newest")
+      .option('--delimiter <text>', 'between cells (default: a comma, for .tsv a tab)')
+      .option('--no-header', 'the first line is a row; columns are named 0, 1, 2 ...')
+      .option('--ignore <columns>', 'columns to pass over, separated by commas', (text: string) => text.split(','));
+  addTableOptions(add('predict <model> <data>', 'answer the rows of a CSV or JSON lines file (-: standard input)'))
+    .option('--only', 'print the prediction columns alone')
+    .option('--json', 'print one line of JSON for each row')
+    .addHelpText('after', PREDICT_HELP)
+    .action((model: string, data: string, options: PredictCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./predict.ts')).predictCommand(model, data, options, io));
+    });
+  addTableOptions(add('eval <model> [data]', "loss and metrics on the job's validation and test rows, or on a file"))
+    .option('--job <file>', "module of the job: for data or metrics that are the job's own")
+    .option('--json', 'print the result as one line of JSON')
+    .addHelpText('after', EVAL_HELP)
+    .action((model: string, data: string | undefined, options: EvalCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./eval.ts')).evalCommand(model, data, options, io));
+    });
+  add('export <model> <file>', 'write the model into one safetensors file')
+    .option('--best <metric>', "of a run's checkpoints the best by a metric (val.loss), not the newest")
+    .addHelpText('after', EXPORT_HELP)
+    .action((model: string, file: string, options: ExportCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./export.ts')).exportCommand(model, file, options, io));
     });
   add('env', 'print versions, CPU, and which kernels are used')
     .option('--json', 'as one line of JSON')
@@ -156,7 +223,12 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
       );
     }
     case 'commander.missingArgument':
-      return usage(`lockstep ${command?.name() ?? ''}`, 'the file of a job', 'nothing', help);
+      return usage(
+        `lockstep ${command?.name() ?? ''}`,
+        quoted[0] === 'job' ? 'the file of a job' : `<${quoted[0]}>`,
+        'nothing',
+        help,
+      );
     case 'commander.optionMissingArgument':
       return usage(`option ${quoted[0]}`, 'a value', 'nothing', help);
     case 'commander.invalidArgument':

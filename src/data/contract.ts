@@ -58,6 +58,8 @@ export interface LoadedData {
   readonly test?: Split;
   /** Fitted on train only; plain data, kept with the model; turns a raw row into fields. */
   readonly transforms: readonly FittedTransform[];
+  /** The first training rows as they were before the transforms, by column: what a user of the model gives it. */
+  readonly examples?: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** One fitted step from raw columns to a field, as plain data (src/data/transforms.ts lists the kinds). */

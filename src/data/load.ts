@@ -8,7 +8,7 @@ import { describeValue, didYouMean } from './describe.ts';
 import { encodeSplit } from './encode.ts';
 import { abortedError } from './files.ts';
 import { idxReader } from './idx.ts';
-import type { RawTable } from './raw.ts';
+import type { RawColumn, RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
 import { type SplitIds, splitRows } from './split.ts';
@@ -53,7 +53,25 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
         : encode(await open(part, name, options), undefined, encoder, name);
     throwIfAborted(options);
   }
-  return { fields: encoder.fields, train, ...others, transforms };
+  return { fields: encoder.fields, train, ...others, transforms, examples: examplesOf(main, ids.train) };
+}
+
+/** Rows of a data set that go into `examples`. */
+const EXAMPLES = 8;
+
+function examplesOf(opened: Opened, ids: Int32Array | undefined): Readonly<Record<string, unknown>>[] | undefined {
+  if (opened.kind !== 'table') return undefined; // computed rows have no form before the transforms
+  const { columns, size } = opened.raw;
+  return Array.from({ length: Math.min(EXAMPLES, ids?.length ?? size) }, (_, i) => {
+    const row = ids ? ids[i] : i;
+    return Object.fromEntries([...columns].map(([name, column]) => [name, rawValue(column, row)]));
+  });
+}
+
+function rawValue(column: RawColumn, row: number): unknown {
+  if (column.kind === 'cells') return column.at(row) ?? null;
+  const width = column.shape.reduce((a, b) => a * b, 1);
+  return column.shape.length === 0 ? column.data[row] : column.data.slice(row * width, (row + 1) * width);
 }
 
 /** A source that was read, or will be in the workers. */
