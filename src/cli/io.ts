@@ -4,6 +4,8 @@ import type { TerminalStream } from './terminal.ts';
 export interface Io {
   /** Writes a line of results to standard output. */
   out(line: string): void;
+  /** Writes to standard output, and waits until its reader can take more: for results of any length. */
+  write(text: string): Promise<void>;
   /** Where progress is drawn: standard error. */
   readonly progress: TerminalStream;
   /** Aborts when the user asks to stop (Ctrl-C, SIGTERM). */

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command `lockstep`: the only file that prints and ends the process. */
+import { once } from 'node:events';
 import { LockstepError } from '../errors.ts';
 import { readCommandLine, UsageError } from './commands.ts';
 import { isLockstepError } from './load-job.ts';
@@ -50,7 +51,10 @@ async function run(): Promise<number> {
   const out = (line: string) => {
     process.stdout.write(`${line}\n`);
   };
-  await request.run({ out, progress: process.stderr, stop: stop.signal });
+  const write = async (text: string) => {
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+  };
+  await request.run({ out, write, progress: process.stderr, stop: stop.signal });
   return stoppedBy === undefined ? 0 : SIGNALS[stoppedBy];
 }
 

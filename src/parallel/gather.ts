@@ -86,7 +86,7 @@ function checkIndices(field: FieldInfo, values: Float32Array | Int32Array, id: n
 }
 
 /** Uniform numbers keyed by (seed, epoch, row id): the same for a row whoever reads it. */
-class RowRandom {
+export class RowRandom {
   readonly #counter = new Uint32Array(4);
   readonly #key: Uint32Array;
   readonly #out = new Uint32Array(4);

@@ -29,9 +29,10 @@ interface BoundField {
 export class RowEncoder {
   /** Columns that a row must have. */
   readonly columns: readonly string[];
+  /** Columns that a row may have: those of the training data. */
+  readonly mayHave: readonly string[];
   readonly #encoder: Encoder;
   readonly #fields: readonly BoundField[];
-  /** Columns that a row may have: those of the training data. */
   readonly #known: ReadonlySet<string>;
 
   /** `read`: names of the fields to encode. Throws E_CHECKPOINT if the transforms do not make one of them. */
@@ -41,6 +42,7 @@ export class RowEncoder {
     this.columns = [...new Set(this.#fields.flatMap((f) => f.parts.map(({ part }) => part.column)))];
     const made = this.#encoder.fields.flatMap((f) => this.#encoder.parts(f.name).map((part) => part.column));
     this.#known = new Set([...this.columns, ...made, ...this.#encoder.ignored]);
+    this.mayHave = [...this.#known];
   }
 
   /**
@@ -77,6 +79,13 @@ export class RowEncoder {
     for (const name in row) if (!this.#known.has(name)) throw this.unknownColumn(name, place(index));
   }
 
+  /** Whether a column holds arrays. */
+  isTensor(column: string): boolean {
+    return this.#fields.some((f) =>
+      f.parts.some(({ part }) => part.column === column && 'shape' in part && part.shape.length > 0),
+    );
+  }
+
   /** Columns of a table that were not in the training data. */
   unknownAmong(names: readonly string[]): string[] {
     return names.filter((name) => !this.#known.has(name));
@@ -85,9 +94,9 @@ export class RowEncoder {
   unknownColumn(name: string, where: string): LockstepError {
     return new LockstepError('E_DATA_VALUE', {
       where: `${where}, column ${JSON.stringify(name)}`,
-      expected: `only columns of the training data (${list([...this.#known])})`,
+      expected: `only columns of the training data (${list(this.mayHave)})`,
       got: 'another one',
-      fix: didYouMean(name, [...this.#known], 'leave it out'),
+      fix: didYouMean(name, this.mayHave, 'leave it out'),
     });
   }
 }

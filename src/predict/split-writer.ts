@@ -1,0 +1,50 @@
+import type { Column, Split } from '../data/contract.ts';
+import { byteValue } from '../data/transforms.ts';
+import { sizeOf } from '../graph/tensor.ts';
+import type { Stage } from './machine.ts';
+
+/** Makes row `index` of a split row `slot` of a stage: the same numbers as a worker gathers. */
+export type SplitWriter = (stage: Stage, slot: number, index: number) => void;
+
+/**
+ * Rows of a loaded split, encoded already. `random` is what computed rows are read with: a function of the row's id.
+ */
+export function splitWriter(
+  split: Split,
+  fields: readonly string[],
+  random: (id: number) => () => number,
+): SplitWriter {
+  if (split.kind === 'table') {
+    const writers = fields.map((name) => {
+      const column = split.columns.find((c) => c.name === name);
+      if (!column) throw new RangeError(`split without a column ${name}`);
+      return columnWriter(column);
+    });
+    return (stage, slot, index) => {
+      for (const write of writers) write(stage, slot, index);
+    };
+  }
+  const { ids, read } = split;
+  const staging: Record<string, Float32Array | Int32Array> = {};
+  for (const { name, dtype, shape } of split.fields) {
+    staging[name] = dtype === 'i32' ? new Int32Array(sizeOf(shape)) : new Float32Array(sizeOf(shape));
+  }
+  return (stage, slot, index) => {
+    const id = ids ? ids[index] : index;
+    read(id, staging, random(id));
+    for (const name of fields) stage.field(name)?.set(staging[name], slot * staging[name].length);
+  };
+}
+
+function columnWriter({ name, data, shape, scale, shift }: Column): SplitWriter {
+  const width = sizeOf(shape);
+  const table =
+    data instanceof Uint8Array ? Float32Array.from({ length: 256 }, (_, b) => byteValue(b, scale, shift)) : undefined;
+  return (stage, slot, index) => {
+    const out = stage.field(name);
+    if (!out) return;
+    const from = index * width;
+    if (table) for (let i = 0; i < width; i++) out[slot * width + i] = table[data[from + i]];
+    else out.set(data.subarray(from, from + width), slot * width);
+  };
+}
