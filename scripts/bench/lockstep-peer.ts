@@ -56,7 +56,7 @@ class Contestant {
   readonly #setup: Setup;
   readonly #x: Float32Array;
   readonly #y: Int32Array;
-  /** Median step by shape, to turn seconds into steps. */
+  /** Mean step of the last run by shape, to turn seconds into steps. */
   readonly #expectedMs = new Map<string, number>();
 
   constructor(setup: Setup) {
@@ -86,14 +86,14 @@ class Contestant {
   async run(shape: Shape, seconds: number, warmup: number) {
     const key = JSON.stringify(shape);
     let expected = this.#expectedMs.get(key);
-    if (expected === undefined) expected = median(times((await this.#train(shape, 60)).history).slice(20));
+    if (expected === undefined) expected = mean(times((await this.#train(shape, 60)).history).slice(20));
     const steps = Math.max(30, Math.ceil((1000 * (seconds + warmup)) / expected));
     const result = await this.#train(shape, steps);
     const history = [...result.history];
     const all = times(history);
     const kept = afterWarmup(all, 1000 * warmup);
     const stepsMs = all.slice(kept);
-    this.#expectedMs.set(key, median(stepsMs));
+    this.#expectedMs.set(key, mean(stepsMs));
     return {
       stepsMs,
       shards: result.shards,
@@ -131,6 +131,10 @@ function shared(path: string): SharedArrayBuffer {
 
 function times(history: Iterable<StepRecord>): number[] {
   return [...history].map((record) => record.timings.stepMs);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0) / values.length;
 }
 
 /** Index of the first step that begins after `ms`; some steps always remain. */

@@ -18,6 +18,8 @@ export interface Result extends Timing {
   readonly samplesPerSec: number;
   /** GEMM work of the step / its time / what as many cores multiply in this run; null for peers. */
   readonly gemmEfficiency: number | null;
+  /** GFLOP/s of one thread that this efficiency is measured against, from the same rounds. */
+  readonly gemmGflops: number | null;
   /** Largest relative difference of the first losses from Lockstep's; null for Lockstep itself. */
   readonly parity: number | null;
   /** Lockstep: share of the last round's training time that lies in no step (start and end of epochs, warm-up included). */
@@ -63,6 +65,7 @@ export function toResult(group: Group, measured: Measured, gflops: Readonly<Reco
     gemm,
     samplesPerSec: (1000 * batch) / timing.stepMs,
     gemmEfficiency: rate === undefined ? null : flopPerMs / 1e6 / rate,
+    gemmGflops: rate ?? null,
     parity,
     ...timing,
     ...(shareOutsideSteps === undefined ? {} : { shareOutsideSteps }),

@@ -118,15 +118,27 @@ class Contestant:
             losses.append(loss.item() / self.world)
         return losses
 
-    def timed(self, steps):
+    def timed(self, steps=None, seconds=None):
+        """Milliseconds of each step: so many steps, or (alone) for so many seconds."""
         times = []
         clock = time.perf_counter
         before = clock()
-        for _ in range(steps):
+        end = None if seconds is None else before + seconds
+        while len(times) < steps if end is None else before < end or len(times) < 5:
             self.step(self.ids())
             now = clock()
             times.append((now - before) * 1000)
             before = now
+        return times
+
+    def slice(self, request):
+        """One round: from the exported weights, warm-up, then the steps that count."""
+        self.reset()
+        if self.world == 1:
+            self.timed(seconds=request["warmup"])
+            return self.timed(seconds=request["seconds"])
+        times = self.timed(steps=request["warmup"] + request["steps"])[request["warmup"] :]
+        self.expected_ms = statistics.mean(times)
         return times
 
 
@@ -202,13 +214,12 @@ def serve(send_to_ranks, rank, world):
         if cmd == "close":
             send_to_ranks(request)
             return
-        if cmd == "run" and rank == 0 and "steps" not in request:
-            # All ranks must take the same number of steps, so rank 0 turns seconds into steps.
+        if cmd == "run" and world > 1 and rank == 0:
+            # All ranks must take the same number of steps, so rank 0 turns seconds into steps, from the mean of the last slice.
             if contestant.expected_ms is None:
                 probe = {"cmd": "run", "steps": 20, "warmup": 5}
                 send_to_ranks(probe)
-                contestant.reset()
-                contestant.expected_ms = statistics.median(contestant.timed(25)[5:])
+                contestant.slice(probe)
             count = lambda seconds, least: max(least, round(1000 * seconds / contestant.expected_ms))
             request = {"cmd": "run", "steps": count(request["seconds"], 20), "warmup": count(request["warmup"], 5)}
         send_to_ranks(request)
@@ -218,10 +229,7 @@ def serve(send_to_ranks, rank, world):
         elif cmd == "parity":
             reply = {"losses": contestant.parity(request["ids"])}
         elif cmd == "run":
-            contestant.reset()
-            times = contestant.timed(request["warmup"] + request["steps"])[request["warmup"] :]
-            contestant.expected_ms = statistics.median(times)
-            reply = {"stepsMs": [round(t, 5) for t in times]}
+            reply = {"stepsMs": [round(t, 5) for t in contestant.slice(request)]}
         elif cmd == "optimizer":
             reply = {"stepsMs": time_adamw(request["parameters"], request["seconds"])}
         elif cmd == "accuracy":
