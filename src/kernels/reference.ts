@@ -1,12 +1,5 @@
-import type {
-  BinaryKernel,
-  KernelTable,
-  OptimizerKernel,
-  Pointer,
-  ReduceKernel,
-  UnaryGradKernel,
-  UnaryKernel,
-} from './table.ts';
+import { optimizerKernels } from './reference-optimizers.ts';
+import type { BinaryKernel, KernelTable, Pointer, ReduceKernel, UnaryGradKernel, UnaryKernel } from './table.ts';
 import { ACTIVATION_CODES } from './table.ts';
 
 /**
@@ -224,58 +217,6 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
     return (words[index % 4] >>> 8) / 2 ** 24;
   };
 
-  /** Runs `rule(i, g, s)` per element; g already scaled and with L2 decay; s are the scalars. */
-  const optimizer =
-    (
-      rule: (p: number, s0: number, s1: number, s2: number, g: number, s: Float64Array) => void,
-      decoupled = false,
-    ): OptimizerKernel =>
-    (param, grad, slot0, slot1, slot2, count, scalars) => {
-      const s = sums.subarray(scalars >> 3);
-      const [gradScale, lr, weightDecay] = s;
-      for (let i = 0; i < count; i++) {
-        const p = (param >> 2) + i;
-        let g = gradScale * real[(grad >> 2) + i];
-        if (decoupled) real[p] *= 1 - lr * weightDecay;
-        else g += weightDecay * real[p];
-        rule(p, (slot0 >> 2) + i, (slot1 >> 2) + i, (slot2 >> 2) + i, g, s);
-      }
-    };
-  const momentumRule = (nesterov: boolean): OptimizerKernel =>
-    optimizer((p, buffer, _s1, _s2, g, [, lr, , momentum, dampeningFactor]) => {
-      const next = momentum * real[buffer] + dampeningFactor * g;
-      real[buffer] = next;
-      real[p] -= lr * (nesterov ? g + momentum * next : next);
-    });
-  const rmspropRule = (centered: boolean, withMomentum: boolean): OptimizerKernel =>
-    optimizer((p, squareAvg, s1, s2, g, [, lr, , alpha, eps, momentum]) => {
-      const square = alpha * real[squareAvg] + (1 - alpha) * g * g;
-      real[squareAvg] = square;
-      let variance = square;
-      if (centered) {
-        const average = alpha * real[s1] + (1 - alpha) * g;
-        real[s1] = average;
-        variance = Math.max(square - average * average, 0);
-      }
-      const direction = g / (Math.sqrt(variance) + eps);
-      if (!withMomentum) {
-        real[p] -= lr * direction;
-        return;
-      }
-      const buffer = centered ? s2 : s1;
-      const next = momentum * real[buffer] + direction;
-      real[buffer] = next;
-      real[p] -= lr * next;
-    });
-  const adamRule = (decoupled: boolean): OptimizerKernel =>
-    optimizer((p, m, v, _s2, g, [, , , beta1, beta2, eps, stepSize, invSqrtBias2]) => {
-      const mean = real[m] + (1 - beta1) * (g - real[m]);
-      const square = beta2 * real[v] + (1 - beta2) * g * g;
-      real[m] = mean;
-      real[v] = square;
-      real[p] -= (stepSize * mean) / (Math.sqrt(square) * invSqrtBias2 + eps);
-    }, decoupled);
-
   const reduceSum = reduceKernel(0, (sum, x) => sum + x);
   return {
     neg: unaryKernel(unary.neg),
@@ -332,21 +273,7 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
     reduceMax: reduceKernel(Number.NEGATIVE_INFINITY, Math.max),
     reduceMin: reduceKernel(Number.POSITIVE_INFINITY, Math.min),
 
-    sgd: optimizer((p, _s0, _s1, _s2, g, [, lr]) => {
-      real[p] -= lr * g;
-    }),
-    momentum: momentumRule(false),
-    nesterov: momentumRule(true),
-    adagrad: optimizer((p, sum, _s1, _s2, g, [, , , eps, clr]) => {
-      real[sum] += g * g;
-      real[p] -= (clr * g) / (Math.sqrt(real[sum]) + eps);
-    }),
-    rmsprop: rmspropRule(false, false),
-    rmspropMomentum: rmspropRule(false, true),
-    rmspropCentered: rmspropRule(true, false),
-    rmspropCenteredMomentum: rmspropRule(true, true),
-    adam: adamRule(false),
-    adamw: adamRule(true),
+    ...optimizerKernels(real, int, sums),
 
     fill(out, value, count) {
       real.fill(value, out >> 2, (out >> 2) + count);

@@ -43,7 +43,7 @@ export type ReduceKernel = (out: Pointer, x: Pointer, outer: number, length: num
 /**
  * One fused optimizer pass, in place on `param` and its slots (unused slots are 0): see src/optim for each rule.
  * `scalars` points to f64 numbers that the optimizer definition filled (its `scalarNames` gives the order;
- * the first two are always gradScale and lr).
+ * the first two are always gradScale and lr). Few rules have a fourth slot: it comes last.
  */
 export type OptimizerKernel = (
   param: Pointer,
@@ -52,6 +52,22 @@ export type OptimizerKernel = (
   slot1: Pointer,
   slot2: Pointer,
   count: number,
+  scalars: Pointer,
+  slot3?: Pointer,
+) => void;
+
+/**
+ * The same rule on some rows of a table: `param` and slots are [tableRows, width], `grad` is [rows, width], the gradients of the
+ * rows that `ids` (i32 [rows], distinct) name. Other rows are neither read nor written.
+ */
+export type SparseOptimizerKernel = (
+  param: Pointer,
+  grad: Pointer,
+  ids: Pointer,
+  rows: number,
+  width: number,
+  slot0: Pointer,
+  slot1: Pointer,
   scalars: Pointer,
 ) => void;
 
@@ -70,7 +86,10 @@ export const BINARY = [
 export const REDUCE = ['reduceSum', 'reduceMean', 'reduceMax', 'reduceMin'] as const;
 export const OPTIMIZER_KERNELS = [
   'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'rmspropMomentum', 'rmspropCentered', 'rmspropCenteredMomentum', 'adam', 'adamw',
+  'amsgrad', 'adamax', 'nadam', 'radam', 'adabelief', 'yogi', 'adan', 'prodigy', 'swats',
+  'adadelta', 'lion', 'asgd', 'rprop', 'sophia', 'scheduleFreeSgd', 'scheduleFreeAdamw',
 ] as const; // biome-ignore format: a table
+export const SPARSE_OPTIMIZER_KERNELS = ['sgdRows', 'adagradRows', 'adamRows'] as const;
 
 /** Codes of the activations that `biasActivation` fuses. */
 export const ACTIVATION_CODES = {
@@ -82,7 +101,8 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
   Record<(typeof UNARY_GRAD)[number], UnaryGradKernel> &
   Record<(typeof BINARY)[number], BinaryKernel> &
   Record<(typeof REDUCE)[number], ReduceKernel> &
-  Record<(typeof OPTIMIZER_KERNELS)[number], OptimizerKernel> & {
+  Record<(typeof OPTIMIZER_KERNELS)[number], OptimizerKernel> &
+  Record<(typeof SPARSE_OPTIMIZER_KERNELS)[number], SparseOptimizerKernel> & {
     /** out[i] = value. */
     fill(out: Pointer, value: number, count: number): void;
     /** Integer fill. */

@@ -1,107 +1,157 @@
 /**
- * Adam and AdamW: momentum divided by a running root mean square, both corrected for their start at zero.
+ * Adam, AdamW and AMSGrad: momentum divided by a running root mean square, both corrected for their start at zero.
  *
- *     adam:   g_t = gradScale * gradient + weightDecay * p      (L2 penalty, coupled)
- *     adamw:  g_t = gradScale * gradient;  p <- p * (1 - lr * weightDecay)      (decoupled, before the step)
+ *     adam:     g_t = gradScale * gradient + weightDecay * p      (L2 penalty, coupled)
+ *     adamw:    g_t = gradScale * gradient;  p <- p * (1 - lr * weightDecay)      (decoupled, before the step)
  *     m <- m + (1 - beta1) * (g_t - m)
  *     v <- beta2 * v + (1 - beta2) * g_t^2
- *     p <- p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+ *     amsgrad:  u <- max(u, v), which then stands for v below
+ *     p <- p - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t) + epsRoot) + eps)
+ *     epsHat:   ... / (sqrt(v / (1 - beta2^t)) + eps / sqrt(1 - beta2^t)), that is eps added to sqrt(v) before the correction
  *
  * Papers: Kingma & Ba, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980, 2014; Loshchilov & Hutter, "Decoupled
- * Weight Decay Regularization", arXiv:1711.05101, 2017.
+ * Weight Decay Regularization", arXiv:1711.05101, 2017; AMSGrad: Reddi, Kale & Kumar, "On the Convergence of Adam and
+ * Beyond", ICLR 2018.
  *
- * Defaults: lr 0.001, betas [0.9, 0.999], eps 1e-8, weightDecay 0 (adam) or 0.01 (adamw): PyTorch's. Keras: epsilon 1e-7,
- * added to sqrt(v) before the correction ("epsilon hat" of the paper), AdamW weight_decay 0.004.
+ * Defaults: lr 0.001, betas [0.9, 0.999], eps 1e-8, epsRoot 0, weightDecay 0 (adam) or 0.01 (adamw): PyTorch's. Keras: epsilon
+ * 1e-7, added to sqrt(v) before the correction ("epsilon hat" of the paper), AdamW weight_decay 0.004; optax: adamw
+ * weight_decay 1e-4, eps_root as here. AMSGrad's maximum is that of the uncorrected v, as in the paper, PyTorch and Keras;
+ * optax takes that of the corrected v.
  *
  * Traps: `weightDecay` means different things in the two: in adam it is divided by sqrt(v) like any gradient, so it hardly
  * decays weights with large gradients. PyTorch multiplies the decay by lr (as here); the AdamW paper does not. Adam
  * moves every element by about lr in the first updates however small its gradient: use a warm-up for large lr. The scale of
- * the loss cancels, so a clipped and an unclipped gradient give nearly the same step if all steps are clipped alike.
+ * the loss cancels, so a clipped and an unclipped gradient give nearly the same step if all steps are clipped alike. The
+ * sparse form ("lazy Adam") lets the moments of rows without gradient stand still instead of decaying.
  */
 import { z } from 'zod';
 import { pow } from '../kernels/math.ts';
-import type { FloatArray, OptimizerDef, OptimizerDescription, StepInfo, View } from './contract.ts';
-import { describe, type LearningRate } from './description.ts';
+import { BASE_SCALARS, baseScalars, betas, type DecayOptions, decay, eps, notNegative } from './common.ts';
+import type { OptimizerDef, OptimizerDescription, StepInfo, View } from './contract.ts';
+import { type CommonOptions, describe, type LearningRate } from './description.ts';
 
-export interface AdamOptions {
+export interface AdamOptions extends CommonOptions, DecayOptions {
   /** Default 0.001. */
   readonly lr?: LearningRate;
   /** Decay of the mean and of the mean square of the gradient, each in [0, 1). Default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];
   /** Added to the root, > 0. Default 1e-8. */
   readonly eps?: number;
-  /** >= 0. adam: L2 penalty, default 0. adamw: decoupled decay, default 0.01. */
-  readonly weightDecay?: number;
+  /** Added under the root to the corrected v, >= 0 (optax's eps_root). Default 0. */
+  readonly epsRoot?: number;
+  /** eps is added before the bias correction ("epsilon hat"; Keras). Default false. */
+  readonly epsHat?: boolean;
+  /** Divide by 1 - beta^t. Default true. */
+  readonly biasCorrection?: boolean;
+  /** Divide by the largest root mean square so far. Default false. */
+  readonly amsgrad?: boolean;
 }
 
-const beta = z.number().min(0).lt(1);
-const optionsWith = (weightDecay: number) =>
+const optionsWith = (weightDecay: number, decoupled: boolean) =>
   z.strictObject({
-    betas: z.tuple([beta, beta]).default([0.9, 0.999]),
-    eps: z.number().gt(0).default(1e-8),
-    weightDecay: z.number().min(0).default(weightDecay),
+    betas: betas(0.9, 0.999),
+    eps: eps(1e-8),
+    epsRoot: notNegative.default(0),
+    epsHat: z.boolean().default(false),
+    biasCorrection: z.boolean().default(true),
+    amsgrad: z.boolean().default(false),
+    ...decay(weightDecay, decoupled),
   });
 type Resolved = z.output<ReturnType<typeof optionsWith>>;
 
-const scalarNames = ['gradScale', 'lr', 'weightDecay', 'beta1', 'beta2', 'eps', 'stepSize', 'invSqrtBias2'];
-
 function scalars({ step, lr, gradScale, options }: StepInfo<Resolved>, out: Float64Array): void {
+  baseScalars(out, gradScale, lr, options);
   const beta1 = options.betas[0];
   const beta2 = options.betas[1];
-  out[0] = gradScale;
-  out[1] = lr;
-  out[2] = options.weightDecay;
-  out[3] = beta1;
-  out[4] = beta2;
-  out[5] = options.eps;
-  out[6] = lr / (1 - pow(beta1, step));
-  out[7] = 1 / Math.sqrt(1 - pow(beta2, step));
+  const bias1 = options.biasCorrection ? 1 - pow(beta1, step) : 1;
+  const bias2 = options.biasCorrection ? 1 - pow(beta2, step) : 1;
+  out[4] = beta1;
+  out[5] = beta2;
+  out[6] = options.epsHat ? options.eps / Math.sqrt(bias2) : options.eps;
+  out[7] = options.epsRoot * bias2;
+  out[8] = lr / bias1;
+  out[9] = 1 / Math.sqrt(bias2);
 }
 
-/** `l2` enters the gradient, `keep` multiplies the parameter: one of the two is neutral. */
-function update(view: View, s: Float64Array, l2: number, keep: number): void {
-  const { param, grad } = view;
-  const m: FloatArray = view.slots.m;
-  const v: FloatArray = view.slots.v;
+function update({ param, grad, slots: { m, v, largest } }: View, s: Float64Array): void {
   const gradScale = s[0];
-  const beta1 = s[3];
-  const beta2 = s[4];
-  const eps = s[5];
-  const stepSize = s[6];
-  const invSqrtBias2 = s[7];
+  const l2 = s[2];
+  const keep = s[3];
+  const beta1 = s[4];
+  const beta2 = s[5];
+  const eps = s[6];
+  const epsRoot = s[7];
+  const stepSize = s[8];
+  const invSqrtBias2 = s[9];
   for (let i = 0; i < param.length; i++) {
     const p = param[i];
     const g = gradScale * grad[i] + l2 * p;
     const mean = m[i] + (1 - beta1) * (g - m[i]);
-    const square = beta2 * v[i] + (1 - beta2) * g * g;
+    let square = beta2 * v[i] + (1 - beta2) * g * g;
     m[i] = mean;
     v[i] = square;
-    param[i] = p * keep - (stepSize * mean) / (Math.sqrt(square) * invSqrtBias2 + eps);
+    if (largest !== undefined) {
+      square = Math.max(largest[i], square);
+      largest[i] = square;
+    }
+    param[i] = p * keep - (stepSize * mean) / (Math.sqrt(square + epsRoot) * invSqrtBias2 + eps);
   }
 }
 
 const rule = {
   defaultLr: 0.001,
   unit: 'element',
-  slots: () => ({ m: {}, v: {} }),
-  scalarNames,
+  slots: ({ amsgrad }) => ({ m: {}, v: {}, ...(amsgrad && { largest: {} }) }),
+  scalarNames: [...BASE_SCALARS, 'beta1', 'beta2', 'eps', 'epsRoot', 'stepSize', 'invSqrtBias2'],
   scalars,
+  update,
+  kernel({ amsgrad, weightDecay, decoupled, epsRoot }) {
+    if (amsgrad) return 'amsgrad';
+    return epsRoot === 0 && (decoupled || weightDecay === 0) ? 'adamw' : 'adam';
+  },
 } satisfies Partial<OptimizerDef<Resolved>>;
 
 export const ADAM: OptimizerDef<Resolved> = {
   ...rule,
   kind: 'adam',
-  options: optionsWith(0),
-  update: (view, s) => update(view, s, s[2], 1),
-  kernel: () => 'adam',
+  options: optionsWith(0, false),
+  sparseUpdate({ param, slots: { m, v }, width, ids, grad }, s) {
+    for (let row = 0; row < ids.length; row++) {
+      for (let j = 0; j < width; j++) {
+        const at = ids[row] * width + j;
+        const g = s[0] * grad[row * width + j];
+        m[at] += (1 - s[4]) * (g - m[at]);
+        v[at] = s[5] * v[at] + (1 - s[5]) * g * g;
+        param[at] -= (s[8] * m[at]) / (Math.sqrt(v[at] + s[7]) * s[9] + s[6]);
+      }
+    }
+  },
+  sparseKernel: ({ amsgrad, weightDecay }) => (!amsgrad && weightDecay === 0 ? 'adamRows' : undefined),
+  compat: { pytorch: {}, keras: { eps: 1e-7, epsHat: true }, optax: {} },
+  about: {
+    rule: 'm, v <- running means of g, g^2; p <- p - lr m^ / (sqrt(v^) + eps)',
+    when: 'the default for most networks: little tuning, fast at the beginning',
+    limits:
+      '8 bytes a parameter of state; may generalise worse than tuned momentum; L2 decay hardly acts on it (use adamw)',
+    paper: 'Kingma & Ba, arXiv:1412.6980; amsgrad: Reddi et al., ICLR 2018',
+  },
 };
 
 export const ADAMW: OptimizerDef<Resolved> = {
   ...rule,
   kind: 'adamw',
-  options: optionsWith(0.01),
-  update: (view, s) => update(view, s, 0, 1 - s[1] * s[2]),
-  kernel: () => 'adamw',
+  options: optionsWith(0.01, true),
+  compat: {
+    pytorch: {},
+    keras: { eps: 1e-7, epsHat: true, weightDecay: 0.004 },
+    optax: { weightDecay: 1e-4 },
+  },
+  about: {
+    rule: "p <- p (1 - lr weightDecay), then Adam's step",
+    when: 'transformers, and wherever Adam wants regularisation',
+    limits: 'the decay is multiplied by lr: it changes with the schedule; exclude biases and norms with noDecay',
+    paper: 'Loshchilov & Hutter, arXiv:1711.05101',
+  },
 };
 
 /** Adam; its weight decay is an L2 penalty. As `torch.optim.Adam`. */

@@ -44,11 +44,12 @@ export function defineOptimizer<H extends object, I extends object = Partial<H>>
   return Object.assign(make, { definition });
 }
 
-/** The definition that a description of this process carries; undefined for built-in kinds and for descriptions that travelled. */
+/** The definition that a description of this process carries, itself or as base; undefined for built-in kinds and for descriptions that travelled. */
 export function definitionOf(description: unknown): OptimizerDef | undefined {
   if (typeof description !== 'object' || description === null) return undefined;
   const definition: unknown = Reflect.get(description, DEFINITION);
-  return isDefinition(definition) ? definition : undefined;
+  if (isDefinition(definition)) return definition;
+  return definitionOf(propertyOf(description, 'base')); // inside a wrapper
 }
 
 /**

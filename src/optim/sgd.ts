@@ -1,30 +1,38 @@
 /**
  * Stochastic gradient descent, with momentum and with Nesterov's momentum.
  *
- *     g_t = gradScale * gradient + weightDecay * p          (L2 penalty, coupled)
+ *     g_t = gradScale * gradient + weightDecay * p          (L2 penalty; decoupled: p <- p (1 - lr weightDecay) instead)
  *     plain:     p <- p - lr * g_t
  *     momentum:  b <- momentum * b + (1 - dampening) * g_t  (first update: b = g_t)
  *                p <- p - lr * b
  *     nesterov:  p <- p - lr * (g_t + momentum * b)         (b as above, dampening 0)
+ *     lrInMomentum:  b <- momentum * b + lr * g_t,  p <- p - b  (Nesterov: p - lr * g_t - momentum * b)
  *
  * Papers: Robbins & Monro 1951; Polyak 1964 (heavy ball); Nesterov 1983 in the form of Sutskever et al., "On the importance of
  * initialization and momentum in deep learning", ICML 2013.
  *
  * Defaults: `sgd` momentum 0, dampening 0, weightDecay 0; `momentum` and `nesterov` momentum 0.9. lr has no default.
  *
- * PyTorch (`torch.optim.SGD`): the same rule and names; golden values in test/golden. Keras keeps the velocity v = -lr * b in
- * its buffer, so a change of lr acts there on the old velocity only from the next gradient on, while here (and in PyTorch)
- * it rescales the whole step at once: under a schedule the two differ. Keras has no dampening.
+ * PyTorch (`torch.optim.SGD`) and optax: the same rule; golden values in test/golden. Keras keeps the velocity -lr * b in its
+ * buffer, so a change of lr acts there on the old velocity only from the next gradient on, while here (and in PyTorch)
+ * it rescales the whole step at once: under a schedule the two differ (`lrInMomentum`, `compat: 'keras'`). Keras has no
+ * dampening, optax neither. With `decoupled` the decay stays out of the momentum (SGDW of Loshchilov & Hutter).
  *
  * Traps: dampening does not apply to the first update (PyTorch starts the buffer with the gradient itself). With momentum mu the
- * steady step is lr / (1 - mu) times the gradient: going from 0 to 0.9 wants a tenth of the lr. Weight decay is part of
+ * steady step is lr / (1 - mu) times the gradient: going from 0 to 0.9 wants a tenth of the lr. Coupled weight decay is part of
  * the gradient and therefore of the momentum; clipping is done before it.
  */
 import { type ZodType, z } from 'zod';
-import type { OptimizerDef, OptimizerDescription, SlotSpec } from './contract.ts';
-import { describe, type LearningRate } from './description.ts';
+import { BASE_SCALARS, baseScalars, type DecayOptions, decay, unitInterval } from './common.ts';
+import type { OptimizerAbout, OptimizerDef, OptimizerDescription, SlotSpec } from './contract.ts';
+import { type CommonOptions, describe, type LearningRate } from './description.ts';
 
-export interface SgdOptions {
+interface ScheduledMomentum {
+  /** The learning rate enters the buffer with the gradient, as in Keras, instead of scaling the whole step. Default false. */
+  readonly lrInMomentum?: boolean;
+}
+
+export interface SgdOptions extends CommonOptions, DecayOptions, ScheduledMomentum {
   readonly lr: LearningRate;
   /** In [0, 1). Default 0: no buffer. */
   readonly momentum?: number;
@@ -32,26 +40,20 @@ export interface SgdOptions {
   readonly dampening?: number;
   /** Needs momentum > 0 and dampening 0. Default false. */
   readonly nesterov?: boolean;
-  /** L2 penalty, >= 0. Default 0. */
-  readonly weightDecay?: number;
 }
 
-export interface MomentumOptions {
+export interface MomentumOptions extends CommonOptions, DecayOptions, ScheduledMomentum {
   readonly lr: LearningRate;
   /** In [0, 1). Default 0.9. */
   readonly momentum?: number;
   /** In [0, 1]. Default 0. */
   readonly dampening?: number;
-  /** L2 penalty, >= 0. Default 0. */
-  readonly weightDecay?: number;
 }
 
-export interface NesterovOptions {
+export interface NesterovOptions extends CommonOptions, DecayOptions, ScheduledMomentum {
   readonly lr: LearningRate;
   /** In (0, 1). Default 0.9. */
   readonly momentum?: number;
-  /** L2 penalty, >= 0. Default 0. */
-  readonly weightDecay?: number;
 }
 
 /** What all three kinds come down to. */
@@ -60,18 +62,19 @@ interface Resolved {
   dampening: number;
   nesterov: boolean;
   weightDecay: number;
+  decoupled: boolean;
+  lrInMomentum: boolean;
 }
 
-const momentumRange = z.number().min(0).lt(1);
 const dampeningRange = z.number().min(0).max(1);
-const weightDecayRange = z.number().min(0);
+const shared = { ...decay(0, false), lrInMomentum: z.boolean().default(false) };
 
 const sgdOptions: ZodType<Resolved> = z
   .strictObject({
-    momentum: momentumRange.default(0),
+    momentum: unitInterval.default(0),
     dampening: dampeningRange.default(0),
     nesterov: z.boolean().default(false),
-    weightDecay: weightDecayRange.default(0),
+    ...shared,
   })
   .refine((o) => !o.nesterov || (o.momentum > 0 && o.dampening === 0), {
     path: ['nesterov'],
@@ -79,56 +82,103 @@ const sgdOptions: ZodType<Resolved> = z
   });
 
 const momentumOptions = z
-  .strictObject({
-    momentum: momentumRange.default(0.9),
-    dampening: dampeningRange.default(0),
-    weightDecay: weightDecayRange.default(0),
-  })
+  .strictObject({ momentum: unitInterval.default(0.9), dampening: dampeningRange.default(0), ...shared })
   .transform((o): Resolved => ({ ...o, nesterov: false }));
 
 const nesterovOptions = z
-  .strictObject({ momentum: momentumRange.gt(0).default(0.9), weightDecay: weightDecayRange.default(0) })
+  .strictObject({ momentum: unitInterval.gt(0).default(0.9), ...shared })
   .transform((o): Resolved => ({ ...o, nesterov: true, dampening: 0 }));
 
 /** The one rule behind the three kinds. */
 const rule = {
   unit: 'element',
   slots: ({ momentum }): Record<string, SlotSpec> => (momentum > 0 ? { momentum: {} } : {}),
-  scalarNames: ['gradScale', 'lr', 'weightDecay', 'momentum', 'dampeningFactor'],
+  scalarNames: [...BASE_SCALARS, 'momentum', 'dampeningFactor', 'gradStep', 'bufferStep'],
   scalars({ step, lr, gradScale, options }, out) {
-    out[0] = gradScale;
-    out[1] = lr;
-    out[2] = options.weightDecay;
-    out[3] = options.momentum;
-    out[4] = step === 1 ? 1 : 1 - options.dampening;
+    baseScalars(out, gradScale, lr, options);
+    const { momentum, nesterov, lrInMomentum } = options;
+    out[4] = momentum;
+    out[5] = (step === 1 ? 1 : 1 - options.dampening) * (lrInMomentum ? lr : 1);
+    out[6] = nesterov ? lr : 0;
+    out[7] = (nesterov ? momentum : 1) * (lrInMomentum ? 1 : lr);
   },
-  update({ param, grad, slots }, s, { nesterov }) {
+  update({ param, grad, slots }, s) {
     const gradScale = s[0];
     const lr = s[1];
-    const weightDecay = s[2];
-    const momentum = s[3];
-    const dampeningFactor = s[4];
+    const l2 = s[2];
+    const keep = s[3];
+    const momentum = s[4];
+    const dampeningFactor = s[5];
+    const gradStep = s[6];
+    const bufferStep = s[7];
     const buffer = slots.momentum;
     for (let i = 0; i < param.length; i++) {
-      const g = gradScale * grad[i] + weightDecay * param[i];
+      const g = gradScale * grad[i] + l2 * param[i];
       if (buffer === undefined) {
-        param[i] -= lr * g;
+        param[i] = keep * param[i] - lr * g;
         continue;
       }
       const b = momentum * buffer[i] + dampeningFactor * g;
       buffer[i] = b;
-      param[i] -= lr * (nesterov ? g + momentum * b : b);
+      param[i] = keep * param[i] - (gradStep * g + bufferStep * b);
     }
   },
   kernel({ momentum, nesterov }) {
     if (momentum === 0) return 'sgd';
     return nesterov ? 'nesterov' : 'momentum';
   },
+  sparseUpdate({ param, width, ids, grad }, s) {
+    for (let row = 0; row < ids.length; row++) {
+      for (let j = 0; j < width; j++) param[ids[row] * width + j] -= s[1] * s[0] * grad[row * width + j];
+    }
+  },
+  // Momentum and decay move rows that have no gradient.
+  sparseKernel: ({ momentum, weightDecay }) => (momentum === 0 && weightDecay === 0 ? 'sgdRows' : undefined),
 } satisfies Omit<OptimizerDef<Resolved>, 'kind' | 'options'>;
 
-export const SGD: OptimizerDef<Resolved> = { ...rule, kind: 'sgd', options: sgdOptions };
-export const MOMENTUM: OptimizerDef<Resolved> = { ...rule, kind: 'momentum', options: momentumOptions };
-export const NESTEROV: OptimizerDef<Resolved> = { ...rule, kind: 'nesterov', options: nesterovOptions };
+const sameRule = { pytorch: {}, keras: { lrInMomentum: true }, optax: {} };
+
+export const SGD: OptimizerDef<Resolved> = {
+  ...rule,
+  kind: 'sgd',
+  options: sgdOptions,
+  compat: sameRule,
+  about: {
+    rule: 'p <- p - lr g',
+    when: 'a baseline; convex problems; where generalisation matters more than time and lr can be tuned',
+    limits: 'one rate for all parameters: slow in ravines, sensitive to the scale of features and to lr',
+    paper: 'Robbins & Monro, A Stochastic Approximation Method, 1951',
+  },
+};
+
+const withMomentum = (rule: string, paper: string): OptimizerAbout => ({
+  rule,
+  when: 'convolutional networks with a tuned schedule; ravines, where plain descent zigzags',
+  limits: 'one rate for all parameters; overshoots when lr / (1 - momentum) is large',
+  paper,
+});
+
+export const MOMENTUM: OptimizerDef<Resolved> = {
+  ...rule,
+  kind: 'momentum',
+  options: momentumOptions,
+  compat: sameRule,
+  about: withMomentum(
+    'b <- momentum b + g; p <- p - lr b',
+    'Polyak, Some methods of speeding up the convergence of iteration methods, 1964',
+  ),
+};
+
+export const NESTEROV: OptimizerDef<Resolved> = {
+  ...rule,
+  kind: 'nesterov',
+  options: nesterovOptions,
+  compat: sameRule,
+  about: withMomentum(
+    'b <- momentum b + g; p <- p - lr (g + momentum b)',
+    'Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013',
+  ),
+};
 
 /** Stochastic gradient descent, as `torch.optim.SGD`. */
 export const sgd = (options: SgdOptions): OptimizerDescription => describe(SGD, options);

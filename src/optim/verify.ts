@@ -19,7 +19,7 @@ const STEPS = 20;
  */
 export function verifyOptimizer(
   def: OptimizerDef,
-  options: object = {},
+  options: object | undefined = def.options.safeParse(undefined).success ? undefined : {},
   lr: number = def.defaultLr ?? 0.01,
 ): readonly string[] {
   const parsed = parseOptions(def.options, options, `optimizer ${def.kind}`);

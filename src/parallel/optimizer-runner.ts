@@ -2,7 +2,9 @@ import type { Block } from '../graph/layout.ts';
 import type { TensorEntry } from '../graph/program.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
-import type { OptimizerKernel, View } from '../optim/contract.ts';
+import type { OptimizerKernel, SlotSpec, View } from '../optim/contract.ts';
+import { refuseUnsupported } from '../optim/custom.ts';
+import { plainGemm } from '../optim/product.ts';
 import { lrAt } from '../optim/schedules.ts';
 import { type Progress, writeProgress } from './progress.ts';
 
@@ -50,6 +52,7 @@ export class OptimizerRunner {
     this.#tensors = tensors;
     this.#totalSteps = totalSteps;
     const { def, options } = optimizer;
+    refuseUnsupported(def);
     const kernel = def.kernel?.(options);
     this.#kernel = kernel && kernels[kernel];
     this.#scalars = new Float64Array(memory.buffer, memory.scalars, def.scalarNames.length);
@@ -82,7 +85,7 @@ export class OptimizerRunner {
   /** Initial value of each slot for a tensor. */
   slotInits(tensor: TensorEntry): number[] {
     const { def, options } = this.#optimizer;
-    return Object.values(def.slots(options, tensor)).map((spec) => spec.init ?? 0);
+    return Object.values<SlotSpec>(def.slots(options, tensor)).map(({ init }) => (typeof init === 'number' ? init : 0));
   }
 
   lrOf(step: number): number {
@@ -101,7 +104,8 @@ export class OptimizerRunner {
     const slot0 = slots.length > 0 ? slots[0] + at : 0;
     const slot1 = slots.length > 1 ? slots[1] + at : 0;
     const slot2 = slots.length > 2 ? slots[2] + at : 0;
-    kernel(parameters + at, gradient + at, slot0, slot1, slot2, block.length, scalars);
+    const slot3 = slots.length > 3 ? slots[3] + at : 0;
+    kernel(parameters + at, gradient + at, slot0, slot1, slot2, block.length, scalars, slot3);
   }
 
   #view(block: IndexedBlock, gradient: number): View {
@@ -122,6 +126,9 @@ export class OptimizerRunner {
         grad: f32(gradient),
         slots: Object.fromEntries(names.map((name, i) => [name, f32(slots[i])])),
         tensor,
+        first: block.offset - tensor.offset,
+        normal: () => undefined,
+        gemm: plainGemm,
       };
       views.set(block.index, view);
     }

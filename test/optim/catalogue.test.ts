@@ -3,19 +3,26 @@ import { OPTIMIZERS, resolveOptimizer } from '../../src/optim/catalogue.ts';
 import type { OptimizerDescription } from '../../src/optim/contract.ts';
 import * as optim from '../../src/optim/index.ts';
 
-const { adam, adamw, adagrad, momentum, nesterov, rmsprop, sgd, warmupCosine } = optim;
+const { adam, adamw, adadelta, adagrad, adamax, asgd, momentum, nadam, nesterov, radam, rmsprop, rprop, sgd } = optim;
+const { warmupCosine } = optim;
 
 test.each([
   [sgd({ lr: 1 }), { momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 }, 1],
   [momentum({ lr: 1 }), { momentum: 0.9, dampening: 0, nesterov: false, weightDecay: 0 }, 1],
   [nesterov({ lr: 1 }), { momentum: 0.9, dampening: 0, nesterov: true, weightDecay: 0 }, 1],
-  [adagrad(), { lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10 }, 0.01],
-  [rmsprop(), { alpha: 0.99, eps: 1e-8, momentum: 0, centered: false, weightDecay: 0 }, 0.01],
-  [adam(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 }, 0.001],
-  [adamw(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01 }, 0.001],
+  [adagrad(), { lrDecay: 0, weightDecay: 0, initialAccumulator: 0, eps: 1e-10, epsInside: false }, 0.01],
+  [rmsprop(), { alpha: 0.99, eps: 1e-8, momentum: 0, centered: false, weightDecay: 0, epsInside: false }, 0.01],
+  [adam(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, decoupled: false, amsgrad: false }, 0.001],
+  [adamw(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.01, decoupled: true }, 0.001],
+  [adadelta(), { rho: 0.9, eps: 1e-6, weightDecay: 0 }, 1],
+  [adamax(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 }, 0.002],
+  [nadam(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, momentumDecay: 0.004 }, 0.002],
+  [radam(), { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0 }, 0.001],
+  [asgd(), { lambda: 1e-4, alpha: 0.75, start: 1e6, weightDecay: 0 }, 0.01],
+  [rprop(), { etas: [0.5, 1.2], stepSizes: [1e-6, 50] }, 0.01],
 ])("defaults of %o are PyTorch's", (description, options, lr) => {
   const resolved = resolveOptimizer(description);
-  expect(resolved.options).toEqual(options);
+  expect(resolved.options).toMatchObject(options);
   expect(resolved.schedule).toBe(lr);
   expect(resolved.def).toBe(OPTIMIZERS[description.kind]);
 });
@@ -34,7 +41,8 @@ test('each row of the catalogue is complete', () => {
     expect(def.scalarNames.slice(0, 2)).toEqual(['gradScale', 'lr']);
     const { options } = resolveOptimizer({ kind, lr: 0.5 });
     const scalars = new Float64Array(def.scalarNames.length).fill(Number.NaN);
-    def.scalars({ step: 1, lr: 0.5, gradScale: 0.25, options }, scalars, {}, new Float64Array(0));
+    const info = { step: 1, lr: 0.5, gradScale: 0.25, options };
+    def.scalars(info, scalars, { ...def.state }, new Float64Array(def.measures ?? 0));
     expect([...scalars].every(Number.isFinite)).toBe(true);
     expect([...scalars.subarray(0, 2)]).toEqual([0.25, 0.5]);
     expect(typeof Reflect.get(optim, kind)).toBe('function');
@@ -44,10 +52,7 @@ test('each row of the catalogue is complete', () => {
 const raw = (description: unknown): OptimizerDescription => description as OptimizerDescription;
 
 test.each([
-  [
-    raw({ kind: 'adma', lr: 1 }),
-    "optimizer.kind: expected one of sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, got 'adma'; did you mean 'adam'?",
-  ],
+  [raw({ kind: 'adma', lr: 1 }), "gradientNoise, got 'adma'; did you mean 'adam'?"],
   [raw({ kind: 'toString', lr: 1 }), 'optimizer.kind'],
   [raw({ kind: '__proto__', lr: 1 }), 'optimizer.kind'],
   [raw('adam'), 'optimizer: expected an optimizer such as adam({ lr: 0.001 }), got "adam"'],

@@ -1,61 +1,75 @@
 import { describe, expect, test } from 'vitest';
-import { resolveOptimizer } from '../../src/optim/catalogue.ts';
-import {
-  adagrad,
-  adam,
-  adamw,
-  momentum,
-  nesterov,
-  type OptimizerDescription,
-  rmsprop,
-  sgd,
-} from '../../src/optim/index.ts';
-import { type Objective, runOptimizer } from '../../src/optim/run.ts';
+import { OPTIMIZERS, resolveOptimizer, WRAPPERS } from '../../src/optim/catalogue.ts';
+import { type Objective, type OptimizerRun, runOptimizer } from '../../src/optim/run.ts';
+import { lrAt } from '../../src/optim/schedules.ts';
+import { ALL } from './all.ts';
 import { parabola, rosenbrock, tensorTable } from './vectors.ts';
 
-/** One table for all, as optax has it: on both functions within 3e-2 of the minimum in 10,000 steps. */
-const TABLE: readonly OptimizerDescription[] = [
-  sgd({ lr: 1e-3 }),
-  momentum({ lr: 1e-3 }),
-  nesterov({ lr: 1e-3 }),
-  adagrad({ lr: 1 }),
-  rmsprop({ lr: 5e-3 }),
-  rmsprop({ lr: 5e-3, momentum: 0.5, centered: true, eps: 1e-2 }),
-  adam({ lr: 1e-2 }),
-  adamw({ lr: 1e-2, weightDecay: 1e-4 }),
-];
-const FUNCTIONS: readonly { name: string; objective: Objective; start: number[] }[] = [
+const STEPS = 10_000;
+const FUNCTIONS = [
   { name: 'parabola', objective: parabola, start: [-1, 10] },
-  { name: 'Rosenbrock', objective: rosenbrock, start: [-1.2, 1] },
-];
+  { name: 'rosenbrock', objective: rosenbrock, start: [-1.2, 1] },
+] as const;
 
-describe.each(FUNCTIONS)('$name', ({ objective, start }) => {
-  test.each(TABLE)('$kind reaches the minimum: %o', (description) => {
+describe.each(FUNCTIONS)('$name', ({ name, objective, start }) => {
+  test.each(ALL)('$description.kind reaches the minimum: $description', ({ exception, ...row }) => {
+    const description = name === 'rosenbrock' ? (row.rosenbrock ?? row.description) : row.description;
     const { def, options, schedule } = resolveOptimizer(description);
     const run = runOptimizer(def, options, tensorTable([2]), Float64Array.from(start));
     const first = objective(run.params);
-    for (let t = 0; t < 10_000; t++) run.step(objective, Number(schedule));
-    expect(Math.hypot(run.params[0] - 1, run.params[1] - 1)).toBeLessThanOrEqual(3e-2);
-    expect(objective(run.params)).toBeLessThan(first / 1000);
+    for (let t = 1; t <= STEPS; t++) run.step(objective, lrAt(schedule, t, STEPS));
+    const end = run.evalParameters();
+    expect(Math.hypot(end[0] - 1, end[1] - 1)).toBeLessThanOrEqual(exception?.[name] ?? 3e-2);
+    expect(objective(end)).toBeLessThan(first / (exception?.[name] ? 10 : 1000));
   });
 });
 
-test('an elementwise update gives the same bits however the tensor is cut into blocks', () => {
-  const noise: Objective = (p, grad) => {
-    grad?.forEach((_, i) => {
-      grad[i] = Math.fround(p[i] * ((i % 7) - 3) + 0.1 * i);
-    });
-    return 0;
-  };
-  for (const description of TABLE) {
+test('every optimizer has its row', () => {
+  const kinds = new Set(ALL.map(({ description }) => description.kind));
+  expect([...kinds].sort()).toEqual([...Object.keys(OPTIMIZERS), ...Object.keys(WRAPPERS)].sort());
+});
+
+const noise: Objective = (p, grad) => {
+  grad?.forEach((_, i) => {
+    grad[i] = Math.fround(p[i] * ((i % 7) - 3) + 0.1 * i);
+  });
+  return 0;
+};
+const tensors = tensorTable([5, 9], [64]);
+const begin = () => Float32Array.from({ length: 112 }, (_, i) => i / 50 - 1);
+
+test.each(ALL)(
+  '$description.kind: where the tensor is cut into blocks does not matter: $description',
+  ({ description }) => {
     const { def, options, schedule } = resolveOptimizer(description);
     const ends = [1, 5, 64, 1000].map((blockSize) => {
-      const params = Float32Array.from({ length: 112 }, (_, i) => i / 50 - 1);
-      const run = runOptimizer(def, options, tensorTable([5, 9], [64]), params, blockSize);
-      for (let t = 0; t < 5; t++) run.step(noise, Number(schedule) / 100);
+      const run = runOptimizer(def, options, tensors, begin(), blockSize);
+      for (let t = 1; t <= 5; t++) run.step(noise, lrAt(schedule, t, 1000) / 100);
       return [...run.params];
     });
-    expect(ends[0].every((x, i) => x !== Math.fround(i / 50 - 1) || i >= 45)).toBe(true);
-    for (const end of ends) expect(end).toEqual(ends[0]);
-  }
+    const exact = !def.measure && !def.drive; // sums over views are added in another order
+    for (const end of ends) {
+      if (exact) expect(end).toEqual(ends[0]);
+      else expect(Math.max(...end.map((x, i) => Math.abs(x - ends[0][i])))).toBeLessThan(1e-5);
+    }
+    expect(ends[0].filter((x, i) => x !== begin()[i]).length).toBeGreaterThan(50);
+  },
+);
+
+test.each(ALL)('$description.kind: state saved and loaded goes on to the bit: $description', ({ description }) => {
+  const { def, options, schedule } = resolveOptimizer(description);
+  const run = () => runOptimizer(def, options, tensors, begin(), 16);
+  const go = (of: OptimizerRun, from: number, to: number) => {
+    for (let t = from; t <= to; t++) of.step(noise, lrAt(schedule, t, 1000) / 100);
+  };
+  const whole = run();
+  go(whole, 1, 12);
+  const first = run();
+  go(first, 1, 5);
+  const saved = structuredClone(first.save());
+  const second = run();
+  go(second, 1, 2); // whatever it was before
+  second.load(saved);
+  go(second, 6, 12);
+  expect(second.save()).toEqual(whole.save());
 });

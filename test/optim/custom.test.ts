@@ -8,7 +8,7 @@ import { parabola, tensorTable } from './vectors.ts';
 
 /** Lion (Chen et al. 2023) as a user would write it. */
 const definition: OptimizerDef<{ beta1: number; beta2: number }> = {
-  kind: 'lion',
+  kind: 'signMomentum',
   options: z.strictObject({ beta1: z.number().default(0.9), beta2: z.number().default(0.99) }),
   defaultLr: 1e-4,
   unit: 'element',
@@ -41,10 +41,10 @@ test('a custom optimizer resolves, validates and trains like a built-in one', ()
 test('the definition stays with copies in this process and off every wire', () => {
   const description = lion({ lr: 1e-2 });
   expect(definitionOf({ ...description, lr: 1 })).toBe(definition);
-  expect(JSON.stringify(description)).toBe('{"kind":"lion","lr":0.01}');
+  expect(JSON.stringify(description)).toBe('{"kind":"signMomentum","lr":0.01}');
   const travelled = structuredClone(description);
   expect(definitionOf(travelled)).toBeUndefined();
-  expect(() => resolveOptimizer(travelled)).toThrow("got 'lion'");
+  expect(() => resolveOptimizer(travelled)).toThrow("got 'signMomentum'");
   expect(resolveOptimizer(travelled, definition).options).toEqual({ beta1: 0.9, beta2: 0.99 });
 });
 
@@ -59,16 +59,9 @@ test('workers find it by its path in the exports of a module', () => {
 test('a definition must not pose as another', () => {
   const posing = defineOptimizer({ ...definition, kind: 'adam' });
   expect(() => resolveOptimizer(posing())).toThrow('expected a name that no built-in optimizer has');
-  expect(() => resolveOptimizer(adam(), definition)).toThrow("expected 'lion', the definition's kind, got 'adam'");
-});
-
-test.each([
-  [{ unit: 'tensor' }, "unit 'tensor'"],
-  [{ measure: () => {}, measures: 1 }, 'measure'],
-  [{ evalParameters: () => {} }, 'evalParameters'],
-] as const)('what training would ignore is refused: %o', (part, got) => {
-  const description = defineOptimizer({ ...definition, ...part })();
-  expect(() => resolveOptimizer(description)).toThrow(`got ${got}`);
+  expect(() => resolveOptimizer(adam(), definition)).toThrow(
+    "expected 'signMomentum', the definition's kind, got 'adam'",
+  );
 });
 
 test.each([

@@ -2,7 +2,8 @@ import type { TensorEntry } from '../../src/graph/program.ts';
 import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
 import type { KernelTable } from '../../src/kernels/table.ts';
 import { compileKernels, instantiateKernels, type Simd, simdLevel } from '../../src/kernels/wasm.ts';
-import type { OptimizerDef } from '../../src/optim/contract.ts';
+import type { OptimizerDef, View } from '../../src/optim/contract.ts';
+import { plainGemm } from '../../src/optim/product.ts';
 
 /** One tensor trained by a fused kernel in a small memory of its own. */
 export interface KernelMachine {
@@ -55,27 +56,40 @@ function kernelMachine(
   const kernel = def.kernel?.(options);
   if (kernel === undefined) throw new Error(`${def.kind} has no kernel`);
   const stride = 4 * Math.ceil((start.length + 16) / 16) * 16; // 64-byte aligned, with room for a kernel to overrun
-  const { kernels, real, sums, base } = memory(8 * 64 + 5 * stride);
+  const { kernels, real, sums, base } = memory(8 * 64 + 6 * stride);
   const scalars = base;
   const at = (index: number): number => base + 8 * 64 + index * stride;
   const view = (pointer: number): Float32Array => real.subarray(pointer >> 2, (pointer >> 2) + start.length);
   const [param, grad] = [at(0), at(1)];
-  const inits = Object.values(def.slots(options, tensor)).map(({ init = 0 }) => init);
+  const inits = Object.values(def.slots(options, tensor)).map(({ init = 0 }) => (init === 'parameter' ? start : init));
   const slots = inits.map((_, i) => at(2 + i));
-  const [slot0 = 0, slot1 = 0, slot2 = 0] = slots;
+  const [slot0 = 0, slot1 = 0, slot2 = 0, slot3 = 0] = slots;
   view(param).set(start);
   inits.forEach((init, i) => {
-    view(slots[i]).fill(init);
+    if (typeof init === 'number') view(slots[i]).fill(init);
+    else view(slots[i]).set(init);
   });
   const state = { ...def.state };
+  const measurable = (): View => ({
+    param: view(param),
+    grad: view(grad),
+    slots: Object.fromEntries(Object.keys(def.slots(options, tensor)).map((name, i) => [name, view(slots[i])])),
+    tensor,
+    first: 0,
+    normal: () => undefined,
+    gemm: plainGemm,
+  });
   let step = 0;
   return {
     step(gradient, lr, gradScale) {
       step++;
       view(grad).set(gradient);
       const out = sums.subarray(scalars >> 3, (scalars >> 3) + def.scalarNames.length);
-      def.scalars({ step, lr, gradScale, options }, out, state, new Float64Array(0));
-      kernels[kernel](param, grad, slot0, slot1, slot2, start.length, scalars);
+      const info = { step, lr, gradScale, options };
+      const measured = new Float64Array(def.measures ?? 0);
+      def.measure?.(measurable(), measured, info, state);
+      def.scalars(info, out, state, measured);
+      kernels[kernel](param, grad, slot0, slot1, slot2, start.length, scalars, slot3);
       const overrun = real.subarray((param >> 2) + start.length, grad >> 2);
       if (overrun.some((x) => x !== 0)) throw new Error(`${kernel} wrote past the end`);
     },

@@ -2,15 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { OPTIMIZER_KERNELS } from '../../src/kernels/table.ts';
 import { resolveOptimizer } from '../../src/optim/catalogue.ts';
 import {
-  adagrad,
-  adam,
-  adamw,
-  momentum,
-  nesterov,
-  type OptimizerDescription,
-  rmsprop,
-  sgd,
-} from '../../src/optim/index.ts';
+  adabelief, adadelta, adagrad, adam, adamax, adamw, adan, asgd, lion, momentum, nadam, nesterov, type OptimizerDescription, prodigy,
+  radam, rmsprop, rprop, scheduleFreeAdamw, scheduleFreeSgd, sgd, sophia, swats, yogi,
+} from '../../src/optim/index.ts'; // biome-ignore format: a list
 import { runOptimizer } from '../../src/optim/run.ts';
 import { kernelMachines } from './kernel-machine.ts';
 import { numbers, tensorTable } from './vectors.ts';
@@ -27,6 +21,32 @@ const COMBINATIONS: readonly OptimizerDescription[] = [
     ),
     adam({ lr: 0.01, betas: [0.8, 0.95], eps: 1e-6, weightDecay }),
     adamw({ lr: 0.01, betas: [0.8, 0.95], eps: 1e-6, weightDecay }),
+    adagrad({ lr: 0.05, initialAccumulator: 0.1, epsInside: true, weightDecay, decoupled: true }),
+    adam({ lr: 0.01, eps: 1e-3, epsRoot: 1e-3, weightDecay, decoupled: true }),
+    adam({ lr: 0.01, eps: 1e-3, amsgrad: true, betas: [0.8, 0.9], weightDecay }),
+    adam({ lr: 0.01, eps: 1e-3, epsHat: true, biasCorrection: false, weightDecay }),
+    ...[false, true].flatMap((decoupled) => [
+      momentum({ lr: 0.05, lrInMomentum: true, weightDecay, decoupled }),
+      nesterov({ lr: 0.05, lrInMomentum: true, weightDecay, decoupled }),
+      rmsprop({ lr: 0.003, eps: 1e-3, epsInside: true, lrInMomentum: true, momentum: 0.8, weightDecay, decoupled }),
+      rmsprop({ lr: 0.003, eps: 1e-3, epsInside: true, initialAccumulator: 1, weightDecay, decoupled }),
+      adadelta({ lr: 0.1, eps: 1e-3, weightDecay, decoupled }),
+      adamax({ lr: 0.01, eps: 1e-3, weightDecay, decoupled }),
+      adamax({ lr: 0.01, eps: 1e-3, epsInMax: false, weightDecay, decoupled }),
+      nadam({ lr: 0.01, eps: 1e-3, weightDecay, decoupled }),
+      radam({ lr: 0.01, eps: 1e-3, betas: [0.8, 0.9], weightDecay, decoupled }),
+      lion({ lr: 0.01, betas: [0.8, 0.9], weightDecay, decoupled }),
+      adabelief({ lr: 0.01, eps: 1e-3, weightDecay, decoupled }),
+      yogi({ lr: 0.01, eps: 1e-2, weightDecay, decoupled }),
+      asgd({ lr: 0.1, lambda: 0.01, start: 2, weightDecay, decoupled }),
+      rprop({ lr: 0.1, weightDecay, decoupled }),
+      sophia({ lr: 0.01, rho: 4, interval: 2, weightDecay, decoupled }),
+      prodigy({ d0: 1e-2, eps: 1e-3, weightDecay, decoupled }),
+      swats({ lr: 0.01, eps: 1e-3, weightDecay, decoupled }),
+    ]),
+    ...[false, true].map((proximal) => adan({ lr: 0.01, eps: 1e-3, weightDecay, proximal })),
+    scheduleFreeSgd({ lr: 0.1, weightDecay }),
+    scheduleFreeAdamw({ lr: 0.01, eps: 1e-3, weightDecay }),
   ]),
 ];
 
@@ -43,7 +63,7 @@ describe.each(kernelMachines)('fused kernels, $name', ({ create }) => {
     const { def, options, schedule } = resolveOptimizer(description);
     const lr = Number(schedule);
     const gradScale = 0.037;
-    for (const count of [1, 3, 4, 17, 100, 1027]) {
+    for (const count of [1, 3, 4, 17, 100, 131]) {
       const tensor = tensorTable([count])[0];
       const start = Float32Array.from(numbers(count, 7 * count + 1));
       const machine = create(def, options, tensor, start);

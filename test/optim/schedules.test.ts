@@ -9,7 +9,7 @@ import {
   warmup,
   warmupCosine,
 } from '../../src/optim/index.ts';
-import { exponentialGrowth, lrAt, parseSchedule } from '../../src/optim/schedules.ts';
+import { lrAt, parseSchedule } from '../../src/optim/schedules.ts';
 
 const at = (lr: unknown, step: number, totalSteps = 100): number => lrAt(parseSchedule(lr), step, totalSteps);
 const near = (actual: number, expected: number): void =>

@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
-import { OPTIMIZERS } from '../../src/optim/catalogue.ts';
+import { z } from 'zod';
+import { OPTIMIZERS, resolveOptimizer } from '../../src/optim/catalogue.ts';
 import type { OptimizerDef } from '../../src/optim/contract.ts';
+import { lrAt } from '../../src/optim/schedules.ts';
 import { SGD } from '../../src/optim/sgd.ts';
 import { verifyOptimizer } from '../../src/optim/verify.ts';
+import { ALL } from './all.ts';
 import { adafactor } from './sketches/adafactor.ts';
 import { lamb } from './sketches/lamb.ts';
 import { lbfgs } from './sketches/lbfgs.ts';
@@ -16,6 +19,13 @@ const sketches: readonly OptimizerDef[] = [nadam, adafactor, lamb, prodigy, sche
 
 test.each([...Object.values(OPTIMIZERS), ...sketches])('$kind keeps the contract', (def) => {
   expect(verifyOptimizer(def)).toEqual([]);
+});
+
+test.each(ALL)('$description.kind keeps the contract: $description', ({ description }) => {
+  const { def, options, schedule } = resolveOptimizer(description);
+  expect(
+    verifyOptimizer({ ...def, options: z.custom<object>().default(options) }, undefined, lrAt(schedule, 1, 100)),
+  ).toEqual([]);
 });
 
 /** `rule(p, g, grad)`: the new value of an element. */

@@ -6,7 +6,10 @@ export * from './gradient-tree';
 export {
   copy, fill, fillI32, gatherBytes, gatherRows, gatherWords, i32ToF32, scatterAddRows, stridedCopy, where,
 } from './move';
+export * from './optimizer-rows';
 export * from './optimizers';
+export * from './optimizers-adam';
+export * from './optimizers-other';
 export * from './random';
 export * from './reduce';
 export * from './rows';

@@ -5,6 +5,7 @@ import type { OptimizerDef } from '../../../src/optim/contract.ts';
 export function sam<H extends object>(base: OptimizerDef<H>): OptimizerDef<H & { rho: number }> {
   return {
     ...base,
+    bind: undefined,
     kind: `sam-${base.kind}`,
     options: z.looseObject({ rho: z.number().gt(0).default(0.05) }).transform(({ rho, ...rest }) => ({
       ...base.options.parse(rest),
@@ -26,6 +27,7 @@ export function sam<H extends object>(base: OptimizerDef<H>): OptimizerDef<H & {
       gradient();
       for (const { param, slots } of views) param.set(slots.here);
       apply();
+      return undefined;
     },
   };
 }
