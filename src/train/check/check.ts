@@ -13,7 +13,7 @@ import { trainPlan } from '../train.ts';
 import { trialData } from '../trial.ts';
 import { diagnose, type Verdict } from './diagnose.ts';
 import { type StillTensor, stillTensors } from './gradients.ts';
-import { type Attempt, type Heart, learnByHeart, prepareHeart } from './overfit.ts';
+import { type Attempt, type Heart, learnByHeart, otherRates, prepareHeart } from './overfit.ts';
 import { farthest, isConstant, momentsOf, targetOf, valueAt } from './rows.ts';
 
 /** One line of the list. */
@@ -220,7 +220,10 @@ class Check {
     const attempt = await learnByHeart(heart, heart.lr, options);
     const others: Attempt[] = [];
     if (!attempt.learnt) {
-      for (const lr of [heart.lr * 10, heart.lr / 10]) others.push(await learnByHeart(heart, lr, options));
+      for (const factor of otherRates(attempt)) {
+        others.push(await learnByHeart(heart, factor * heart.lr, options));
+        if (others[others.length - 1].learnt) break;
+      }
     }
     const { status, detail, causes } = this.#verdict(heart, attempt, others);
     return { outcome: { status, detail, advice: causes }, value: undefined };

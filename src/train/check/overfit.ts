@@ -112,6 +112,11 @@ export async function learnByHeart(heart: Heart, lr: number, options: TrainOptio
   }
 }
 
+/** Factors of the rate to try when the job's did not do: down and down where the loss went up, else one up and one down. */
+export function otherRates({ first, losses }: Attempt): readonly number[] {
+  return losses[losses.length - 1] < first ? [10, 0.1] : [0.1, 0.01, 1e-3, 1e-4];
+}
+
 function isLearnt({ bounds }: Heart, first: number, loss: number): boolean {
   if (bounds) return loss <= bounds.floor + (1 - LEARNT) * Math.max(bounds.constant - bounds.floor, 1e-6);
   return first > 0 && loss <= (1 - LEARNT) * first;
