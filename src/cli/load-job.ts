@@ -4,6 +4,7 @@ import { basename, dirname, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { closest, LockstepError } from '../errors.ts';
 import type { Job } from '../train/job.ts';
+import { registerOwnPackage } from './own-package.ts';
 
 export interface LoadedJob {
   readonly job: Job;
@@ -76,6 +77,7 @@ function checkFile(path: string, file: string): void {
  * one copy of this package (`tsImport` would give the job a second one).
  */
 async function importModule(file: string, url: string): Promise<object> {
+  registerOwnPackage();
   if (TYPESCRIPT.includes(extname(file))) await registerTypeScript();
   return import(url);
 }
