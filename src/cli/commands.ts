@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
 import type { CheckCommandOptions } from './check.ts';
+import { type CompareCommandOptions, duration, nameList, rateList, target } from './compare-options.ts';
 import type { EvalCommandOptions } from './eval.ts';
 import type { ExportCommandOptions } from './export.ts';
 import type { Io } from './io.ts';
@@ -22,6 +23,7 @@ const GENERAL_HELP = `
 Examples:
   $ lockstep train train.ts                         train on all cores
   $ lockstep train train.ts --workers 2 --json      last line: the result as JSON
+  $ lockstep compare train.ts --budget 10m          which optimizer should I use?
   $ lockstep summary train.ts                       layers, parameters, memory
   $ lockstep env                                    which kernels this machine uses
 ${EXIT_CODES}`;
@@ -38,6 +40,21 @@ Examples:
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
 job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys step,
 epoch, loss, metrics, samplesPerSec, seconds, workers, shards, gemm, parametersSha256, cpuSecondsPerWorker.
+${EXIT_CODES}`;
+
+const COMPARE_HELP = `
+Examples:
+  $ lockstep compare train.ts --budget 10m
+  $ lockstep compare train.ts --optimizers momentum,adam,adamw --target val.accuracy=0.97
+  $ lockstep compare train.ts --budget 1h --seeds 12 --run-dir runs/which
+  $ lockstep compare train.ts --run-dir runs/which --resume
+  $ lockstep compare a.ts b.ts c.ts                 and a score over all of them
+
+Every optimizer is tuned with the same number of trials and steps (a grid of learning rates, successive halving), one trial on
+each core (--workers: trials at a time). The best run again on fresh seeds, and are compared seed by seed on the validation
+split; the test split takes no part. Ctrl-C keeps what is done. The folder gets trials.jsonl, report.json and report.html
+(docs/compare.md says how to read them). With --json standard output carries one line: jobs (name, ended, objective,
+recommendation, optimizers, cores) and, for several jobs, scores.
 ${EXIT_CODES}`;
 
 const SUMMARY_HELP = `
@@ -124,6 +141,22 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', TRAIN_HELP)
     .action((path: string, options: TrainCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./train.ts')).trainCommand(path, options, io));
+    });
+  addJobOptions(add('compare [jobs...]', 'measure which optimizer fits a job'))
+    .option('--optimizers <names>', 'of these, separated by commas (default: all that can train the job)', nameList)
+    .option('--learning-rates <list>', 'begin with these instead of five around the default', rateList)
+    .option('--budget <time>', 'finish in 90s, 10m, 1h: runs are cut short, for all alike, if need be', duration)
+    .option('--target <metric=value>', 'the first to reach it wins, e.g. val.accuracy=0.97', target)
+    .option('--metric <name>', 'without a target, the best at the end wins (default: the first metric of the job)')
+    .option('--seeds <n>', 'fresh seeds for the finals (default: 8)', count(2))
+    .option('--finalists <n>', 'optimizers in the finals (default: 4)', count(1))
+    .option('--run-dir <folder>', 'write journal and reports there (default: compare-<job>)')
+    .option('--resume', 'go on with the comparison in the run folder')
+    .option('-q, --quiet', 'no progress')
+    .option('--json', 'print the outcome as one line of JSON on standard output')
+    .addHelpText('after', COMPARE_HELP)
+    .action((paths: string[], options: CompareCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./compare.ts')).compareCommand(paths, options, io));
     });
   addJobOptions(add('summary <job>', 'print layers, parameters and memory of a job'))
     .addHelpText('after', SUMMARY_HELP)
