@@ -3,6 +3,7 @@ import { parseHTML } from 'linkedom';
 import { TAU_MAX } from './profile.ts';
 import type { JobReport, OptimizerReport, Report } from './report.ts';
 import { quantile } from './statistics.ts';
+import { formatValue } from './text.ts';
 
 /** Drawn by Observable Plot into a document of linkedom: plain SVG text, no browser. Colours are CSS variables of the page. */
 export interface Chart {
@@ -156,7 +157,7 @@ function timeChart(job: JobReport, rows: ReturnType<typeof timeRows>, shown: rea
   const { metric, mode, target } = job.objective;
   return {
     title: 'Time to target',
-    note: `Seconds of training until ${metric} ${mode === 'max' ? '≥' : '≤'} ${target}, a dot a seed, a bar at the median. Runs that missed are not drawn; the table counts them.`,
+    note: `Seconds of training until ${metric} ${mode === 'max' ? '≥' : '≤'} ${formatValue(target ?? Number.NaN)}, a dot a seed, a bar at the median. Runs that missed are not drawn; the table counts them.`,
     svg: draw({
       order: shown.map(nameOf),
       x: { label: 'seconds', zero: true },
@@ -193,8 +194,8 @@ function draw(options: {
     height: options.height ?? HEIGHT,
     marginLeft: options.marginLeft ?? 52,
     marginBottom: 38,
-    x: { grid: true, ...options.x },
-    y: { grid: true, ...options.y },
+    x: { grid: true, ...plainTicks(options.x), ...options.x },
+    y: { grid: true, ...plainTicks(options.y), ...options.y },
     color: {
       domain: [...options.order],
       range: options.order.map((_, i) => `var(--c${Math.min(i, COLOURS - 1)})`),
@@ -203,6 +204,11 @@ function draw(options: {
     style: { background: 'transparent' },
   });
   return figure.outerHTML;
+}
+
+/** Numbers as everywhere else in the report; Plot's own way on a logarithm is '100m' and '10µ'. */
+function plainTicks({ type }: Plot.ScaleOptions): Plot.ScaleOptions {
+  return type === 'log' ? { tickFormat: (value: number) => formatValue(value), ticks: 5 } : {};
 }
 
 function nameOf({ optimizer }: OptimizerReport): string {

@@ -68,7 +68,7 @@ export interface Detectable {
 export interface Finals {
   readonly decision: string;
   readonly mode: 'min' | 'max';
-  /** Best median first. */
+  /** Best median first, by validation loss among equals. */
   readonly order: readonly string[];
   readonly comparisons: readonly Comparison[];
   readonly detectable: Detectable;
@@ -86,7 +86,9 @@ export function compareFinals(
   );
   const sign = decision.mode === 'max' ? -1 : 1;
   const middle = (name: string) => sign * median([...(values.get(name)?.values() ?? [])]);
-  const order = [...finals.keys()].sort((a, b) => (middle(a) < middle(b) ? -1 : middle(a) > middle(b) ? 1 : 0));
+  const loss = (name: string) =>
+    median((finals.get(name) ?? []).map((run) => worstIfNaN(finalValue(run, 'val.loss'), 'min')));
+  const order = [...finals.keys()].sort((a, b) => ascending(middle(a), middle(b)) || ascending(loss(a), loss(b)));
   const raw = order.flatMap((a, i) =>
     order.slice(i + 1).map((b) => {
       const differences = [...(values.get(a) ?? [])].flatMap(([at, value]) => {
@@ -127,4 +129,8 @@ function detectableOf(pairs: readonly (readonly number[])[], seed: number): Dete
     effect,
     difference: effect * spread,
   };
+}
+
+function ascending(a: number, b: number): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -83,7 +83,8 @@ function noneReached(contenders: readonly Contender[], { metric, target }: Objec
 function result({ optimizer, lr, measures }: Contender, { metric, target }: Objective, targetGiven: boolean): string {
   const { seeds, value, missed, toTarget } = measures;
   const runs = seeds === 1 ? 'on one fresh seed' : `in the median of ${seeds} fresh seeds`;
-  if (!targetGiven) return `${optimizer} with lr ${lr} ends at ${metric} ${formatValue(value)} ${runs}, the best.`;
+  if (!targetGiven)
+    return `${optimizer} with lr ${lr} ends at ${metric} ${formatValue(value)} ${runs}; no other finalist ends better.`;
   const misses = missed === 0 ? '' : `; ${missed} of ${seeds} runs missed it`;
   return `${optimizer} with lr ${lr} reaches ${metric} ${target} first: after ${toTarget.steps} steps, ${formatSeconds(toTarget.seconds)} of training, ${runs}${misses}.`;
 }

@@ -1,5 +1,6 @@
 import type { Objective, RacePlan, Slot, Trial, TrialResult } from '../../src/compare/contract.ts';
 import { planRace, type RaceSettings } from '../../src/compare/plan.ts';
+import { philox } from '../fixtures/philox.ts';
 
 /** A race without training: accuracy is a hump over log10(lr), its top at the optimizer's own best rate, and grows with steps. */
 export interface Hump {
@@ -33,7 +34,7 @@ function luck(trial: Trial): number {
   const text = `${trial.optimizer}${trial.seed}`;
   let hash = 7;
   for (const letter of text) hash = (Math.imul(hash, 31) + letter.charCodeAt(0)) >>> 0;
-  return ((hash % 1000) / 1000 - 0.5) * 0.01;
+  return (philox(hash)() - 0.5) * 0.01;
 }
 
 export function fakeResult(trial: Trial, humps: Readonly<Record<string, Hump>>): TrialResult {
