@@ -4,9 +4,10 @@ import type { CheckCommandOptions } from './check.ts';
 import { type CompareCommandOptions, duration, nameList, rateList, target } from './compare-options.ts';
 import type { EvalCommandOptions } from './eval.ts';
 import type { ExportCommandOptions } from './export.ts';
+import type { InitCommandOptions } from './init.ts';
 import type { Io } from './io.ts';
 import type { LrFindCommandOptions } from './lr-find.ts';
-import { addJobOptions, count, positive } from './options.ts';
+import { addJobOptions, choice, count, positive, workers } from './options.ts';
 import type { PredictCommandOptions } from './predict.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
@@ -21,9 +22,11 @@ Exit codes: 0 done; 1 an error in job, data or run (one line "error E_CODE: what
 
 const GENERAL_HELP = `
 Examples:
+  $ lockstep init data.csv --target species         write a job for a CSV file, and train it
   $ lockstep train train.ts                         train on all cores
   $ lockstep train train.ts --workers 2 --json      last line: the result as JSON
   $ lockstep compare train.ts --budget 10m          which optimizer should I use?
+  $ lockstep check train.ts                         does everything work?
   $ lockstep summary train.ts                       layers, parameters, memory
   $ lockstep env                                    which kernels this machine uses
 ${EXIT_CODES}`;
@@ -61,6 +64,16 @@ const SUMMARY_HELP = `
 Examples:
   $ lockstep summary train.ts
   $ lockstep summary train.ts --workers 16 --batch-size 4096
+${EXIT_CODES}`;
+
+const INIT_HELP = `
+Looks at the columns (numbers, yes or no, categories; what is missing; what only identifies a row), writes a commented job with a model
+sized for the data, a split, early stopping and checkpoints, and trains it. The job is plain code: change it and train again.
+
+Examples:
+  $ lockstep init iris.csv --target species
+  $ lockstep init houses.csv --target price --out houses.ts --no-train
+  $ lockstep init data.csv                            prints the columns to choose from
 ${EXIT_CODES}`;
 
 const CHECK_HELP = `
@@ -162,6 +175,25 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', SUMMARY_HELP)
     .action((path: string, options: SummaryCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./summary.ts')).summaryCommand(path, options, io));
+    });
+  add('init <csv>', 'write a job for a CSV file, and train it')
+    .option('--target <column>', 'the column to predict')
+    .option(
+      '--task <kind>',
+      'classification or regression (default: by the target)',
+      choice('classification', 'regression'),
+    )
+    .option('--out <file>', 'the job to write', 'train.ts')
+    .option('--force', 'overwrite it')
+    .option('--no-train', 'only write it')
+    .option('--run-dir <folder>', 'where the run goes (default: runs/<target>)')
+    .option('--delimiter <text>', 'between cells (default: the one that fits the first line)')
+    .option('--no-header', 'the first line is data; columns are named 0, 1, 2 ...')
+    .option('-w, --workers <n>', "threads that compute; 'auto' = available cores (default: auto)", workers)
+    .option('-q, --quiet', 'no progress')
+    .addHelpText('after', INIT_HELP)
+    .action((path: string, options: InitCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./init.ts')).initCommand(path, options, io));
     });
   addJobOptions(add('check <job>', 'try everything that a job needs on a few rows, and say what is wrong'))
     .option('--json', 'print the results as one line of JSON')

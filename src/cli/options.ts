@@ -49,7 +49,16 @@ export function positive(text: string): number {
   throw new InvalidArgumentError('a number above 0');
 }
 
-function workers(text: string): number | 'auto' {
+/** A parser of one of several words. */
+export function choice<const T extends string>(...names: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = names.find((name) => name === text);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`one of ${names.join(', ')}`);
+  };
+}
+
+export function workers(text: string): number | 'auto' {
   if (text === 'auto') return text;
   if (/^[1-9]\d*$/.test(text)) return Number(text);
   throw new InvalidArgumentError("'auto' or a whole number of at least 1");

@@ -91,8 +91,7 @@ export class CsvColumn implements CellColumn {
       if (isNumber(text)) numbers += count;
       if (parseBoolean(text) !== undefined) booleans += count;
     }
-    if (all > 0 && booleans === all) return 'boolean';
-    return all > 0 && numbers * 2 >= all ? 'number' : 'category';
+    return typeOfCounts(all, numbers, booleans);
   }
 
   #countTexts(rows: Iterable<number>): Map<string, number> {
@@ -136,6 +135,12 @@ export class CsvColumn implements CellColumn {
       fix: `correct the cell; or types: { '${this.name}': 'category' }, ignore: ['${this.name}'], or missingValues: [${JSON.stringify(text)}]`,
     });
   }
+}
+
+/** The type of `all` cells of which so many are numbers and so many booleans. */
+export function typeOfCounts(all: number, numbers: number, booleans: number): CsvType {
+  if (all > 0 && booleans === all) return 'boolean';
+  return all > 0 && numbers * 2 >= all ? 'number' : 'category';
 }
 
 function isNumber(text: string): boolean {

@@ -38,6 +38,9 @@ export interface CsvOptions {
   readonly maxCategories?: number;
 }
 
+/** What means "no value" unless the source says otherwise. */
+export const MISSING_VALUES: readonly string[] = ['', 'NA', 'N/A', 'NaN', 'nan', 'null', '?'];
+
 const name = z.union([z.string(), z.number().int().nonnegative()]).transform(String);
 const OPTIONS = z.strictObject({
   target: name,
@@ -48,7 +51,7 @@ const OPTIONS = z.strictObject({
   normalize: z.enum(['standard', 'minmax']).or(z.literal(false)).default('standard'),
   task: z.enum(['classification', 'regression']).optional(),
   missing: z.enum(['error', 'mean', 'drop']).default('error'),
-  missingValues: z.array(z.string()).default(['', 'NA', 'N/A', 'NaN', 'nan', 'null', '?']),
+  missingValues: z.array(z.string()).default([...MISSING_VALUES]),
   unknown: z.enum(['error', 'zeros']).default('error'),
   maxCategories: z.number().int().min(2).default(1000),
 });
