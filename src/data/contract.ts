@@ -45,7 +45,7 @@ export interface Computed {
   readonly ids?: Int32Array;
 }
 
-/** Writes row `id` into `out` (one typed array per field, of one row's size). `random()` is uniform in [0,1), keyed by seed, epoch and id. */
+/** Writes row `id` into `out` (one typed array per field, of one row's size, zeros beforehand) before it returns. `random()` is uniform in [0,1), keyed by seed, epoch and id. */
 export type ComputedRead = (id: number, out: Record<string, Float32Array | Int32Array>, random: () => number) => void;
 
 export type Split = Table | Computed;

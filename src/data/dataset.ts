@@ -18,8 +18,9 @@ export interface DatasetOptions<S extends Readonly<Record<string, FieldSpec>>> {
   /** The fields of a row; i32 fields need `size`. */
   readonly spec: S;
   /**
-   * Writes row `id` into `out`, a typed array a field. Runs in the workers, whenever the row is needed, so it must be pure in `id`
-   * and `random` (uniform in [0, 1), keyed by seed, epoch and id: augmentation) and must be exported with the job.
+   * Writes row `id` into `out`, a typed array a field, zeros beforehand. Runs in the workers, whenever the row is needed, so it must
+   * be pure in `id` and `random` (uniform in [0, 1), keyed by seed, epoch and id: augmentation), must not be async, and must be
+   * exported with the job.
    */
   readonly read: (id: number, out: Row<S>, random: () => number) => void;
 }

@@ -32,7 +32,10 @@ export function gatherTable(
   };
 }
 
-/** Gather by user code: `read` writes one row at a time into staging arrays that are copied into the batch. */
+/**
+ * Gather by user code: `read` writes one row at a time into staging arrays that are copied into the batch. They are zeros before
+ * each row: what a `read` leaves out must not be what some other row, on this worker by chance, has left there.
+ */
 export function gatherComputed(
   split: SplitAddress & { kind: 'computed' },
   read: ComputedRead,
@@ -58,16 +61,30 @@ export function gatherComputed(
       width: size / field.shape[0],
     };
   });
+  const staged = Object.values(staging);
   const random = new RowRandom(seed);
   return (rows, epoch) => {
     for (let row = 0; row < rows; row++) {
       const id = split.ids ? split.ids[ids[row]] : ids[row];
       random.start(epoch, id);
-      read(id, staging, random.next);
+      for (const values of staged) values.fill(0);
+      const returned: unknown = read(id, staging, random.next);
+      if (returned instanceof Promise) throw asyncRead(returned);
       for (const field of split.fields) checkIndices(field, staging[field.name], id);
       for (const { from, to, width } of targets) to.set(from, row * width);
     }
   };
+}
+
+/** An async function fits the type of `read`, but writes its row when the batch has long been computed. */
+function asyncRead(returned: Promise<unknown>): LockstepError {
+  returned.catch(() => undefined); // it is not waited for
+  return new LockstepError('E_CUSTOM_CODE', {
+    where: 'dataset: read',
+    expected: 'a function that has written its row when it returns',
+    got: 'a promise',
+    fix: 'read synchronously (readSync of an open file, arrays in memory), or give the rows with rows() or csv()',
+  });
 }
 
 /** Indices that user code gave must be in range: kernels read tables by them. */

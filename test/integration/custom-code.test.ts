@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { LockstepError, train } from 'lockstep';
 import { describe, expect, test } from 'vitest';
 import { importModule } from '../../src/parallel/custom-code.ts';
-import job, { cursed, mislabelled, signDescent } from '../fixtures/custom-job.ts';
+import job, { asynchronous, cursed, mislabelled, signDescent, sparse } from '../fixtures/custom-job.ts';
 
 const module = new URL('../fixtures/custom-job.ts', import.meta.url).href;
 
@@ -24,6 +24,18 @@ describe('custom code in workers', () => {
       expect(run.parametersSha256).toBe(runs[0].parametersSha256);
       expect(run.metrics).toEqual(runs[0].metrics);
     }
+  });
+
+  test('rows that are written in part are zero elsewhere, whichever rows a worker has read before', async () => {
+    const [one, two, three] = await Promise.all([1, 2, 3].map((workers) => train(sparse, { workers, module })));
+    expect(two.parametersSha256).toBe(one.parametersSha256);
+    expect(three.parametersSha256).toBe(one.parametersSha256);
+  });
+
+  test('that reads asynchronously is refused: its rows would come too late', async () => {
+    const error = await failure(train(asynchronous, { workers: 2, module }));
+    expect(error.code).toBe('E_CUSTOM_CODE');
+    expect(error.message).toContain('got a promise');
   });
 
   test('is found in a module that was loaded a second time', async () => {
