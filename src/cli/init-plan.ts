@@ -30,6 +30,8 @@ export interface JobPlan {
   readonly batchSize: number;
   readonly epochs: number;
   readonly patience: number;
+  /** Epochs between two checkpoints. */
+  readonly saveEvery: number;
   /** What the user should know. */
   readonly notes: readonly string[];
 }
@@ -56,6 +58,9 @@ const FEWEST_ROWS = 10;
 const TEST_FROM_ROWS = 60;
 /** About as many updates as a run takes at most. */
 const UPDATES = 20_000;
+
+/** Saving more often would take longer than training. */
+const UPDATES_BETWEEN_SAVES = 60;
 
 /** Decides what a job for this file looks like. Pure. @throws E_DATA_MISSING for an unknown target, E_OPTION for one that cannot be. */
 export function planJob(profile: CsvProfile, options: PlanOptions): JobPlan {
@@ -108,6 +113,7 @@ export function planJob(profile: CsvProfile, options: PlanOptions): JobPlan {
     outputs: task === 'classification' ? target.distinct : 1,
     epochs: clamp(Math.round(UPDATES / stepsPerEpoch), 10, 200),
     patience: stepsPerEpoch < 50 ? 20 : 8,
+    saveEvery: clamp(Math.round(UPDATES_BETWEEN_SAVES / stepsPerEpoch), 1, 10),
     notes: task === 'classification' ? rareClasses(target) : [],
   };
 }

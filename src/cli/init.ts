@@ -61,7 +61,7 @@ export async function initCommand(path: string, options: InitCommandOptions, io:
   await trainCommand(options.out, { runDir, workers: options.workers, quiet: options.quiet, set: [] }, io);
   if (io.stop.aborted) return;
   io.out(`the model is in ${runDir}; next:`);
-  io.out(`  lockstep predict ${runDir} new.csv > answers.csv`);
+  io.out(`  lockstep predict ${runDir} new.csv --best val.loss > answers.csv`);
   io.out(
     `  lockstep check ${options.out}; lockstep lr-find ${options.out}; then change ${options.out} and train again`,
   );

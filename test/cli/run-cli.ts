@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -11,13 +12,17 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Runs the command as a user of a checkout would. `onStderr` gets what was printed so far and may send signals. */
+/**
+ * Runs the command as a user of a checkout would, in its folder or in `cwd`. `onStderr` gets what was printed so far and may send
+ * signals.
+ */
 export function runCli(
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; onStderr?: (text: string, child: ChildProcess) => void } = {},
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; onStderr?: (text: string, child: ChildProcess) => void } = {},
 ): Promise<CliResult> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {
-    cwd: root,
+  const loader = ['--conditions=lockstep-source', '--import', import.meta.resolve('tsx')];
+  const child = spawn(process.execPath, [...loader, join(root, 'src/cli/main.ts'), ...args], {
+    cwd: options.cwd ?? root,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
