@@ -86,7 +86,7 @@ function progressLine(io: Io): { event: (event: CompareEvent) => void; close: ()
   const { progress } = io;
   const interactive = progress.isTTY === true;
   let started = performance.now();
-  let last = 0;
+  let last = Number.NEGATIVE_INFINITY;
   let before = 0;
   return {
     event(event) {

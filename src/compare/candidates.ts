@@ -119,7 +119,7 @@ export function findObjective(
   const mode = reported.get(metric);
   if (mode !== undefined) return { metric, mode, ...(wanted.target && { target: wanted.target.value }) };
   const names = [...reported.keys()];
-  const near = closest(metric, names);
+  const near = closest(metric, names) ?? names.find((name) => name.endsWith(`.${metric}`));
   throw new LockstepError('E_OPTION', {
     where: wanted.target ? `option --target ${metric}` : `option --metric ${metric}`,
     expected: `a metric that the job reports on validation: ${names.join(', ')}`,

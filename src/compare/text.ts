@@ -6,7 +6,8 @@ export function formatValue(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return 'never';
   if (value === Number.NEGATIVE_INFINITY) return 'failed';
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace('e+', 'e');
+  if (size !== 0 && (size < 1e-3 || size >= 1e6))
+    return Number(value.toPrecision(3)).toExponential().replace('e+', 'e');
   return String(Number(value.toPrecision(4)));
 }
 
