@@ -187,16 +187,36 @@ describe('lockstep env', () => {
     expect(environment).toMatchObject({ node: process.versions.node, packages: { zod: expect.any(String) } });
     expect(['blas', 'wasm']).toContain(environment.gemm);
     expect(environment.gemm === 'blas').toBe(environment.blas !== null);
-    expect(plain.stdout).toContain(`node      ${process.versions.node}`);
-    expect(plain.stdout).toMatch(/^gemm {6}(blas|wasm)$/m);
+    expect(plain.stdout).toMatch(new RegExp(`^node +${process.versions.node.replaceAll('.', '\\.')} `, 'm'));
+    expect(plain.stdout).toMatch(/^gemm +(blas|wasm)$/m);
+    for (const name of [
+      'lockstep',
+      'platform',
+      'cpu',
+      'cores',
+      'memory',
+      'simd',
+      'blas',
+      'packages',
+      'optional',
+      'variables',
+    ]) {
+      expect(plain.stdout).toMatch(new RegExp(`^${name} +\\S`, 'm'));
+    }
   });
 
   it('follows LOCKSTEP_GEMM, and refuses a value that it does not know', async () => {
     const [wasm, unknown] = await Promise.all([
-      runCli(['env', '--json'], { env: { LOCKSTEP_GEMM: 'wasm' } }),
+      runCli(['env', '--json'], {
+        env: { LOCKSTEP_GEMM: 'wasm', OPENBLAS_CORETYPE: 'HASWELL', OPENBLAS_NUM_THREADS: undefined },
+      }),
       runCli(['env'], { env: { LOCKSTEP_GEMM: 'fast' } }),
     ]);
-    expect(JSON.parse(wasm.stdout).gemm).toBe('wasm');
+    const { gemm, variables } = JSON.parse(wasm.stdout);
+    expect(gemm).toBe('wasm');
+    // As the user set them: not what choosing a BLAS adds.
+    expect(variables).toMatchObject({ LOCKSTEP_GEMM: 'wasm', OPENBLAS_CORETYPE: 'HASWELL' });
+    expect(variables).not.toHaveProperty('OPENBLAS_NUM_THREADS');
     expect(unknown.stderr).toMatch(/^error E_OPTION: .*LOCKSTEP_GEMM.*\n$/);
     expect(unknown.code).toBe(1);
   });
