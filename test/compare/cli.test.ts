@@ -58,6 +58,8 @@ describe('lockstep compare', () => {
       SMALL_JOB,
       '--optimizers',
       'momentum',
+      '--learning-rates',
+      '0.05',
       '--seeds',
       '2',
       '--run-dir',
