@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { adam, crossEntropy, defineJob, dense, sequential, type TrainResult, train } from 'lockstep';
+import { adam, crossEntropy, defineJob, dense, LockstepError, sequential, type TrainResult, train } from 'lockstep';
 import { csv } from 'lockstep/data';
 import { type Classification, Predictor } from 'lockstep/predict';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evalCommand } from '../../src/cli/eval.ts';
+import type { Io } from '../../src/cli/io.ts';
+import { predictCommand } from '../../src/cli/predict.ts';
 import { philox } from '../fixtures/philox.ts';
 import { runCli } from './run-cli.ts';
 
@@ -55,6 +58,31 @@ beforeAll(async () => {
   answers = await predictor.predict(flowers);
   predictor.dispose();
 });
+
+/** Lines that a command prints, without a process of its own. */
+async function collect(command: (io: Io) => Promise<void>): Promise<string[]> {
+  let printed = '';
+  await command({
+    out: (line) => {
+      printed += `${line}\n`;
+    },
+    write: async (part) => {
+      printed += part;
+    },
+    progress: { write: () => true },
+    stop: new AbortController().signal,
+  });
+  return printed.trimEnd().split('\n');
+}
+
+async function errorOf(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(LockstepError);
+  const { code, message } = error as LockstepError;
+  return `${code}: ${message}`;
+}
+
+const predictError = (file: string) => errorOf(collect((io) => predictCommand(runDir, file, {}, io)));
 
 /** A CSV text that this test knows to be simple enough. */
 function parse(csvText: string): string[][] {
@@ -121,47 +149,39 @@ describe('lockstep predict', () => {
   });
 
   it.each([
-    [
-      'a number that is none',
-      `size,color\n1,red\nbig,red\n`,
-      /^error E_DATA_VALUE: .*bad\.csv line 3, column "size".*"big"/,
-    ],
-    [
-      'a category never seen',
-      `size,color\n1,green\n`,
-      /^error E_DATA_VALUE: .*bad\.csv line 2, column "color".*"green"/,
-    ],
-    ['a line too short', `size,color\n1,red\n2\n`, /^error E_DATA_FORMAT: .*bad\.csv line 3.*expected 2 cells, got 1/],
-    ['a column too few', `size\n1\n`, /^error E_DATA_MISSING: .*bad\.csv line 1: expected a column "color"/],
+    ['a number that is none', `size,color\n1,red\nbig,red\n`, /^E_DATA_VALUE: .*bad\.csv line 3, column "size".*"big"/],
+    ['a category never seen', `size,color\n1,green\n`, /^E_DATA_VALUE: .*bad\.csv line 2, column "color".*"green"/],
+    ['a line too short', `size,color\n1,red\n2\n`, /^E_DATA_FORMAT: .*bad\.csv line 3.*expected 2 cells, got 1/],
+    ['a column too few', `size\n1\n`, /^E_DATA_MISSING: .*bad\.csv line 1: expected a column "color"/],
     [
       'a column too many',
       `size,color,age\n1,red,2\n`,
-      /^error E_DATA_VALUE: .*bad\.csv line 1, column "age".*--ignore "age"/,
+      /^E_DATA_VALUE: .*bad\.csv line 1, column "age".*--ignore "age"/,
     ],
-    ['two columns of one name', `size,color,color\n1,red,red\n`, /^error E_DATA_FORMAT: .*"color" twice/],
-    ['no rows', `size,color\n`, /^error E_DATA_EMPTY: .*bad\.csv/],
+    ['two columns of one name', `size,color,color\n1,red,red\n`, /^E_DATA_FORMAT: .*"color" twice/],
+    ['no rows', `size,color\n`, /^E_DATA_EMPTY: .*bad\.csv/],
   ])('names file and line: %s', async (_, content, message) => {
-    const { stderr, code } = await runCli(['predict', runDir, path('bad.csv', content)]);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(message);
-    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(await predictError(path('bad.csv', content))).toMatch(message);
   });
 
   it('names file and line of a JSON line', async () => {
     const file = path('bad.jsonl', `{"size": 1, "color": "red"}\n\n{"size": 1, "colour": "red"}\n`);
-    const { stderr, code } = await runCli(['predict', runDir, file]);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/^error E_DATA_VALUE: .*bad\.jsonl line 3, column "colour".*did you mean "color"/);
-    expect((await runCli(['predict', runDir, path('none.jsonl', 'size\n')])).stderr).toMatch(
-      /E_DATA_FORMAT: .*none\.jsonl line 1/,
+    expect(await predictError(file)).toMatch(
+      /^E_DATA_VALUE: .*bad\.jsonl line 3, column "colour".*did you mean "color"/,
     );
+    expect(await predictError(path('none.jsonl', 'size\n'))).toMatch(/^E_DATA_FORMAT: .*none\.jsonl line 1/);
+  });
+
+  it('ends with code 1 and one line that says what is wrong', async () => {
+    const { stderr, code } = await runCli(['predict', runDir, path('bad.csv', 'size,color\n1,red\nbig,red\n')]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error E_DATA_VALUE: .*bad\.csv line 3, column "size".*"big".*\n$/);
   });
 
   it('passes over columns that it is told to', async () => {
     const file = path('more.csv', `size,color,age\n${flowers[0].size},red,2\n`);
-    const { stdout, code } = await runCli(['predict', runDir, file, '--ignore', 'age']);
-    expect(code).toBe(0);
-    expect(stdout.split('\n')[0]).toMatch(/^size,color,age,prediction/);
+    const [header] = await collect((io) => predictCommand(runDir, file, { ignore: ['age'] }, io));
+    expect(header).toMatch(/^size,color,age,prediction/);
   });
 });
 
@@ -192,21 +212,22 @@ describe('lockstep eval', () => {
   });
 
   it('refuses a file without the target, and data that have changed', async () => {
-    const without = await runCli(['eval', runDir, path('x.csv', `size,color\n1,red\n`)]);
-    expect(without.stderr).toMatch(/^error E_DATA_MISSING: .*a column "species"/);
+    const file = path('x.csv', `size,color\n1,red\n`);
+    const without = await errorOf(collect((io) => evalCommand(runDir, file, {}, io)));
+    expect(without).toMatch(/^E_DATA_MISSING: .*a column "species"/);
     writeFileSync(data, `${text}f200,9,red,setosa\n`);
     try {
-      const changed = await runCli(['eval', runDir]);
-      expect(changed.code).toBe(1);
-      expect(changed.stderr).toMatch(/^error E_DATA_VALUE: .*140 training rows.*lockstep eval DIR data\.csv/);
+      const changed = await errorOf(collect((io) => evalCommand(runDir, undefined, {}, io)));
+      expect(changed).toMatch(/^E_DATA_VALUE: .*140 training rows.*lockstep eval DIR data\.csv/);
     } finally {
       writeFileSync(data, text);
     }
   });
 
   it('refuses a model that does not know its data', async () => {
-    const { stderr, code } = await runCli(['eval', join(folder, 'model.safetensors')]);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/^error E_DATA_MISSING: .*--job/);
+    const model = join(folder, 'model.safetensors');
+    expect(await errorOf(collect((io) => evalCommand(model, undefined, {}, io)))).toMatch(/^E_DATA_MISSING: .*--job/);
+    const json = await collect((io) => evalCommand(model, data, { json: true }, io));
+    expect(JSON.parse(json[0]).rows).toEqual({ [data]: 200 });
   });
 });
