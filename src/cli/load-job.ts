@@ -3,8 +3,8 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { closest, LockstepError } from '../errors.ts';
+import { registerOwnPackage } from '../parallel/own-package.ts';
 import type { Job } from '../train/job.ts';
-import { registerOwnPackage } from './own-package.ts';
 
 export interface LoadedJob {
   readonly job: Job;

@@ -2,6 +2,7 @@ import type { ComputedRead } from '../data/contract.ts';
 import { LockstepError } from '../errors.ts';
 import { resolveOptimizer } from '../optim/catalogue.ts';
 import { definitionAt } from '../optim/custom.ts';
+import { registerOwnPackage } from './own-package.ts';
 import type { ModuleRef, Session, SplitName } from './session.ts';
 import type { CustomCode } from './worker-state.ts';
 
@@ -34,6 +35,7 @@ export async function importValue(ref: ModuleRef): Promise<unknown> {
 
 /** Imports a JavaScript or TypeScript module by URL, in any thread and on any supported Node. */
 export async function importModule(url: string): Promise<Record<string, unknown>> {
+  registerOwnPackage();
   if (!/\.[cm]?ts$/.test(new URL(url).pathname)) return (await import(url)) as Record<string, unknown>;
   const { tsImport } = await import('tsx/esm/api');
   return (await tsImport(url, import.meta.url)) as Record<string, unknown>;

@@ -219,7 +219,8 @@ class Check {
     const heart = await prepareHeart(this.#job, data, plan, options);
     const attempt = await learnByHeart(heart, heart.lr, options);
     const others: Attempt[] = [];
-    if (!attempt.learnt) {
+    // A warning of the compiler is cause enough: other rates would not help.
+    if (!attempt.learnt && plan.compiled.warnings.length === 0) {
       for (const factor of otherRates(attempt)) {
         others.push(await learnByHeart(heart, factor * heart.lr, options));
         if (others[others.length - 1].learnt) break;
