@@ -3,7 +3,7 @@ import type { Call, Operand, Program, Ref, TensorEntry } from './program.ts';
 
 /**
  * A training program that adds its gradients to what the gradients region holds, with the bits of computing them apart and
- * adding (`left + right`), provided that the GEMM in use accumulates exactly (kernels/accumulation.ts). A gradient that one
+ * adding (`left + right`), provided that the GEMM in use accumulates exactly (kernels/gemm-bits.ts). A gradient that one
  * GEMM writes is accumulated by that GEMM; any other is computed into memory of its own and added.
  */
 export function accumulatingProgram(program: Program, tensors: readonly TensorEntry[]): Program {

@@ -10,6 +10,7 @@ import { align } from './plan.ts';
 import type { Call, Field, Program, Ref, TensorEntry } from './program.ts';
 import type { Roots } from './roots.ts';
 import { findRoots } from './roots.ts';
+import { isRowLocal } from './row-local.ts';
 import type { DType, Shape, Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
 
@@ -78,6 +79,7 @@ export function compileProgram(options: CompileOptions): Program {
     batchBytes,
     activationBytes,
     constants: constants.bytes(),
+    rowLocal: options.gradients && isRowLocal(order, roots, options.rows),
     flops: order.reduce((total, node) => total + (opOf(node.op).flops?.(node) ?? 0), 0),
   };
 }

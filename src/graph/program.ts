@@ -52,6 +52,8 @@ export interface Program {
   readonly activationBytes: number;
   /** Initial content of the constants region. */
   readonly constants: Uint8Array;
+  /** Rows of several shards may go through it together: see row-local.ts. Only for programs with gradients. */
+  readonly rowLocal: boolean;
   /** GEMM floating-point operations of one run. */
   readonly flops: number;
 }

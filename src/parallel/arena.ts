@@ -29,8 +29,10 @@ export interface ArenaSpec {
   /** Bytes that the largest program needs. */
   readonly batchBytes: number;
   readonly activationBytes: number;
-  /** Rows of the largest shard. */
+  /** Rows of the largest shard or group of shards. */
   readonly rows: number;
+  /** Most shards that a worker computes together. */
+  readonly group: number;
   /** Constants of each program. */
   readonly constantBytes: readonly number[];
   /** Doubles of one record. */
@@ -47,9 +49,9 @@ export interface WorkerRegions {
   readonly partials: readonly number[];
   readonly activations: number;
   readonly batch: number;
-  /** f64 sums of the shard being computed. */
+  /** f64 [group, sums] of the shards being computed. */
   readonly sums: number;
-  /** Four i32: seed low, seed high, step, shard. */
+  /** Four i32 for each shard of a group, KEY_STRIDE apart: seed low, seed high, step, shard. */
   readonly key: number;
   readonly ids: number;
   readonly scratch: number;
@@ -85,6 +87,8 @@ export interface ArenaLayout {
 }
 
 const ALIGNMENT = 64;
+/** Bytes between the keys of two shards of a group. */
+export const KEY_STRIDE = 16;
 /** wasm32 addresses 4 GiB. */
 export const MAX_ARENA_BYTES = 65536 * 65536;
 
@@ -123,8 +127,8 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
       partials: Array.from({ length: spec.partialSlots }, () => take(vector)),
       activations: take(spec.activationBytes),
       batch: take(spec.batchBytes),
-      sums: take(8 * spec.sums),
-      key: take(16),
+      sums: take(8 * spec.sums * spec.group),
+      key: take(KEY_STRIDE * spec.group),
       ids: take(4 * spec.rows),
       scratch: take(GEMM_SCRATCH_BYTES),
       temporaries: Array.from({ length: spec.temporaries }, () => take(4 * spec.blockFloats)),

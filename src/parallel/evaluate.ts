@@ -17,9 +17,9 @@ export function evaluateSplit(worker: WorkerState, split: SplitName): void {
     const [begin, end] = shardRange(size, shards, shard);
     const count = end - begin;
     for (let i = 0; i < count; i++) ids[i] = begin + i;
-    const program = worker.evaluationProgram(split, count);
+    const program = worker.evaluation(split, count);
     program.gather(count, 0);
-    program.run(0, false);
+    program.run();
     evaluationSums.set(sums, shard * sums.length);
   }
 }

@@ -62,6 +62,9 @@ export interface Session {
   readonly partialSlots: number;
   /** The GEMM accumulates exactly: sibling shards of one worker share a partial sum. */
   readonly accumulate: boolean;
+  /** Most rows of neighbouring shards that a worker computes together, by rows of the batch; 0 or absent: each shard by itself. */
+  readonly groupRows: Readonly<Record<number, number>>;
+  /** For every shard size, and for the sums of shard sizes that groups have. */
   readonly trainPrograms: readonly PlacedProgram[];
   readonly evaluationPrograms: readonly PlacedProgram[];
   /** Names of the f64 sums of a shard: 'loss', 'weight', metrics. */

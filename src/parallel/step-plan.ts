@@ -2,17 +2,26 @@ import { shardRange } from '../data/sampler.ts';
 import type { ShardRange } from '../membership/assignment.ts';
 import { assignShards } from '../membership/assignment.ts';
 import type { Addition } from './gradient-tree.ts';
-import { planPartials, planReduction, slotsNeeded } from './gradient-tree.ts';
+import {
+  type PartialInstruction,
+  type PartialPlan,
+  planPartials,
+  planReduction,
+  slotsNeeded,
+} from './gradient-tree.ts';
 import type { Session } from './session.ts';
 
+/** Where a shard's gradient goes. */
+export interface ShardTarget {
+  readonly shard: number;
+  readonly rows: number;
+  readonly slot: number;
+  readonly accumulate: boolean;
+}
+
 export type StepInstruction =
-  | {
-      readonly kind: 'compute';
-      readonly shard: number;
-      readonly rows: number;
-      readonly slot: number;
-      readonly accumulate: boolean;
-    }
+  /** One shard, or neighbours that go through one program together. */
+  | { readonly kind: 'compute'; readonly rows: number; readonly shards: readonly ShardTarget[] }
   | { readonly kind: 'merge'; readonly into: number; readonly from: number };
 
 export type ComputeInstruction = Extract<StepInstruction, { kind: 'compute' }>;
@@ -30,18 +39,14 @@ export interface StepPlan {
   readonly nonEmpty: Uint8Array;
 }
 
-type PlanInput = Pick<Session, 'shards' | 'workers' | 'partialSlots' | 'accumulate' | 'layout'>;
+/** What decides who computes what, and how. */
+export type InstructionInput = Pick<Session, 'shards' | 'workers' | 'partialSlots' | 'accumulate' | 'groupRows'>;
+type PlanInput = InstructionInput & Pick<Session, 'layout'>;
 
 export function planStep(session: PlanInput, rank: number, batchRows: number): StepPlan {
-  const { shards, layout, partialSlots } = session;
-  const rowsOf = (shard: number) => {
-    const [begin, end] = shardRange(batchRows, shards, shard);
-    return end - begin;
-  };
-  const isEmpty = (shard: number) => rowsOf(shard) === 0;
-  const plans = assignShards(shards, session.workers).map((range) =>
-    planPartials(range, shards, partialSlots, isEmpty, session.accumulate),
-  );
+  const { shards, layout } = session;
+  const isEmpty = (shard: number) => rowsOf(session, batchRows, shard) === 0;
+  const plans = workerPlans(session, batchRows);
   const partials = plans.flatMap((plan, worker) =>
     plan.partials.map((p) => ({ ...p, address: layout.workers[worker].partials[p.slot] })),
   );
@@ -49,12 +54,68 @@ export function planStep(session: PlanInput, rank: number, batchRows: number): S
   const sources = partials.map((p) => p.address);
   return {
     batchRows,
-    instructions: plans[rank].instructions.map((i) => (i.kind === 'compute' ? { ...i, rows: rowsOf(i.shard) } : i)),
+    instructions: instructionsOf(session, plans[rank], batchRows),
     sources,
     additions: reduction.additions,
     gradient: reduction.single === undefined ? layout.reduced : sources[reduction.single],
     nonEmpty: Uint8Array.from({ length: shards }, (_, shard) => (isEmpty(shard) ? 0 : 1)),
   };
+}
+
+function rowsOf({ shards }: InstructionInput, batchRows: number, shard: number): number {
+  const [begin, end] = shardRange(batchRows, shards, shard);
+  return end - begin;
+}
+
+/** Which partial sums each worker makes, and how. */
+function workerPlans(input: InstructionInput, batchRows: number): PartialPlan[] {
+  const { shards, workers, partialSlots: capacity, accumulate } = input;
+  const isEmpty = (shard: number) => rowsOf(input, batchRows, shard) === 0;
+  return assignShards(shards, workers).map((range) => planPartials(range, shards, capacity, isEmpty, accumulate));
+}
+
+function instructionsOf(input: InstructionInput, plan: PartialPlan, batchRows: number): StepInstruction[] {
+  return group(plan.instructions, (shard) => rowsOf(input, batchRows, shard), input.groupRows[batchRows] ?? 0);
+}
+
+/** Neighbouring shards in groups of at most `groupRows` rows. */
+function group(
+  instructions: readonly PartialInstruction[],
+  rowsOf: (shard: number) => number,
+  groupRows: number,
+): StepInstruction[] {
+  const steps: StepInstruction[] = [];
+  for (const instruction of instructions) {
+    if (instruction.kind === 'merge') {
+      steps.push(instruction);
+      continue;
+    }
+    const { shard, slot, accumulate } = instruction;
+    const target = { shard, slot, accumulate, rows: rowsOf(shard) };
+    const last = steps[steps.length - 1];
+    if (last?.kind === 'compute' && last.rows + target.rows <= groupRows) {
+      steps[steps.length - 1] = { ...last, rows: last.rows + target.rows, shards: [...last.shards, target] };
+    } else steps.push({ kind: 'compute', rows: target.rows, shards: [target] });
+  }
+  return steps;
+}
+
+/** The groups that any worker of a node has in a batch of this size: rows of each shard, by group. */
+export function groupsOf(input: InstructionInput, batchRows: number): number[][] {
+  const groups = new Map<string, number[]>();
+  for (const plan of workerPlans(input, batchRows)) {
+    for (const instruction of instructionsOf(input, plan, batchRows)) {
+      if (instruction.kind !== 'compute' || instruction.shards.length < 2) continue;
+      const rows = instruction.shards.map((s) => s.rows);
+      groups.set(rows.join(), rows);
+    }
+  }
+  return [...groups.values()];
+}
+
+/** Most shards of one group. */
+export function largestGroup(groups: readonly (readonly number[])[]): number {
+  return Math.max(1, ...groups.map((rows) => rows.length));
 }
 
 /**

@@ -17,9 +17,9 @@ export function step(worker: WorkerState, t: number): StepAction {
   const plan = worker.planFor(worker.sampler.batchRows(t));
   mark(worker.timings, PHASE.start);
 
-  // Phase 1, gradients: each of my shards forward and backward, into my partial sums of the gradient tree.
+  // Phase 1, gradients: my shards forward and backward, into my partial sums of the gradient tree.
   for (const instruction of plan.instructions) {
-    if (instruction.kind === 'compute') computeShard(worker, t, instruction);
+    if (instruction.kind === 'compute') computeShards(worker, t, instruction);
     else mergePartials(worker, instruction.into, instruction.from);
   }
   mark(worker.timings, PHASE.computed);
@@ -50,18 +50,25 @@ export function step(worker: WorkerState, t: number): StepAction {
   return action;
 }
 
-/** Gather, forward, loss, backward: the gradient of one shard into (or onto) a partial sum, its sums into the shared table. */
-function computeShard(worker: WorkerState, t: number, { shard, rows, slot, accumulate }: ComputeInstruction): void {
-  worker.key[2] = t;
-  worker.key[3] = shard;
+/**
+ * Gather, forward, loss, backward: the gradients of one shard (or of neighbours that go together) into or onto partial sums,
+ * their sums into the shared table.
+ */
+function computeShards(worker: WorkerState, t: number, instruction: ComputeInstruction): void {
+  const compute = worker.compute(instruction);
   const before = performance.now();
-  worker.sampler.ids(t, shard, worker.session.shards, worker.ids);
-  const program = worker.trainProgram(rows);
-  program.gather(rows, worker.sampler.epochOf(t));
+  for (const { shard, ids, key } of compute.shards) {
+    key[2] = t;
+    key[3] = shard;
+    worker.sampler.ids(t, shard, worker.session.shards, ids);
+  }
+  compute.gather(instruction.rows, worker.sampler.epochOf(t));
   worker.timings[PHASE.gather] += performance.now() - before;
-  program.run(slot, accumulate);
-  const { sums, shardSums } = worker;
-  for (let i = 0, at = shard * sums.length; i < sums.length; i++, at++) shardSums[at] = sums[i];
+  compute.run();
+  const { shardSums } = worker;
+  for (const { shard, sums } of compute.shards) {
+    for (let i = 0, at = shard * sums.length; i < sums.length; i++, at++) shardSums[at] = sums[i];
+  }
 }
 
 /** partial sum `into` += partial sum `from`: two siblings of the tree become their parent. */

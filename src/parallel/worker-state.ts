@@ -3,13 +3,14 @@ import { createSampler, type Sampler } from '../data/sampler.ts';
 import { accumulatingProgram } from '../graph/accumulate.ts';
 import { bindProgram } from '../graph/execute.ts';
 import type { Program } from '../graph/program.ts';
+import { groupProgram } from '../graph/row-groups.ts';
 import { openGemm } from '../kernels/backend.ts';
 import type { Gemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import { instantiateKernels } from '../kernels/wasm.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { type ClipDecision, type ClipInput, clipDecision, newClipDecision } from '../optim/clip.ts';
-import type { WorkerRegions } from './arena.ts';
+import { KEY_STRIDE, type WorkerRegions } from './arena.ts';
 import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
 import { type Gather, gatherComputed, gatherTable, purposeKey } from './gather.ts';
@@ -19,18 +20,33 @@ import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
-import { planStep, type StepPlan } from './step-plan.ts';
+import { type ComputeInstruction, planStep, type StepPlan } from './step-plan.ts';
 import { TIMING_SLOTS } from './timings.ts';
 
 /** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
 export const MOST_BAD_IN_A_ROW = 10;
 
-/** A program bound to this worker's memory. */
-export interface BoundProgram {
+/** A compute instruction bound to this worker's memory. */
+export interface BoundCompute {
+  /** Each shard with its own views: its stretch of the id list, its key, its sums. */
+  readonly shards: readonly BoundShard[];
   /** Rows of the id list into the batch region. */
   readonly gather: Gather;
-  /** Forward, loss and, in training, backward: gradients are written to partial-sum slot `slot`, or added to it. */
-  run(slot: number, accumulate: boolean): void;
+  /** Forward, loss, backward. */
+  run(): void;
+}
+
+interface BoundShard {
+  readonly shard: number;
+  readonly ids: Int32Array;
+  readonly key: Int32Array;
+  readonly sums: Float64Array;
+}
+
+/** An evaluation program bound to this worker's memory. */
+export interface BoundEvaluation {
+  readonly gather: Gather;
+  run(): void;
 }
 
 /** Custom code of the job, already imported. */
@@ -55,7 +71,6 @@ export class WorkerState {
   /** The blocks this worker reduces and updates. */
   readonly myBlocks: readonly IndexedBlock[];
   readonly ids: Int32Array;
-  readonly key: Int32Array;
   readonly sums: Float64Array;
   readonly shardSums: Float64Array;
   readonly evaluationSums: Float64Array;
@@ -75,8 +90,8 @@ export class WorkerState {
   readonly #gemm: Gemm;
   readonly #custom: CustomCode;
   readonly #plans = new Map<number, StepPlan>();
-  readonly #train = new Map<number, BoundProgram>();
-  readonly #evaluate = new Map<string, BoundProgram>();
+  readonly #compute = new Map<ComputeInstruction, BoundCompute>();
+  readonly #evaluate = new Map<string, BoundEvaluation>();
 
   constructor(session: Session, custom: CustomCode) {
     const { layout, memory } = session;
@@ -103,10 +118,6 @@ export class WorkerState {
     });
     const rows = [...session.trainPrograms, ...session.evaluationPrograms].map((p) => p.program.rows);
     this.ids = i32(this.regions.ids, Math.max(1, ...rows));
-    this.key = i32(this.regions.key, 4);
-    const key = purposeKey(session.seed, 'dropout');
-    this.key[0] = key[0];
-    this.key[1] = key[1];
     const width = session.sums.length;
     this.sums = f64(this.regions.sums, width);
     this.shardSums = f64(layout.shardSums, session.shards * width);
@@ -152,20 +163,22 @@ export class WorkerState {
     return plan;
   }
 
-  trainProgram(rows: number): BoundProgram {
-    let bound = this.#train.get(rows);
+  /** The instruction with this worker's addresses; bound when it is first met. */
+  compute(instruction: ComputeInstruction): BoundCompute {
+    let bound = this.#compute.get(instruction);
     if (!bound) {
-      bound = this.#bind(find(this.session.trainPrograms, rows), 'train');
-      this.#train.set(rows, bound);
+      bound = this.#bindCompute(instruction);
+      this.#compute.set(instruction, bound);
     }
     return bound;
   }
 
-  evaluationProgram(split: SplitName, rows: number): BoundProgram {
+  evaluation(split: SplitName, rows: number): BoundEvaluation {
     const name = `${split}/${rows}`;
     let bound = this.#evaluate.get(name);
     if (!bound) {
-      bound = this.#bind(find(this.session.evaluationPrograms, rows), split);
+      const placed = find(this.session.evaluationPrograms, rows);
+      bound = { gather: this.#gather(placed.program, split), run: this.#bind(placed, placed.program.calls, 0, 0) };
       this.#evaluate.set(name, bound);
     }
     return bound;
@@ -182,46 +195,76 @@ export class WorkerState {
     return this.decision.action;
   }
 
-  #bind({ program, constants }: PlacedProgram, splitName: SplitName): BoundProgram {
+  #bindCompute({ rows, shards: targets }: ComputeInstruction): BoundCompute {
+    const { session, regions } = this;
+    const placed = find(session.trainPrograms, rows);
+    const { buffer } = session.memory;
+    const width = session.sums.length;
+    const dropout = purposeKey(session.seed, 'dropout');
+    let row = 0;
+    const shards = targets.map((target, j): BoundShard => {
+      const key = new Int32Array(buffer, regions.key + KEY_STRIDE * j, 4);
+      key.set(dropout);
+      const ids = this.ids.subarray(row, row + target.rows);
+      row += target.rows;
+      return { shard: target.shard, ids, key, sums: new Float64Array(buffer, regions.sums + 8 * width * j, width) };
+    });
+    const gather = this.#gather(placed.program, 'train');
+    if (targets.length === 1) {
+      const [{ slot, accumulate }] = targets;
+      const program = accumulate ? accumulatingProgram(placed.program, session.tensors) : placed.program;
+      return { shards, gather, run: this.#bind(placed, program.calls, slot, 0) };
+    }
+    const grouped = groupProgram(
+      placed.program,
+      (n) => find(session.trainPrograms, n).program,
+      targets.map((t) => t.rows),
+      targets.map((t) => t.accumulate),
+      session.tensors,
+    );
+    const pieces = grouped.pieces.map(({ shard, calls }) => this.#bind(placed, calls, targets[shard].slot, shard));
+    const { fixedSums } = grouped;
+    return {
+      shards,
+      gather,
+      run() {
+        for (let i = 0; i < pieces.length; i++) pieces[i]();
+        for (let j = 0; j < shards.length; j++) {
+          for (const { index, value } of fixedSums[j]) shards[j].sums[index] = value;
+        }
+      },
+    };
+  }
+
+  #gather(program: Program, splitName: SplitName): Gather {
     const { session, regions, kernels } = this;
     const split = session.splits[splitName];
     if (!split) throw new RangeError(`no split ${splitName}`);
     const buffer = session.memory.buffer;
+    if (split.kind === 'table') return gatherTable(split, program.fields, regions.batch, regions.ids, kernels);
     const read = this.#custom.reads[splitName];
-    let gather: Gather;
-    if (split.kind === 'table') gather = gatherTable(split, program.fields, regions.batch, regions.ids, kernels);
-    else if (read) gather = gatherComputed(split, read, program.fields, buffer, regions.batch, this.ids, session.seed);
-    else throw new RangeError(`no read function for split ${splitName}`);
+    if (!read) throw new RangeError(`no read function for split ${splitName}`);
+    return gatherComputed(split, read, program.fields, buffer, regions.batch, this.ids, session.seed);
+  }
 
-    const runs: (() => void)[] = [];
-    const bind = (slot: number, accumulate: boolean) =>
-      bindProgram(
-        accumulate ? accumulatingProgram(program, session.tensors) : program,
-        {
-          parameters: session.layout.parameters,
-          gradients: regions.partials[slot],
-          buffers: 0,
-          batch: regions.batch,
-          activations: regions.activations,
-          constants: session.layout.constants[constants],
-          sums: regions.sums,
-          key: regions.key,
-        },
-        kernels,
-        (g) => this.#gemm.bind(g),
-      );
-    return {
-      gather,
-      run(slot, accumulate) {
-        const index = 2 * slot + (accumulate ? 1 : 0);
-        let run = runs[index];
-        if (run === undefined) {
-          run = bind(slot, accumulate);
-          runs[index] = run;
-        }
-        run();
+  /** Calls of a program with addresses: gradients in partial-sum slot `slot`, sums and key of the `member`-th shard of a group. */
+  #bind({ program, constants }: PlacedProgram, calls: Program['calls'], slot: number, member: number): () => void {
+    const { session, regions } = this;
+    return bindProgram(
+      { ...program, calls },
+      {
+        parameters: session.layout.parameters,
+        gradients: regions.partials[slot],
+        buffers: 0,
+        batch: regions.batch,
+        activations: regions.activations,
+        constants: session.layout.constants[constants],
+        sums: regions.sums + 8 * session.sums.length * member,
+        key: regions.key + KEY_STRIDE * member,
       },
-    };
+      this.kernels,
+      (g) => this.#gemm.bind(g),
+    );
   }
 }
 

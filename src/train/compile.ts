@@ -24,7 +24,11 @@ export interface CompiledJob {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   readonly epochs: number;
+  /** Sizes that a global batch can have. */
+  readonly batches: readonly number[];
   readonly trainPrograms: readonly Program[];
+  /** The training program for any number of rows. */
+  compileTrain(rows: number): Program;
   readonly evaluationPrograms: readonly Program[];
   readonly evaluationRows: number;
   /** Names of the f64 sums of a shard. */
@@ -48,7 +52,8 @@ export function compileJob(job: ResolvedJob, data: LoadedData): CompiledJob {
   const shards =
     job.shards ?? defaultShards(batchSize, perSample, (n) => compiler.train(n).activationBytes, job.activationBudget);
 
-  const trainRows = distinctShardRows([batchSize, rows % batchSize || batchSize], shards);
+  const batches = [...new Set([batchSize, rows % batchSize || batchSize])];
+  const trainRows = distinctShardRows(batches, shards);
   let evaluationRows = EVALUATION_ROWS;
   while (evaluationRows > 1 && compiler.evaluate(evaluationRows).activationBytes > job.activationBudget) {
     evaluationRows = Math.ceil(evaluationRows / 2);
@@ -63,7 +68,9 @@ export function compileJob(job: ResolvedJob, data: LoadedData): CompiledJob {
     stepsPerEpoch,
     epochs,
     totalSteps,
+    batches,
     trainPrograms: trainRows.map((n) => compiler.train(n)),
+    compileTrain: (n) => compiler.train(n),
     evaluationPrograms: [...new Set(evaluationSizes)].map((n) => compiler.evaluate(n)),
     evaluationRows,
     sums: probe.sums,

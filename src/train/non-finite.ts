@@ -36,8 +36,10 @@ function badShard({ session }: OpenRun, step: number): number | undefined {
   for (const [rank, { instructions }] of plans.entries()) {
     for (const i of instructions) {
       if (i.kind !== 'compute') continue;
-      const address = session.layout.workers[rank].partials[i.slot];
-      if (session.tensors.some((t) => hasBad(session, address + 4 * t.offset, t.size))) return i.shard;
+      for (const { shard, slot } of i.shards) {
+        const address = session.layout.workers[rank].partials[slot];
+        if (session.tensors.some((t) => hasBad(session, address + 4 * t.offset, t.size))) return shard;
+      }
     }
   }
   return undefined;

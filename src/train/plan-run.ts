@@ -5,8 +5,8 @@ import type { LoadedData } from '../data/contract.ts';
 import { loadData } from '../data/load.ts';
 import { accumulatedGemms, accumulatingProgram } from '../graph/accumulate.ts';
 import type { Program } from '../graph/program.ts';
-import { accumulatesExactly } from '../kernels/accumulation.ts';
 import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
+import { accumulatesExactly } from '../kernels/gemm-bits.ts';
 import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
 import { type ArenaLayout, planArena } from '../parallel/arena.ts';
@@ -15,6 +15,7 @@ import { RECORD_SUMS } from '../parallel/record-ring.ts';
 import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import { type CompiledJob, compileJob } from './compile.ts';
+import { chooseGrouping } from './grouping.ts';
 import type { Job } from './job.ts';
 import type { TrainOptions } from './options.ts';
 import { dataBytes, namedSplits } from './place.ts';
@@ -37,6 +38,9 @@ export interface RunPlan {
   readonly partialSlots: number;
   /** See Session. */
   readonly accumulate: boolean;
+  readonly groupRows: Readonly<Record<number, number>>;
+  /** Programs of single shards and of groups. */
+  readonly trainPrograms: readonly Program[];
   readonly backend: BackendChoice;
   readonly kernels: WebAssembly.Module;
   /** Each epoch in another order; false in trials, whose rows lie in the order of their steps. */
@@ -81,7 +85,6 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
   const loaded = given ?? (await loadJobData(job, options));
   const data = trial ? trialData(loaded, trial, job) : loaded;
   const compiled = compileJob(job, data);
-  const programs = [...compiled.trainPrograms, ...compiled.evaluationPrograms];
   const slots = partialSlots(compiled.shards, workers, 4 * compiled.flatSize, PARTIALS_BUDGET);
   const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
   const accumulate = accumulatesExactly(
@@ -89,6 +92,15 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     kernels,
     compiled.trainPrograms.flatMap((program) => accumulatedGemms(program, compiled.tensors)),
   );
+  const grouping = chooseGrouping(
+    compiled,
+    { shards: compiled.shards, workers, partialSlots: slots, accumulate },
+    backend,
+    kernels,
+    job.activationBudget,
+  );
+  const trainPrograms = [...new Set([...compiled.trainPrograms, ...grouping.programs])];
+  const programs = [...trainPrograms, ...compiled.evaluationPrograms];
   const most = (of: (program: Program) => number) => programs.reduce((m, p) => Math.max(m, of(p)), 0);
   const evaluated = [data.validation, data.test].map((s) => evaluationShards(s?.size ?? 0, compiled.evaluationRows));
   const layout = planArena({
@@ -106,9 +118,11 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     batchBytes: most((p) => p.batchBytes),
     activationBytes: Math.max(
       most((p) => p.activationBytes),
+      grouping.activationBytes,
       ...accumulating.map((p) => p.activationBytes),
     ),
     rows: most((p) => p.rows),
+    group: grouping.group,
     constantBytes: programs.map((p) => p.constants.length),
     recordWidth: RECORD_SUMS + compiled.sums.length,
     scalars: optimizer.def.scalarNames.length,
@@ -126,6 +140,8 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     cores,
     partialSlots: slots,
     accumulate,
+    groupRows: grouping.groupRows,
+    trainPrograms,
     backend,
     kernels,
     shuffle: !trial,

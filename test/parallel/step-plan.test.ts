@@ -7,7 +7,7 @@ function layoutFor(workers: number, shards: number, slots: number) {
   return planArena({
     heapBase: 1000, workers, shards, flatSize: 160, blocks: 3, slots: 2, partialSlots: slots, blockFloats: 64,
     temporaries: reductionTemporaries(shards), sums: 3, evaluationShards: 4, batchBytes: 100, activationBytes: 1000,
-    rows: 32, constantBytes: [8, 0], recordWidth: 15, scalars: 8, progress: 4, dataBytes: 5000,
+    rows: 32, group: 2, constantBytes: [8, 0], recordWidth: 15, scalars: 8, progress: 4, dataBytes: 5000,
   }); // biome-ignore format: a table
 }
 
@@ -38,6 +38,7 @@ test('all ranks agree on sources and gradient, and together compute every shard 
         workers,
         partialSlots: slots,
         accumulate: batch === 8,
+        groupRows: { 100: 30 },
         layout: layoutFor(workers, 8, slots),
       };
       const plans = Array.from({ length: workers }, (_, rank) => planStep(session, rank, batch));
@@ -47,7 +48,7 @@ test('all ranks agree on sources and gradient, and together compute every shard 
       }
       const computed = plans.flatMap((p) => p.instructions.flatMap((i) => (i.kind === 'compute' ? [i] : [])));
       expect(computed.reduce((sum, i) => sum + i.rows, 0)).toBe(batch);
-      expect(new Set(computed.map((i) => i.shard)).size).toBe(Math.min(8, batch));
+      expect(new Set(computed.flatMap((i) => i.shards.map((s) => s.shard))).size).toBe(Math.min(8, batch));
     }
   }
 });

@@ -1,0 +1,70 @@
+import type { Program } from '../graph/program.ts';
+import { commonGemms, groupProgram } from '../graph/row-groups.ts';
+import type { BackendChoice } from '../kernels/backend.ts';
+import { rowsAreIndependent } from '../kernels/gemm-bits.ts';
+import { groupsOf, type InstructionInput, largestGroup } from '../parallel/step-plan.ts';
+import type { CompiledJob } from './compile.ts';
+
+/** Rows of a group that are tried, most first: beyond some hundred rows GEMMs gain little and activations leave the cache. */
+const GROUP_ROWS = [512, 256, 128];
+
+/** How neighbouring shards go together. */
+export interface Grouping {
+  /** By rows of the batch; 0: each shard by itself. */
+  readonly groupRows: Readonly<Record<number, number>>;
+  /** Programs for the groups, beside those of single shards. */
+  readonly programs: readonly Program[];
+  /** Most shards in a group. */
+  readonly group: number;
+  readonly activationBytes: number;
+}
+
+/**
+ * For each size of batch the largest groups in which every shard keeps its bits: the model computes each row by itself, the GEMM
+ * gives a row the same bits in a group as in its shard, and the activations stay within the budget of a shard. Only speed
+ * depends on the answer.
+ */
+export function chooseGrouping(
+  compiled: CompiledJob,
+  plan: Omit<InstructionInput, 'groupRows'>,
+  backend: BackendChoice,
+  kernels: WebAssembly.Module,
+  activationBudget: number,
+): Grouping {
+  const rowLocal = compiled.trainPrograms.every((program) => program.rowLocal);
+  const keepsBits = (rows: readonly number[]): boolean => {
+    const program = compiled.compileTrain(total(rows));
+    const partsOf = (m: number) => rows.map((n) => (m / program.rows) * n);
+    return (
+      program.rowLocal &&
+      program.activationBytes <= activationBudget &&
+      rowsAreIndependent(backend, kernels, commonGemms(program), partsOf)
+    );
+  };
+  const groupRows: Record<number, number> = {};
+  const groups: number[][] = [];
+  for (const batchRows of rowLocal ? compiled.batches : []) {
+    for (const candidate of GROUP_ROWS) {
+      const found = groupsOf({ ...plan, groupRows: { [batchRows]: candidate } }, batchRows);
+      if (!found.every(keepsBits)) continue;
+      groupRows[batchRows] = candidate;
+      groups.push(...found);
+      break;
+    }
+  }
+  const activations = groups.map((rows) => {
+    const accumulate = rows.map(() => true);
+    const single = (n: number) => compiled.compileTrain(n);
+    return groupProgram(single(total(rows)), single, rows, accumulate, compiled.tensors).activationBytes;
+  });
+  return {
+    groupRows,
+    programs: [...new Set(groups.map(total))].map((rows) => compiled.compileTrain(rows)),
+    group: largestGroup(groups),
+    activationBytes: Math.max(0, ...activations),
+  };
+}
+
+function total(rows: readonly number[]): number {
+  return rows.reduce((sum, n) => sum + n, 0);
+}
