@@ -49,7 +49,6 @@ export class Recorder {
     this.#at = this.#ring.reserve();
     const values = this.#ring.values;
     const at = this.#at;
-    values[at + AT.step] = t;
     values[at + AT.samples] = plan.batchRows;
     values[at + AT.lr] = lr;
     values[at + AT.gradNorm] = decision.gradNorm;
@@ -59,6 +58,16 @@ export class Recorder {
     for (let i = 0; i < stride; i++) {
       values[at + RECORD_SUMS + i] = treeSum(shardSums, stride, i, 0, shards, plan.nonEmpty);
     }
+    values[at + AT.step] = t; // last: whoever finds the step finds all of its record
+  }
+
+  /**
+   * Whether rank 0 wrote the whole record of step t and was lost before it published it; then `publish` is all that is left to
+   * do. The sums may be gone by now: the others may have begun step t + 1.
+   */
+  resume(t: number): boolean {
+    this.#at = this.#ring.reserve();
+    return this.#ring.values[this.#at + AT.step] === t;
   }
 
   /** After the last barrier: the step's time is complete. */

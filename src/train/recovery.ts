@@ -1,5 +1,5 @@
 import { LockstepError } from '../errors.ts';
-import { clipDecision, newClipDecision } from '../optim/clip.ts';
+import { type ClipDecision, clipDecision, newClipDecision } from '../optim/clip.ts';
 import { lrAt } from '../optim/schedules.ts';
 import { CONTROL_WORDS } from '../parallel/control.ts';
 import { treeSum } from '../parallel/gradient-tree.ts';
@@ -11,6 +11,7 @@ import { planStep } from '../parallel/step-plan.ts';
 import { TIMING_SLOTS } from '../parallel/timings.ts';
 import type { OpenRun } from './open-run.ts';
 import type { RunPlan } from './plan-run.ts';
+import { placeParameters, placeState, type StartPoint } from './resume.ts';
 import type { RunLog } from './run-log.ts';
 
 /** A state of the run to go back to: the bytes of a snapshot and where the optimizer stood. */
@@ -24,28 +25,32 @@ export interface RestorePoint {
 /** An odd epoch: in the middle of an update. */
 const TORN = 1;
 
-/** Losses of threads at one step after which the run gives up: one that every new thread meets is no accident. */
+/** Losses of threads without a new step in between after which the run gives up: what every new thread meets is no accident. */
 const MOST_ATTEMPTS = 3;
 
 /**
  * Trains through the deaths of workers. A step reads only what earlier steps wrote until its update begins, so a death before
  * that costs the step's time: new threads do it again. A death during the update may leave a torn block; then the last
- * restore point (or the initial state) is taken up and the steps since are replayed. The bytes are those of an
+ * restore point (or the state that the run started from) is taken up and the steps since are replayed. The bytes are those of an
  * undisturbed run either way.
  */
 export class Recovery {
-  /** Newest restore point; none: the initial state. */
+  /** Newest restore point; none: the state that the run started from. */
   restorePoint: RestorePoint | undefined;
   readonly #plan: RunPlan;
   readonly #run: OpenRun;
   readonly #log: RunLog;
-  #failedAfter = -1;
+  readonly #start: StartPoint | undefined;
+  /** The furthest step of the run at the last failure. */
+  #reached = -1;
   #attempts = 0;
 
-  constructor(plan: RunPlan, run: OpenRun, log: RunLog) {
+  /** `start`: what the run started from, if not from initial values. */
+  constructor(plan: RunPlan, run: OpenRun, log: RunLog, start: StartPoint | undefined) {
     this.#plan = plan;
     this.#run = run;
     this.#log = log;
+    this.#start = start;
   }
 
   /** Runs steps `from` to `to` (fewer after a requested stop); throws when a failure comes again and again. */
@@ -92,28 +97,37 @@ export class Recovery {
   /** Brings new threads to a whole state and gives the step as of which it is; throws `error` when that is no use. */
   async #recover(error: unknown): Promise<number> {
     if (!(error instanceof LockstepError) || error.code !== 'E_WORKER') throw error;
+    this.#log.drain();
     const committed = this.#committedStep();
-    if (committed === undefined || committed !== this.#failedAfter) this.#attempts = 0;
-    this.#failedAfter = committed ?? this.#failedAfter;
+    const reached = Math.max(this.#log.lastStep, committed ?? 0);
+    if (reached > this.#reached) this.#attempts = 0;
+    this.#reached = reached;
     this.#attempts += 1;
     if (this.#attempts >= MOST_ATTEMPTS) throw error;
 
-    this.#log.drain();
     if (committed !== undefined) {
       if (committed > this.#log.lastStep) this.#recordAgain(committed);
       this.#log.note(`a worker was lost after step ${committed} (${error.detail.got}): new threads go on from there`);
-      await this.#run.pool.restart(committed);
+      await this.#restart(committed);
       return committed;
     }
     const point = this.restorePoint;
-    const step = point?.step ?? 0;
+    const resumed = this.#start?.warm ? undefined : this.#start?.checkpoint;
+    const step = point?.step ?? resumed?.step ?? 0;
     this.#log.note(`a worker was lost during an update (${error.detail.got}): replaying from step ${step}`);
     this.#epochs().fill(TORN); // until the state is whole, whatever happens meanwhile
     if (point) this.#progressPlaces().set(point.progress, (step % 2) * point.progress.length);
-    await this.#run.pool.restart(step);
+    else if (resumed) placeState(this.#run.session, resumed);
+    await this.#restart(step);
     if (point) await this.#run.pool.copyState('restore', point.staging);
     this.#epochs().fill(2 * step);
     return step;
+  }
+
+  /** New threads for the state after `step`: it lies in the arena, or, at step 0, is made again as at the start. */
+  async #restart(step: number): Promise<void> {
+    await this.#run.pool.restart(step);
+    if (step === 0 && this.#start?.warm) placeParameters(this.#run.session, this.#start.checkpoint);
   }
 
   /** The step as of which all blocks are; undefined when the update was torn. */
@@ -125,31 +139,39 @@ export class Recovery {
     return step === 0 || readProgress(this.#progressPlaces(), step, this.#stateNames()) ? step : undefined;
   }
 
-  /** Rank 0 died between the update and its record: everything that the record needs still lies in the arena. */
+  /** Rank 0 died between the update and the end of the step: its record, if it is not written, follows from what is in the arena. */
   #recordAgain(t: number): void {
     const { session } = this.#run;
     const { layout, shards, sums, memory } = session;
     const { buffer } = memory;
-    const { compiled, job, optimizer, data } = this.#plan;
-    const firstRow = ((t - 1) % compiled.stepsPerEpoch) * compiled.batchSize;
-    const plan = planStep(session, 0, Math.min(compiled.batchSize, data.train.size - firstRow));
-    const shardSums = new Float64Array(buffer, layout.shardSums, shards * sums.length);
-    const norms = new Float64Array(buffer, layout.norms, session.blocks.length);
-    const total = (sum: number) => treeSum(shardSums, sums.length, sum, 0, shards, plan.nonEmpty);
-    const totals = { loss: total(0), weight: total(1), squaredNorm: norms.reduce((a, b) => a + b, 0) };
+    const control = new Int32Array(buffer, layout.control, CONTROL_WORDS);
     const ring = new RecordRing(
       new Float64Array(buffer, layout.ring, RING_CAPACITY * (RECORD_SUMS + sums.length)),
-      new Int32Array(buffer, layout.control, CONTROL_WORDS),
+      control,
     );
-    const recorder = new Recorder(ring, new Int32Array(buffer, layout.control, CONTROL_WORDS));
-    recorder.write(t, plan, {
-      decision: clipDecision(totals, job.clip.globalNorm, newClipDecision()),
-      shardSums,
-      shards,
-      lr: lrAt(optimizer.schedule, t, compiled.totalSteps),
-    });
+    const recorder = new Recorder(ring, control);
+    if (!recorder.resume(t)) {
+      const { compiled, optimizer, data } = this.#plan;
+      const firstRow = ((t - 1) % compiled.stepsPerEpoch) * compiled.batchSize;
+      const plan = planStep(session, 0, Math.min(compiled.batchSize, data.train.size - firstRow));
+      const shardSums = new Float64Array(buffer, layout.shardSums, shards * sums.length);
+      const decision = this.#decisionAgain(shardSums, plan.nonEmpty);
+      const lr = lrAt(optimizer.schedule, t, compiled.totalSteps);
+      recorder.write(t, plan, { decision, shardSums, shards, lr });
+    }
     recorder.publish(new Float64Array(TIMING_SLOTS));
     this.#log.drain();
+  }
+
+  #decisionAgain(shardSums: Float64Array, nonEmpty: Uint8Array): ClipDecision {
+    const { session } = this.#run;
+    const { layout, shards, sums, memory } = session;
+    const norms = new Float64Array(memory.buffer, layout.norms, session.blocks.length);
+    const total = (sum: number) => treeSum(shardSums, sums.length, sum, 0, shards, nonEmpty);
+    const totals = { loss: total(0), weight: total(1), squaredNorm: norms.reduce((a, b) => a + b, 0) };
+    const decision = clipDecision(totals, this.#plan.job.clip.globalNorm, newClipDecision());
+    if (decision.action === 'stop') decision.action = 'skip'; // it was committed, so nonFinite is 'skip'
+    return decision;
   }
 
   #epochs(): Int32Array {

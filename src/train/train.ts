@@ -44,7 +44,7 @@ export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<T
     let result: TrainResult;
     try {
       const run = await openRun(plan, options.module, start);
-      const training = new Training(plan, run, log, options);
+      const training = new Training(plan, run, log, options, start);
       try {
         result = await training.run([...(lock?.note ? [lock.note] : []), ...(start?.notes ?? [])], start);
       } finally {
@@ -76,11 +76,11 @@ class Training {
   #cpuSeconds: readonly number[] = [];
   #trainingMs = 0;
 
-  constructor(plan: RunPlan, run: OpenRun, log: RunLog, options: TrainOptions) {
+  constructor(plan: RunPlan, run: OpenRun, log: RunLog, options: TrainOptions, start: StartPoint | undefined) {
     this.#plan = plan;
     this.#run = run;
     this.#log = log;
-    this.#recovery = new Recovery(plan, run, log);
+    this.#recovery = new Recovery(plan, run, log, start);
     this.#signal = options.signal;
     if (options.runDir !== undefined) {
       const best = plan.job.checkpoint?.keepBest;

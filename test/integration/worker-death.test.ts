@@ -17,7 +17,7 @@ import {
 import { arrays } from 'lockstep/data';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { blobs } from '../fixtures/blobs.ts';
-import { always, inGather, inUpdate } from '../fixtures/dying-job.ts';
+import { always, alwaysInUpdate, inGather, inUpdate } from '../fixtures/dying-job.ts';
 import { philox } from '../fixtures/philox.ts';
 
 /** Every thread that this process starts, while it lives. */
@@ -135,6 +135,34 @@ describe('a worker that dies in its own code', () => {
     expect(existsSync(trap)).toBe(false);
     expect(disturbed.parametersSha256).toBe(undisturbed.parametersSha256);
     expect(disturbed.history.map((r) => r.loss)).toEqual(undisturbed.history.map((r) => r.loss));
+  });
+
+  test.each([
+    { phase: 'update', deadly: inUpdate, option: 'resume', from: 5 },
+    { phase: 'update', deadly: inUpdate, option: 'warmStart', from: 0 },
+    { phase: 'gather', deadly: inGather, option: 'warmStart', from: 0 },
+  ])('in the first $phase after $option: the run goes on from its start', async ({ deadly, option, from }) => {
+    const runDir = join(folder, 'start');
+    if (!existsSync(runDir)) await train({ ...inUpdate, epochs: 1 }, { workers: 1, module, runDir });
+    const job = { ...deadly, epochs: 2 };
+    const undisturbed = await train(job, { workers: 1, module, [option]: runDir });
+    const notes: string[] = [];
+    writeFileSync(trap, '');
+    const disturbed = await train(job, {
+      workers: 2,
+      module,
+      [option]: runDir,
+      onProgress: (event) => event.kind === 'note' && notes.push(event.text),
+    });
+    expect(notes.join('\n')).toMatch(new RegExp(`a worker was lost.* step ${from}\\b`));
+    expect(disturbed.parametersSha256).toBe(undisturbed.parametersSha256);
+    expect(disturbed.history.map((r) => r.loss)).toEqual(undisturbed.history.map((r) => r.loss));
+  });
+
+  test('in every update of a step: the run ends with the cause, and does not replay for ever', async () => {
+    const error = await train(alwaysInUpdate, { workers: 2, module }).catch((e: unknown) => e);
+    expect((error as LockstepError).code).toBe('E_WORKER');
+    expect((error as LockstepError).message).toContain('no step 3');
   });
 
   test('always, in every thread: the run ends with the cause, once', async () => {
