@@ -144,7 +144,10 @@ export function readCommandLine(args: readonly string[], version: string): Reque
   const add = (usage: string, description: string): Command => program.command(usage).description(description);
 
   addJobOptions(add('train <job>', 'train a job'))
-    .option('--run-dir <folder>', 'write metrics.jsonl and checkpoints there')
+    .option(
+      '--run-dir <folder>',
+      'write metrics.jsonl and checkpoints there (a job that saves checkpoints: default runs/<job>-<time>)',
+    )
     .option('--resume <folder>', "go on from a run folder or checkpoint; 'auto': from --run-dir, if there is one")
     .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
     .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
