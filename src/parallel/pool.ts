@@ -102,7 +102,7 @@ export class WorkerPool {
 
 function startThreads(workers: number): Piscina {
   const entry = workerEntry();
-  return new Piscina({
+  const threads = new Piscina({
     filename: entry.href,
     minThreads: workers,
     maxThreads: workers,
@@ -110,6 +110,10 @@ function startThreads(workers: number): Piscina {
     concurrentTasksPerWorker: 1,
     execArgv: entry.execArgv,
   });
+  // A thread that breaks while it has no task is replaced, and the new one refuses the next task because the session is not open
+  // there. Without a listener the event would end the process.
+  threads.on('error', () => undefined);
+  return threads;
 }
 
 /**

@@ -22,7 +22,13 @@ export class SinkFan {
         opened.push(sink);
       }
     } catch (error) {
-      for (const sink of opened) await sink.close();
+      for (const sink of opened) {
+        try {
+          await sink.close();
+        } catch {
+          // the first error is the one to be seen
+        }
+      }
       throw error;
     }
     return new SinkFan(sinks);
@@ -30,6 +36,11 @@ export class SinkFan {
 
   get size(): number {
     return this.#sinks.length;
+  }
+
+  /** The first failure of any sink so far. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure;
   }
 
   /** A sink has asked for time: better hand on nothing more until this is false. */

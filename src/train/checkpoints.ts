@@ -8,6 +8,7 @@ import { manifestFacts } from './manifest-facts.ts';
 import type { OpenRun } from './open-run.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { Recovery } from './recovery.ts';
+import type { RunRules } from './rules.ts';
 import type { RunLog } from './run-log.ts';
 
 /**
@@ -21,22 +22,46 @@ export class Checkpoints {
   readonly #log: RunLog;
   readonly #recovery: Recovery;
   readonly #runDir: string;
-  readonly #mode: 'min' | 'max';
+  readonly #keepBest: RunRules['keepBest'];
   readonly #writer = new CheckpointWriter();
   readonly #stagings: { memory: SharedArrayBuffer; free: Promise<unknown> }[] = [];
   #savedStep = -1;
   #savedAt = performance.now();
+  /** Best value of the monitored metric in this run so far, and whether its parameters are still to be saved. */
+  #best = Number.NaN;
+  #bestDue = false;
   /** Folder of the newest checkpoint that was written. */
   newest: string | undefined;
 
-  /** `mode`: the direction that is better for `keepBest`. */
-  constructor(plan: RunPlan, run: OpenRun, log: RunLog, recovery: Recovery, runDir: string, mode: 'min' | 'max') {
+  constructor(
+    plan: RunPlan,
+    run: OpenRun,
+    log: RunLog,
+    recovery: Recovery,
+    runDir: string,
+    keepBest: RunRules['keepBest'],
+  ) {
     this.#plan = plan;
     this.#run = run;
     this.#log = log;
     this.#recovery = recovery;
     this.#runDir = runDir;
-    this.#mode = mode;
+    this.#keepBest = keepBest;
+  }
+
+  /** Takes note of an evaluation: with `keepBest` the best one is saved when it is measured, between others too. */
+  watch(metrics: Readonly<Record<string, number>>): void {
+    if (!this.#keepBest) return;
+    const { monitor, mode } = this.#keepBest;
+    const value = metrics[monitor];
+    const better = Number.isNaN(this.#best)
+      ? !Number.isNaN(value)
+      : mode === 'max'
+        ? value > this.#best
+        : value < this.#best;
+    if (!better) return;
+    this.#best = value;
+    this.#bestDue = true;
   }
 
   /** The next step after `step` at which the job wants a checkpoint. */
@@ -49,6 +74,7 @@ export class Checkpoints {
   due(step: number): boolean {
     const rule = this.#plan.job.checkpoint;
     if (!rule || step === this.#savedStep) return false;
+    if (this.#bestDue) return true;
     const { everySteps, everyEpochs } = rule;
     if (everySteps && step % everySteps === 0) return true;
     if (everyEpochs && step % (everyEpochs * this.#plan.compiled.stepsPerEpoch) === 0) return true;
@@ -81,10 +107,11 @@ export class Checkpoints {
     this.#recovery.restorePoint = { step, staging: staging.memory, progress: place };
     this.#savedStep = step;
     this.#savedAt = performance.now();
+    this.#bestDue = false;
 
     const vectors = this.#vectors(staging.memory);
     const rule = this.#plan.job.checkpoint;
-    const keepBest = rule?.keepBest && ({ monitor: rule.keepBest, mode: this.#mode, count: 1 } as const);
+    const keepBest = this.#keepBest && { ...this.#keepBest, count: 1 };
     const outcome = this.#writer.save({
       runDir: this.#runDir,
       facts: manifestFacts(this.#plan, { step, progress, stopping, metrics, epoch: this.#log.epochState() }),
@@ -93,12 +120,16 @@ export class Checkpoints {
       retention: { keepLast: rule?.keepLast ?? 2, ...(keepBest ? { keepBest } : {}) },
     });
     staging.free = outcome.then((result) => this.#report(result, pauseMs));
+    staging.free.catch(() => undefined); // a callback threw: whoever waits for this staging next will throw it
   }
 
   /** Waits for what is still being written, and ends the writer. */
   async close(): Promise<void> {
-    for (const { free } of this.#stagings) await free;
-    await this.#writer.close();
+    try {
+      for (const { free } of this.#stagings) await free;
+    } finally {
+      await this.#writer.close();
+    }
   }
 
   #report(outcome: SaveOutcome, pauseMs: number): void {

@@ -18,7 +18,12 @@ export function nextStopping(
   const gain = rule.mode === 'max' ? value - state.best : state.best - value;
   const better = Number.isNaN(state.best) ? !Number.isNaN(value) : gain > rule.minDelta;
   const next = better ? { best: value, bad: 0 } : { best: state.best, bad: state.bad + 1 };
-  return { state: next, stop: next.bad >= rule.patience };
+  return { state: next, stop: hasStopped(rule, next) };
+}
+
+/** Whether the rule had ended a run that stood here: it is not to go on, unless with more patience. */
+export function hasStopped(rule: Required<EarlyStopping>, state: StoppingState): boolean {
+  return state.bad >= rule.patience;
 }
 
 /** Completes a rule with the direction of its metric; refuses a name that no evaluation reports. */

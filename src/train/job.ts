@@ -47,7 +47,7 @@ export interface CheckpointRule {
   readonly everyMinutes?: number;
   /** Newest checkpoints that stay. Default 2. */
   readonly keepLast?: number;
-  /** The best one by this metric stays too: 'val.loss', 'val.accuracy' ... */
+  /** The best one by this metric is saved when it is measured, and stays: 'val.loss', 'val.accuracy' ... */
   readonly keepBest?: string;
 }
 

@@ -41,6 +41,7 @@ export class RunLog {
   #epochSamples = 0;
   #epochStarted = performance.now();
   #lastRecord: StepRecord | undefined;
+  #sinksReported = false;
 
   private constructor(plan: RunPlan, header: RunHeader, options: TrainOptions, sinks: SinkFan) {
     this.#plan = plan;
@@ -57,8 +58,15 @@ export class RunLog {
     return new RunLog(plan, header, options, await SinkFan.open(sinks, header));
   }
 
-  /** Continues the books of an earlier run. */
-  takeUp(step: number, { sums, samples, skipped }: EpochState): void {
+  /** Continues the books of an earlier run; `loss` and `metrics` are those of its last whole epoch, if there was one. */
+  takeUp(
+    step: number,
+    { sums, samples, skipped }: EpochState,
+    loss = Number.NaN,
+    metrics: Readonly<Record<string, number>> = {},
+  ): void {
+    this.epochLoss = loss;
+    this.epochMetrics = metrics;
     this.lastStep = step;
     this.skipped = skipped;
     this.#epochSums.set(sums);
@@ -93,11 +101,19 @@ export class RunLog {
     });
   }
 
-  /** Keeps draining until `unfollow`. */
-  follow(): void {
+  /**
+   * Keeps draining until `unfollow`. `hurry`: the run is to end now, whatever the sinks say. What a callback throws goes to
+   * `onError`: out of a timer it would end the process.
+   */
+  follow(hurry: () => boolean, onError: (error: unknown) => void): void {
     this.#epochStarted = this.#epochSamples === 0 ? performance.now() : this.#epochStarted;
     this.#timer = setInterval(() => {
-      if (!this.#sinks.full) this.drain(); // a slow sink fills the ring, and a full ring holds the workers
+      if (this.#sinks.full && !hurry()) return; // a slow sink fills the ring, and a full ring holds the workers
+      try {
+        this.drain();
+      } catch (error) {
+        onError(error);
+      }
     }, DRAIN_MS);
   }
 
@@ -139,6 +155,7 @@ export class RunLog {
   evaluation(record: EvaluationRecord): void {
     this.evaluations.push(record);
     this.#sinks.evaluation(record);
+    this.#reportSinks();
     this.#options.onProgress?.({ kind: 'evaluation', record });
   }
 
@@ -159,6 +176,15 @@ export class RunLog {
     await this.#sinks.close();
   }
 
+  /** Says once, when it happens, that a sink has failed; `close` throws it. */
+  #reportSinks(): void {
+    const { failure } = this.#sinks;
+    if (!failure || this.#sinksReported) return;
+    this.#sinksReported = true;
+    const reason = failure.error instanceof Error ? failure.error.message : String(failure.error);
+    this.note(`records are no longer kept everywhere (${reason}): training goes on`);
+  }
+
   /** Books every record that waits. Steps that are replayed after a loss were booked before. */
   drain(): void {
     const { callbacks } = this.#plan.job;
@@ -173,13 +199,15 @@ export class RunLog {
       this.lastStep = record.step;
       this.samples += record.samples;
       this.#epochSamples += record.samples;
-      if (values[offset + AT.action] === 1 && !Number.isFinite(record.loss)) this.skipped += 1;
+      const sound = Number.isFinite(record.loss) && Number.isFinite(record.gradNorm);
+      if (values[offset + AT.action] === 1 && !sound) this.skipped += 1;
       else for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
       this.history.push(record);
       if (wanted) records.push(record);
     });
     if (records.length === 0) return;
     this.#sinks.steps(records);
+    this.#reportSinks();
     callbacks.onSteps?.(records);
     const { totalSteps, stepsPerEpoch } = this.#plan.compiled;
     onProgress?.({ kind: 'steps', records, totalSteps, stepsPerEpoch });

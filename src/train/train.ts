@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lockRunDir } from '../checkpoint/lock.ts';
 import type { Fields } from '../data/contract.ts';
-import { LockstepError } from '../errors.ts';
+import type { LockstepError } from '../errors.ts';
 import type { TensorEntry } from '../graph/program.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
@@ -9,7 +9,7 @@ import type { EvaluationRecord } from '../record/contract.ts';
 import type { RunControl, TrainSummary } from './callbacks.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { finishSums } from './compile.ts';
-import { completeRule, directionOf, nextStopping, STOPPING_START } from './early-stopping.ts';
+import { hasStopped, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
 import { nonFiniteError } from './non-finite.ts';
@@ -18,6 +18,7 @@ import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
 import { Recovery } from './recovery.ts';
 import { findStart, type StartPoint } from './resume.ts';
+import { type RunRules, resolveRules } from './rules.ts';
 import { RunLog } from './run-log.ts';
 import { trialOptions } from './trial.ts';
 
@@ -37,6 +38,7 @@ export async function train<F extends Fields>(job: Job<F>, options: TrainOptions
 
 /** Trains what `planRun` planned with the same options. A plan is good for one run. */
 export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<TrainResult> {
+  const rules = resolveRules(plan, options);
   const start = findStart(plan, options);
   const lock = options.runDir === undefined ? undefined : lockRunDir(options.runDir);
   try {
@@ -44,7 +46,7 @@ export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<T
     let result: TrainResult;
     try {
       const run = await openRun(plan, options.module, start);
-      const training = new Training(plan, run, log, options, start);
+      const training = new Training(plan, run, log, options, rules, start);
       try {
         result = await training.run([...(lock?.note ? [lock.note] : []), ...(start?.notes ?? [])], start);
       } finally {
@@ -67,6 +69,7 @@ class Training {
   readonly #plan: RunPlan;
   readonly #run: OpenRun;
   readonly #log: RunLog;
+  readonly #rules: RunRules;
   readonly #recovery: Recovery;
   readonly #signal: AbortSignal | undefined;
   readonly #latest: Record<string, number> = {};
@@ -76,23 +79,22 @@ class Training {
   #cpuSeconds: readonly number[] = [];
   #trainingMs = 0;
 
-  constructor(plan: RunPlan, run: OpenRun, log: RunLog, options: TrainOptions, start: StartPoint | undefined) {
+  constructor(
+    plan: RunPlan,
+    run: OpenRun,
+    log: RunLog,
+    options: TrainOptions,
+    rules: RunRules,
+    start: StartPoint | undefined,
+  ) {
     this.#plan = plan;
     this.#run = run;
     this.#log = log;
+    this.#rules = rules;
     this.#recovery = new Recovery(plan, run, log, start);
     this.#signal = options.signal;
     if (options.runDir !== undefined) {
-      const best = plan.job.checkpoint?.keepBest;
-      const mode = best === undefined ? 'min' : directionOf(best, this.#reported(), 'job.checkpoint.keepBest');
-      this.#checkpoints = new Checkpoints(plan, run, log, this.#recovery, options.runDir, mode);
-    } else if (plan.job.checkpoint) {
-      throw new LockstepError('E_OPTION', {
-        where: 'job.checkpoint',
-        expected: 'a run folder to save into',
-        got: 'none',
-        fix: 'give runDir (--run-dir)',
-      });
+      this.#checkpoints = new Checkpoints(plan, run, log, this.#recovery, options.runDir, rules.keepBest);
     }
   }
 
@@ -102,20 +104,23 @@ class Training {
 
   /** Ends threads and waits for what is still being written. */
   async close(): Promise<void> {
-    await this.#run.pool.close();
-    await this.#checkpoints?.close();
+    try {
+      await this.#run.pool.close();
+    } finally {
+      await this.#checkpoints?.close();
+    }
   }
 
   async run(notes: readonly string[], start: StartPoint | undefined): Promise<TrainResult> {
     const { compiled, job, data } = this.#plan;
     const { callbacks } = job;
+    const { stopping } = this.#rules;
     const control: RunControl = {
       stop: (reason) => {
         this.#stopped ??= 'callback';
         this.#log.note(`stopped by a callback: ${reason}`);
       },
     };
-    const rule = job.earlyStopping && completeRule(job.earlyStopping, this.#reported());
     let step = this.#takeUp(start);
 
     this.#log.attach(this.#run.session, notes);
@@ -124,11 +129,12 @@ class Training {
       step = await this.#segment(step, this.#segmentEnd(step));
       if (data.validation && this.#evaluateAfter(step)) {
         const record = await this.#evaluate('val', step);
-        if (rule) {
-          const next = nextStopping(rule, this.#stopping, record.metrics[rule.monitor]);
+        if (stopping) {
+          const next = nextStopping(stopping, this.#stopping, record.metrics[stopping.monitor]);
           this.#stopping = next.state;
           if (next.stop) this.#stopped ??= 'early-stopping';
         }
+        this.#checkpoints?.watch(record.metrics);
         await callbacks.onEvaluation?.(record, control);
       }
       if (step % compiled.stepsPerEpoch === 0 || step === compiled.totalSteps || this.#stoppedByRule()) {
@@ -150,34 +156,50 @@ class Training {
     if (!start || start.warm) return 0;
     const { step, epoch, progress, metrics } = start.checkpoint.manifest;
     const { epochSums = [], epochSamples = 0, skipped, stopping } = progress;
-    this.#log.takeUp(step, { epoch, sums: epochSums, samples: epochSamples, skipped });
+    const { loss, ...others } = metrics;
+    const ofTraining = Object.fromEntries(
+      this.#plan.compiled.metrics.flatMap(({ name }) => (Object.hasOwn(others, name) ? [[name, others[name]]] : [])),
+    );
+    this.#log.takeUp(step, { epoch, sums: epochSums, samples: epochSamples, skipped }, loss, ofTraining);
+    for (const [name, value] of Object.entries(others)) {
+      if (!Object.hasOwn(ofTraining, name)) this.#latest[name] = value;
+    }
     this.#stopping = stopping ?? STOPPING_START;
-    Object.assign(this.#latest, metrics);
+    const rule = this.#rules.stopping;
+    if (rule && hasStopped(rule, this.#stopping)) this.#stopped = 'early-stopping';
     return step;
   }
 
   async #save(step: number): Promise<void> {
-    await this.#checkpoints?.save(step, this.#stopping, this.#latest);
+    const { epochLoss, epochMetrics } = this.#log;
+    const ofEpoch = Number.isNaN(epochLoss) ? {} : { loss: epochLoss, ...epochMetrics };
+    await this.#checkpoints?.save(step, this.#stopping, { ...ofEpoch, ...this.#latest });
   }
 
   /** Runs steps until `to` (fewer after an abort, or when a checkpoint is due by the clock) while the log is kept up to date. */
   async #segment(done: number, to: number): Promise<number> {
     const { pool } = this.#run;
+    let failure: { readonly error: unknown } | undefined;
+    const stopRequested = () => failure !== undefined || this.#signal?.aborted === true;
     const onAbort = () => pool.requestStop();
     const clock = setInterval(() => {
       if (this.#checkpoints?.minutesDue()) pool.requestStop();
     }, CLOCK_MS);
     const start = performance.now();
     this.#signal?.addEventListener('abort', onAbort);
-    this.#log.follow();
+    this.#log.follow(stopRequested, (error) => {
+      failure ??= { error };
+      pool.requestStop();
+    });
     let reports: WorkerReport[];
     try {
-      reports = await this.#recovery.train(done + 1, to, () => this.#signal?.aborted === true);
+      reports = await this.#recovery.train(done + 1, to, stopRequested);
     } finally {
       clearInterval(clock);
-      this.#log.unfollow();
       this.#signal?.removeEventListener('abort', onAbort);
+      this.#log.unfollow();
     }
+    if (failure) throw failure.error; // of a callback
     this.#trainingMs += performance.now() - start;
     this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
     const broken = reports.some((r) => r.stopped === 'nonFinite');
@@ -237,13 +259,6 @@ class Training {
     const sums = new Float64Array(width);
     for (let i = 0; i < rows.length; i++) sums[i % width] += rows[i];
     return sums;
-  }
-
-  /** Names that evaluations of this job report, with the direction that is better. */
-  #reported(): Map<string, 'min' | 'max'> {
-    if (!this.#plan.data.validation) return new Map();
-    const names = this.#plan.compiled.metrics.map((m) => [`val.${m.name}`, m.mode] as const);
-    return new Map([['val.loss', 'min'], ...names]);
   }
 
   /** Ended by early stopping or a callback: what was begun is closed. An aborted epoch stays open, to be resumed. */

@@ -1,5 +1,6 @@
-import { crossEntropy, defineJob, dense, LockstepError, sequential, sgd, train } from 'lockstep';
+import { crossEntropy, defineJob, dense, LockstepError, lambda, sequential, sgd, train } from 'lockstep';
 import { arrays } from 'lockstep/data';
+import { abs, sqrt } from 'lockstep/ops';
 import { expect, test } from 'vitest';
 import { blobs } from '../fixtures/blobs.ts';
 
@@ -42,8 +43,24 @@ test('skip leaves out exactly the bad step of each epoch and keeps the epoch mea
   const bad = result.history.filter((r) => !Number.isFinite(r.loss));
   expect(bad.map((r) => r.epoch)).toEqual([1, 2, 3]);
   expect(bad.every((r) => r.clipScale === 0)).toBe(true);
+  expect(result.skippedSteps).toBe(3);
   expect(Number.isFinite(result.loss)).toBe(true);
   for (const { data } of Object.values(result.parameters)) expect(data.every(Number.isFinite)).toBe(true);
+});
+
+test('a step with a finite loss whose gradient is not is skipped and counted too', async () => {
+  const data = blobs(256, 6, 3);
+  data.x.data.fill(0, 100 * 6, 101 * 6); // the square root has no slope at zero
+  const model = sequential(
+    dense(8, { bias: false }),
+    lambda((h) => sqrt(abs(h))),
+    dense(3),
+  );
+  const result = await train({ ...job('skip'), model, data: { train: arrays(data) } }, { workers: 2 });
+  const bad = result.history.filter((r) => !Number.isFinite(r.gradNorm));
+  expect(bad.map((r) => r.epoch)).toEqual([1, 2, 3]);
+  expect(bad.every((r) => Number.isFinite(r.loss))).toBe(true);
+  expect(result.skippedSteps).toBe(3);
 });
 
 test('skip ends after ten bad steps in a row', async () => {

@@ -1,0 +1,139 @@
+import { channel } from 'node:diagnostics_channel';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import { adam, crossEntropy, defineJob, dense, type Job, sequential, type TrainOptions, train } from 'lockstep';
+import { arrays } from 'lockstep/data';
+import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { CONTROL_WORDS, RING_READ, RING_WRITE } from '../../src/parallel/control.ts';
+import { WorkerPool } from '../../src/parallel/pool.ts';
+import { RING_CAPACITY } from '../../src/parallel/record-ring.ts';
+import { blobs } from '../fixtures/blobs.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'lockstep-callbacks-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Threads that live, and errors that nobody caught, in this process. */
+const threads = new Set<Worker>();
+const stray: unknown[] = [];
+const started = channel('worker_threads');
+const watch = (message: unknown): void => {
+  const { worker } = message as { worker: Worker };
+  threads.add(worker);
+  worker.once('exit', () => threads.delete(worker));
+};
+const note = (error: unknown): void => void stray.push(error);
+
+beforeEach(() => {
+  started.subscribe(watch);
+  process.on('uncaughtException', note).on('unhandledRejection', note);
+});
+afterEach(async () => {
+  await new Promise(setImmediate); // unhandled rejections are told then
+  started.unsubscribe(watch);
+  process.off('uncaughtException', note).off('unhandledRejection', note);
+  expect(stray.splice(0)).toEqual([]);
+  expect(threads.size).toBe(0);
+});
+
+type BlobJob = Job<{ x: 'f32'; y: 'i32' }>;
+
+function job(overrides: Partial<BlobJob> = {}): BlobJob {
+  return defineJob({
+    data: { train: arrays(blobs(900, 16, 4)), validation: 0.2 },
+    model: sequential(dense(32, 'relu'), dense(4)),
+    loss: crossEntropy(),
+    optimizer: adam({ lr: 0.01 }),
+    batchSize: 64,
+    epochs: 4000,
+    ...overrides,
+  });
+}
+
+const bomb = (): never => {
+  throw new Error('boom');
+};
+const onKind = (kind: string): TrainOptions => ({ onProgress: (event) => event.kind === kind && bomb() });
+const saving = { checkpoint: { everySteps: 12 }, epochs: 6 };
+
+test.each<{ name: string; overrides?: Partial<BlobJob>; options?: TrainOptions }>([
+  { name: 'onStart', overrides: { callbacks: { onStart: bomb } } },
+  { name: 'onSteps, in the middle of an epoch', overrides: { batchSize: 1, callbacks: { onSteps: bomb } } },
+  { name: 'onEvaluation', overrides: { callbacks: { onEvaluation: async () => bomb() } } },
+  { name: 'onEpochEnd', overrides: { callbacks: { onEpochEnd: bomb } } },
+  { name: 'onEnd', overrides: { epochs: 1, callbacks: { onEnd: bomb } } },
+  { name: 'onProgress of steps', overrides: { batchSize: 1 }, options: onKind('steps') },
+  {
+    name: 'onProgress of a checkpoint',
+    overrides: saving,
+    options: { ...onKind('checkpoint'), runDir: join(folder, 'progress') },
+  },
+])('a callback that throws ends the run with its error, and nothing else: $name', async ({ overrides, options }) => {
+  const error = await train(job(overrides), { workers: 2, ...options }).catch((e: unknown) => e);
+  expect(error).toEqual(new Error('boom'));
+});
+
+test.each<{ overrides: Partial<BlobJob>; options?: TrainOptions; message: string }>([
+  { overrides: { checkpoint: { everyEpochs: 1 } }, message: 'run folder' },
+  {
+    overrides: { checkpoint: { keepBest: 'val.los' } },
+    options: { runDir: join(folder, 'never') },
+    message: 'did you mean val.loss?',
+  },
+  { overrides: { earlyStopping: { monitor: 'val.f1' } }, message: 'val.accuracy' },
+])('what is wrong with a job is said before anything starts: $message', async ({ overrides, options, message }) => {
+  let threadsStarted = 0;
+  const count = (): void => void threadsStarted++;
+  started.subscribe(count);
+  const error = await train(job(overrides), { workers: 2, ...options }).catch((e: unknown) => e);
+  started.unsubscribe(count);
+  expect((error as Error).message).toContain(message);
+  expect(threadsStarted).toBe(0);
+});
+
+test('a sink that fails is reported at once, and the run goes on to its end', async () => {
+  const notes: string[] = [];
+  const steps: number[] = [];
+  const sink = { open() {}, steps: bomb, evaluation() {}, close() {} };
+  const error = await train(
+    job({ epochs: 3, callbacks: { onSteps: (r) => void steps.push(...r.map((s) => s.step)) } }),
+    {
+      workers: 2,
+      sinks: [sink],
+      onProgress: (event) => event.kind === 'note' && notes.push(event.text),
+    },
+  ).catch((e: unknown) => e);
+  expect(error).toEqual(new Error('boom'));
+  expect(notes.filter((text) => text.includes('boom'))).toHaveLength(1);
+  expect(steps.at(-1)).toBe(36);
+});
+
+test('an abort ends a run whose sink never answers and whose ring is full', async () => {
+  const controller = new AbortController();
+  const opened = vi.spyOn(WorkerPool, 'open');
+  const stuck = { open() {}, steps: () => new Promise<void>(() => undefined), evaluation() {}, close() {} };
+  const abortWhenFull = (): void => {
+    const [{ memory, layout }] = opened.mock.calls[0];
+    const control = new Int32Array(memory.buffer, layout.control, CONTROL_WORDS);
+    if (Atomics.load(control, RING_WRITE) - Atomics.load(control, RING_READ) < RING_CAPACITY) {
+      return void setImmediate(abortWhenFull);
+    }
+    controller.abort();
+  };
+  try {
+    const result = await train(
+      job({ data: { train: arrays(blobs(50_000, 2, 2)) }, model: sequential(dense(2)), batchSize: 1, epochs: 1 }),
+      {
+        workers: 1,
+        signal: controller.signal,
+        sinks: [stuck],
+        onProgress: ({ kind }) => kind === 'start' && abortWhenFull(),
+      },
+    );
+    expect(result.stopped).toBe('aborted');
+    expect(result.step).toBeGreaterThanOrEqual(RING_CAPACITY);
+  } finally {
+    opened.mockRestore();
+  }
+});
