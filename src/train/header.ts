@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { cpus, totalmem } from 'node:os';
 import type { RunHeader } from '../record/contract.ts';
+import type { CompiledJob } from './compile.ts';
 import type { RunPlan } from './plan-run.ts';
 
 /** What ran, on what: the first line of metrics.jsonl. */
@@ -40,6 +42,7 @@ export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan):
     rows: { train: data.train.size, val: data.validation?.size ?? 0, test: data.test?.size ?? 0 },
     tensors: compiled.tensors.map(({ name, shape, init }) => ({ name, shape, init })),
     loss: job.loss.lossName ?? 'custom',
+    computation: computationOf(compiled),
     optimizer: { kind: optimizer.def.kind, lr: optimizer.schedule, ...optimizer.options },
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
@@ -50,6 +53,22 @@ export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan):
     earlyStopping: job.earlyStopping,
     deterministic: job.deterministic,
   };
+}
+
+const COMPUTATIONS = new WeakMap<CompiledJob, string>();
+
+/** SHA-256 of what a step computes: activations, dropout rates, the loss and its options show in the calls and nowhere else. */
+function computationOf(compiled: CompiledJob): string {
+  let found = COMPUTATIONS.get(compiled);
+  if (found === undefined) {
+    const hash = createHash('sha256');
+    for (const { rows, calls, constants } of compiled.trainPrograms) {
+      hash.update(JSON.stringify([rows, calls])).update(constants);
+    }
+    found = hash.digest('hex');
+    COMPUTATIONS.set(compiled, found);
+  }
+  return found;
 }
 
 /** From package.json, which lies two folders up in a checkout and three in the built package. */

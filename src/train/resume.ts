@@ -6,7 +6,7 @@ import { LockstepError } from '../errors.ts';
 import { progressWidth, writeProgress } from '../parallel/progress.ts';
 import type { Session } from '../parallel/session.ts';
 import { snapshotVectors } from '../parallel/snapshot.ts';
-import { describeJob } from './header.ts';
+import { describeJob, packageVersion } from './header.ts';
 import type { TrainOptions } from './options.ts';
 import type { RunPlan } from './plan-run.ts';
 
@@ -18,8 +18,8 @@ export interface StartPoint {
   readonly notes: readonly string[];
 }
 
-/** Lengths of a run and what only watches it may change between a run and its continuation. */
-const MAY_DIFFER = new Set(['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'metrics']);
+/** Lengths of a run and what only watches it may change between a run and its continuation; `computation` is looked at apart. */
+const MAY_DIFFER = new Set(['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'computation']);
 
 /**
  * Finds what `resume` or `warmStart` asks for: the newest whole checkpoint of a run folder, or the one in the folder given.
@@ -48,6 +48,12 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
   const notes = [...refusals(refused), `resumed after step ${checkpoint.step} from ${checkpoint.path}`];
   const then = describeKernels(checkpoint.manifest.kernels);
   const now = describeKernels(plan.backend);
+  const { lockstep } = checkpoint.manifest;
+  if (lockstep !== packageVersion()) {
+    notes.push(
+      `saved by lockstep ${lockstep}, this is ${packageVersion()}: the result may no longer be that of one run`,
+    );
+  }
   if (then !== now) notes.push(`kernels differ (${then} then, ${now} now): the result is no longer that of one run`);
   return { checkpoint, warm: false, notes };
 }
@@ -74,14 +80,21 @@ export function placeParameters(session: Session, { parameters }: Checkpoint): v
 
 function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
   const { manifest } = checkpoint;
-  const now = {
-    ...(fromExactJson(toExactJson(describeJob(plan))) as object),
-    seed: plan.job.seed,
-    shards: plan.compiled.shards,
-  };
-  const then = { ...(manifest.job as object), seed: manifest.sampler.seed, shards: manifest.shards };
+  const described = fromExactJson(toExactJson(describeJob(plan))) as Readonly<Record<string, unknown>>;
+  const saved = manifest.job as Readonly<Record<string, unknown>>;
+  const now = { ...described, seed: plan.job.seed, shards: plan.compiled.shards };
+  const then = { ...saved, seed: manifest.sampler.seed, shards: manifest.shards };
   const difference = firstDifference(then, now, 'job');
-  if (!difference) return;
+  if (!difference) {
+    // Another version of Lockstep may compute the same job in other calls.
+    if (saved.computation === described.computation || manifest.lockstep !== packageVersion()) return;
+    throw new LockstepError('E_RESUME', {
+      where: `${checkpoint.path}: job.model or job.loss`,
+      expected: 'the model and the loss that were saved',
+      got: 'another computation on the same parameters (activations, dropout, options of the loss ...)',
+      fix: 'change the job back, or take only the parameters: --warm-start DIR (warmStart)',
+    });
+  }
   throw new LockstepError('E_RESUME', {
     where: `${checkpoint.path}: ${difference.path}`,
     expected: `the job that was saved (${difference.saved})`,

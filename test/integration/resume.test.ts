@@ -101,6 +101,9 @@ describe('resume', () => {
     { change: { seed: 77 }, path: 'job.seed' },
     { change: { batchSize: 64 }, path: 'job.batchSize' },
     { change: { data: { train: arrays(blobs(901, 16, 4)), validation: 0.2 } }, path: 'job.rows.train' },
+    { change: { metrics: ['accuracy', 'top2'] }, path: 'job.metrics' },
+    { change: { loss: crossEntropy({ labelSmoothing: 0.1 }) }, path: 'job.model or job.loss' },
+    { change: { model: sequential(dense(32, 'relu'), dropout(0.5), dense(4)) }, path: 'job.model or job.loss' },
   ])('another job is refused: $path', async ({ change, path }) => {
     const runDir = newRunDir();
     await train(job({ steps: 3 }), { workers: 1, runDir });
@@ -108,6 +111,18 @@ describe('resume', () => {
     expect(error.code).toBe('E_RESUME');
     expect(error.message).toContain(path);
     expect(error.message).toContain('--warm-start');
+  });
+
+  test('a run that has ended stays as it ended, by its length or by early stopping', async () => {
+    const rule = { monitor: 'val.loss', patience: 1, minDelta: 10 };
+    for (const ended of [job({ epochs: 2 }), job({ earlyStopping: rule })]) {
+      const runDir = newRunDir();
+      const whole = await train(ended, { workers: 2, runDir });
+      expect(whole.step).toBe(12);
+      const again = await train(ended, { workers: 1, runDir, resume: 'auto' });
+      const { step, loss, metrics, stopped, parametersSha256 } = whole;
+      expect(again).toMatchObject({ step, loss, metrics, stopped, parametersSha256 });
+    }
   });
 
   test('warm start takes the parameters and trains anew', async () => {
@@ -136,4 +151,17 @@ test('the last state is saved with any run folder, and metrics.jsonl has every s
 test('a job that wants checkpoints without a run folder is refused before anything starts', async () => {
   const error = await failure(train(job({ checkpoint: { everyEpochs: 1 } }), { workers: 1 }));
   expect(error.message).toContain('runDir');
+});
+
+test('the best parameters are saved when they are measured, without any other rule, and stay', async () => {
+  const runDir = newRunDir();
+  const monitor = 'val.loss';
+  const result = await train(
+    job({ epochs: 12, optimizer: adam({ lr: 0.1 }), checkpoint: { keepBest: monitor, keepLast: 1 } }),
+    { workers: 2, runDir },
+  );
+  const measured = result.evaluations.map((e) => e.metrics[monitor]);
+  const best = result.evaluations[measured.indexOf(Math.min(...measured))].step;
+  expect(best).toBeLessThan(result.step);
+  expect(steps(runDir).sort((a, b) => a - b)).toEqual([best, result.step]);
 });
