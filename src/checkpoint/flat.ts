@@ -1,5 +1,6 @@
 import type { TensorEntry } from '../graph/program.ts';
 import { sizeOf } from '../graph/tensor.ts';
+import { slotOffsets } from '../optim/slots.ts';
 import { damaged, quote } from './damage.ts';
 import type { Manifest } from './manifest.ts';
 import { f32Elements, type NamedTensor, type Safetensors } from './safetensors.ts';
@@ -22,7 +23,7 @@ export function slotTensors(
 ): NamedTensor[] {
   if (slots.length !== flats.length) throw new RangeError(`${slots.length} slots, but ${flats.length} vectors`);
   return slots.flatMap((slot, i) =>
-    table.map((entry) => view(slotTensorName(slot, entry), slotShape(slot, entry), flats[i], entry.offset)),
+    partsOf(slot, table).map(({ entry, shape, offset }) => view(slotTensorName(slot, entry), shape, flats[i], offset)),
   );
 }
 
@@ -35,8 +36,14 @@ function slotTensorName(slot: Slot, entry: Expected): string {
   return `${slot.name}/${entry.name}`;
 }
 
-function slotShape(slot: Slot, entry: Expected): readonly number[] {
-  return slot.shapes?.[entry.name] ?? entry.shape;
+/** The tensors that have a slot, with its shape and place: as the parameters lie, or by shapes of its own, one after the other. */
+function partsOf(slot: Slot, table: readonly TensorEntry[]) {
+  const { shapes } = slot;
+  if (!shapes) return table.map((entry) => ({ entry, shape: entry.shape, offset: entry.offset }));
+  const { offsets } = slotOffsets(table.map(({ name }) => (Object.hasOwn(shapes, name) ? shapes[name] : undefined)));
+  return table.flatMap((entry, i) =>
+    offsets[i] < 0 ? [] : [{ entry, shape: shapes[entry.name], offset: offsets[i] }],
+  );
 }
 
 /**
@@ -46,7 +53,7 @@ function slotShape(slot: Slot, entry: Expected): readonly number[] {
  */
 export function readParameters(table: readonly TensorEntry[], file: Safetensors, where: string): Float32Array {
   matchTensors(file, table, where);
-  return flatten(table, (entry) => entry.name, file);
+  return flatten(table, file);
 }
 
 /** Likewise the optimizer's slots. */
@@ -56,26 +63,25 @@ export function readSlots(
   file: Safetensors,
   where: string,
 ): Float32Array[] {
-  for (const slot of slots) {
-    for (const entry of table) {
-      const size = sizeOf(slotShape(slot, entry));
-      const place = `manifest: slot ${quote(slot.name)} of ${quote(entry.name)}`;
-      if (size > entry.size) throw damaged(place, `at most ${entry.size} elements`, `${size}`);
-    }
-  }
   const expected = slots.flatMap((slot) =>
-    table.map((entry) => ({ name: slotTensorName(slot, entry), shape: slotShape(slot, entry) })),
+    partsOf(slot, table).map(({ entry, shape }) => ({ name: slotTensorName(slot, entry), shape })),
   );
   matchTensors(file, expected, where);
-  return slots.map((slot) => flatten(table, (entry) => slotTensorName(slot, entry), file));
+  return slots.map((slot) => {
+    const parts = partsOf(slot, table);
+    return flatten(
+      parts.map(({ entry, shape, offset }) => ({ name: slotTensorName(slot, entry), size: sizeOf(shape), offset })),
+      file,
+    );
+  });
 }
 
-function flatten(table: readonly TensorEntry[], nameOf: (entry: TensorEntry) => string, file: Safetensors) {
-  const size = table.reduce((end, t) => Math.max(end, t.offset + 16 * Math.ceil(t.size / 16)), 0);
+function flatten(parts: readonly { name: string; size: number; offset: number }[], file: Safetensors): Float32Array {
+  const size = parts.reduce((end, p) => Math.max(end, p.offset + 16 * Math.ceil(p.size / 16)), 0);
   const flat = new Float32Array(size);
-  for (const entry of table) {
-    const tensor = file.tensors.get(nameOf(entry));
-    if (tensor) flat.set(f32Elements(tensor), entry.offset);
+  for (const { name, offset } of parts) {
+    const tensor = file.tensors.get(name);
+    if (tensor) flat.set(f32Elements(tensor), offset);
   }
   return flat;
 }

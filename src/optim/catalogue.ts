@@ -137,6 +137,29 @@ function resolveWrapped(
   };
 }
 
+/** A resolved optimizer as plain data, with everything that decides what it does. */
+export function describeOptimizer({
+  def,
+  options,
+  schedule,
+  rules,
+}: ResolvedOptimizer): Record<string, unknown> & { kind: string } {
+  const { groups, noDecay } = rules;
+  return {
+    kind: def.kind,
+    lr: schedule,
+    ...describeOptions(def, options),
+    ...(groups.length > 0 && { groups }),
+    ...(noDecay.length > 0 && { noDecay }),
+  };
+}
+
+function describeOptions({ base }: OptimizerDef, options: object): object {
+  if (base === undefined || !('base' in options) || typeof options.base !== 'object' || options.base === null)
+    return options;
+  return { ...options, base: { kind: base.kind, ...describeOptions(base, options.base) } };
+}
+
 function wrapperOf(description: unknown): OptimizerWrapper | undefined {
   return isDescription(description) && Object.hasOwn(WRAPPERS, description.kind)
     ? WRAPPERS[description.kind]

@@ -105,6 +105,8 @@ export interface OptimizerDef<H extends object = object> {
   /** Persistent f64 numbers beside the slots (NAdam's product, Prodigy's d) with their initial values. */
   readonly state?: Readonly<Record<string, number>>;
   readonly about?: OptimizerAbout;
+  /** The optimizer inside a wrapper. */
+  readonly base?: OptimizerDef;
   /**
    * Options (and `lr`) that a framework's optimizer of this name has where ours have another default: `compat: 'keras'` fills
    * them in before the user's own. A framework that is not named has no such optimizer.

@@ -69,26 +69,6 @@ export function definitionAt(exports: unknown, path: string): OptimizerDef {
   });
 }
 
-/**
- * The parts of the contract that the parallel step of this version does not carry out. A definition that has one is refused:
- * an ignored part would train something else without a word.
- *
- * @throws E_OPTION naming the part.
- */
-export function refuseUnsupported(def: OptimizerDef): void {
-  const part =
-    def.unit === 'element'
-      ? (['measure', 'scratch', 'evalParameters', 'drive'] as const).find((name) => def[name] !== undefined)
-      : `unit '${def.unit}'`;
-  if (part === undefined) return;
-  throw new LockstepError('E_OPTION', {
-    where: `optimizer ${def.kind}`,
-    expected: "unit 'element' with slots, state, scalars and update",
-    got: part,
-    fix: 'training does not run this part of the contract yet; runOptimizer of lockstep/testing does, in one thread',
-  });
-}
-
 function propertyOf(value: unknown, name: string): unknown {
   const holder = (typeof value === 'object' && value !== null) || typeof value === 'function';
   return holder ? Reflect.get(value, name) : undefined;

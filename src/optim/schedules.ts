@@ -178,6 +178,19 @@ export function parseSchedule(lr: unknown, where = 'lr'): Schedule {
   return schedule;
 }
 
+/** From step `from` on, the schedule times `factor`. */
+export interface RateChange {
+  readonly from: number;
+  readonly factor: number;
+}
+
+/** The factor that holds at a step; 1 before the first change. */
+export function rateFactor(changes: readonly RateChange[], step: number): number {
+  let factor = 1;
+  for (const change of changes) if (change.from <= step) factor = change.factor;
+  return factor;
+}
+
 const isScheduleKind = (kind: string): kind is keyof typeof SCHEDULES => Object.hasOwn(SCHEDULES, kind);
 
 /** Learning rate of update `step` (1 for the first) in a run of `totalSteps`. Pure, the same bits on every machine. */

@@ -47,6 +47,7 @@ export function delegate<O extends object>(kind: string, base: OptimizerDef): Op
   const { bind, cost, scratch, measure, transform, kernel, after, evalParameters, drive } = base;
   return {
     kind,
+    base,
     options: z.custom<Wrapped<O>>(),
     unit: base.unit,
     defaultLr: base.defaultLr,

@@ -16,8 +16,8 @@ export interface ArenaSpec {
   /** Elements of the flat parameter vector, padding included. */
   readonly flatSize: number;
   readonly blocks: number;
-  /** Optimizer slots, each as long as the parameters. */
-  readonly slots: number;
+  /** Elements of each optimizer slot. */
+  readonly slots: readonly number[];
   /** Partial-sum slots of each worker. */
   readonly partialSlots: number;
   /** Length of the longest block, in floats. */
@@ -37,8 +37,20 @@ export interface ArenaSpec {
   readonly constantBytes: readonly number[];
   /** Doubles of one record. */
   readonly recordWidth: number;
-  /** Doubles of scalars, measures and state of the optimizer. */
+  /** Doubles of the scalars of the optimizer. */
   readonly scalars: number;
+  /** Doubles of its table of partial sums. Default 0. */
+  readonly optimizerSums?: number;
+  /** Floats of its scratch memory, for each worker. Default 0. */
+  readonly optimizerScratch?: number;
+  /** Floats of a gradient that it transforms, for each worker. Default 0. */
+  readonly transformed?: number;
+  /** A second vector of parameters, to evaluate with. Default false. */
+  readonly evaluates?: boolean;
+  /** Sums of further passes over the batch within a step. Default false. */
+  readonly drives?: boolean;
+  /** Parameter tensors. Default 0. */
+  readonly tensors?: number;
   /** Doubles of the optimizer's progress after a step: see progress.ts. */
   readonly progress: number;
   /** Bytes of the data sets. */
@@ -58,6 +70,8 @@ export interface WorkerRegions {
   /** Block-sized temporaries of the reduction. */
   readonly temporaries: readonly number[];
   readonly scalars: number;
+  readonly optimizerScratch: number;
+  readonly transformed: number;
 }
 
 export interface ArenaLayout {
@@ -71,11 +85,19 @@ export interface ArenaLayout {
   readonly norms: number;
   /** i32 epoch word of each block. */
   readonly epochs: number;
+  /** f64 [shards, sums] of the passes after the first, where the optimizer makes several a step; else `shardSums`. */
+  readonly trialSums: number;
+  /** f64 smallest clip coefficient of each tensor. */
+  readonly clipScales: number;
+  /** f64 [2, rows, sums]: the optimizer's partial sums, two tables used in turn. */
+  readonly optimizerSums: number;
   /** f64 [2, progress]: the optimizer's progress after even and odd steps. */
   readonly progress: number;
   readonly ring: number;
   readonly parameters: number;
   readonly slots: readonly number[];
+  /** Parameters to evaluate with: `parameters` unless the optimizer keeps others. */
+  readonly evaluated: number;
   /** The reduced gradient. */
   readonly reduced: number;
   readonly constants: readonly number[];
@@ -116,10 +138,14 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     norms: take(8 * spec.blocks),
     epochs: take(4 * spec.blocks),
     progress: take(2 * 8 * spec.progress),
+    trialSums: take(spec.drives ? 8 * spec.shards * spec.sums : 0),
+    clipScales: take(8 * (spec.tensors ?? 0)),
+    optimizerSums: take(8 * (spec.optimizerSums ?? 0)),
   }));
   const ring = region('record ring', () => take(8 * RING_CAPACITY * spec.recordWidth));
   const parameters = region('parameters', () => take(vector));
-  const slots = region('optimizer slots', () => Array.from({ length: spec.slots }, () => take(vector)));
+  const slots = region('optimizer slots', () => spec.slots.map((floats) => take(4 * floats)));
+  const evaluated = spec.evaluates ? region('parameters to evaluate with', () => take(vector)) : parameters;
   const reduced = region('reduced gradient', () => take(vector));
   const constants = region('program constants', () => spec.constantBytes.map(take));
   const workers = region(`workers (${spec.workers}): partial sums, activations, batch, scratch`, () =>
@@ -133,11 +159,13 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
       scratch: take(GEMM_SCRATCH_BYTES),
       temporaries: Array.from({ length: spec.temporaries }, () => take(4 * spec.blockFloats)),
       scalars: take(8 * spec.scalars),
+      optimizerScratch: take(4 * (spec.optimizerScratch ?? 0)),
+      transformed: take(4 * (spec.transformed ?? 0)),
     })),
   );
   const data = region('data', () => take(spec.dataBytes));
   if (top > MAX_ARENA_BYTES) throw tooLarge(top, spec, regions);
-  return { ...control, ring, parameters, slots, reduced, constants, workers, data, bytes: top, regions };
+  return { ...control, ring, parameters, slots, evaluated, reduced, constants, workers, data, bytes: top, regions };
 }
 
 /** Largest number of workers whose regions fit beside the shared ones. */

@@ -11,6 +11,7 @@ export function evaluateSplit(worker: WorkerState, split: SplitName): void {
   const { session, control, sums, evaluationSums, ids } = worker;
   const size = session.splits[split]?.size ?? 0;
   const shards = evaluationShards(size, session.evaluationRows);
+  writeEvaluated(worker);
   for (;;) {
     const shard = Atomics.add(control, NEXT_EVALUATION_SHARD, 1);
     if (shard >= shards) return;
@@ -22,4 +23,11 @@ export function evaluateSplit(worker: WorkerState, split: SplitName): void {
     program.run();
     evaluationSums.set(sums, shard * sums.length);
   }
+}
+
+/** Parameters to evaluate with, where they are not those that are trained; ready for all when this returns. */
+export function writeEvaluated(worker: WorkerState): void {
+  if (worker.bound.def.evalParameters === undefined) return;
+  worker.optimizer.writeEvaluated(worker.frozenBlocks);
+  worker.barrier.wait();
 }

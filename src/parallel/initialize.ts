@@ -1,4 +1,7 @@
+import type { TensorEntry } from '../graph/program.ts';
+import { sizeOf } from '../graph/tensor.ts';
 import { purposeKey } from './gather.ts';
+import type { Session } from './session.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /** Initial parameters and slots: each tensor by one worker, each element a function of (seed, tensor, index) only. */
@@ -22,8 +25,18 @@ export function initialize(worker: WorkerState): void {
       default:
         init satisfies never;
     }
-    worker.optimizer.slotInits(tensor).forEach((value, slot) => {
-      kernels.fill(session.layout.slots[slot] + 4 * tensor.offset, value, size);
-    });
+    for (const slot of slotStarts(session, tensor, index)) {
+      if (slot.init === 'parameter') kernels.copy(slot.address, at, size);
+      else kernels.fill(slot.address, slot.init, slot.length);
+    }
+  });
+}
+
+/** Where the slots of a tensor lie and how they begin. */
+function slotStarts({ layout, slots }: Session, tensor: TensorEntry, index: number) {
+  return slots.flatMap(({ offsets, inits, shapes }, slot) => {
+    if (offsets[index] < 0) return [];
+    const length = shapes === undefined ? tensor.size : sizeOf(shapes[tensor.name]);
+    return [{ address: layout.slots[slot] + 4 * offsets[index], init: inits[index], length }];
   });
 }

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Piscina } from 'piscina';
 import { type ErrorCode, LockstepError } from '../errors.ts';
+import type { RateChange } from '../optim/schedules.ts';
 import { BARRIER_WORDS, poison } from './barrier.ts';
 import { CLAIMED_RANKS, DECIDED_LIMIT, NEXT_EVALUATION_SHARD, REQUESTED_LIMIT } from './control.ts';
 import type { Session, SplitName, WorkerAnswer, WorkerFailure, WorkerReport, WorkerTask } from './session.ts';
@@ -15,6 +16,8 @@ export class WorkerPool {
   readonly #session: Session;
   readonly #control: Int32Array;
   readonly #barrier: Int32Array;
+  /** What a schedule that looks at the history has decided so far; all of it, because steps may be replayed. */
+  rateChanges: readonly RateChange[] = [];
   #closed = false;
 
   private constructor(session: Session) {
@@ -39,9 +42,10 @@ export class WorkerPool {
 
   /** Runs steps `from` to `to`, or fewer after `requestStop`. */
   async train(from: number, to: number): Promise<WorkerReport[]> {
+    const { rateChanges } = this;
     Atomics.store(this.#control, REQUESTED_LIMIT, to);
     Atomics.store(this.#control, DECIDED_LIMIT, to);
-    return this.#all({ kind: 'train', session: this.#session.id, from, to });
+    return this.#all({ kind: 'train', session: this.#session.id, from, to, rateChanges });
   }
 
   async evaluate(split: SplitName): Promise<WorkerReport[]> {

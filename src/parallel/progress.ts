@@ -1,44 +1,63 @@
 /**
- * The optimizer's progress in shared memory: number of updates and persistent state after each step, in two places for even
- * and odd steps. Rank 0 writes the place of step t before the update of t begins, so the place of t - 1 stays whole until
- * every block has the epoch of t; a worker that starts in the middle of a run reads where it stands.
+ * The optimizer's progress in shared memory: number of updates, persistent numbers and what the record of the step says of it,
+ * in two places for even and odd steps. Rank 0 writes the place of step t before the update of t begins, so the place of t - 1
+ * stays whole until every block has the epoch of t; a worker that starts in the middle of a run reads where it stands.
  *
- * One place is [step, updates, ...state], f64.
+ * One place is [step, updates, lr, gradNorm, clipScale, skipped, ...state], f64.
  */
 export interface Progress {
   readonly updates: number;
   readonly state: Readonly<Record<string, number>>;
 }
 
-const HEAD = 2;
+/** What became of a step, for its record. */
+export interface StepOutcome {
+  readonly lr: number;
+  readonly gradNorm: number;
+  readonly clipScale: number;
+  readonly skipped: boolean;
+}
+
+const HEAD = 6;
+const UNKNOWN: StepOutcome = { lr: 0, gradNorm: 0, clipScale: 0, skipped: false };
 
 /** Doubles that one place takes. */
 export function progressWidth(stateNames: readonly string[]): number {
   return HEAD + stateNames.length;
 }
 
+/** `state`: as many numbers as there are names, in their order. */
 export function writeProgress(
   places: Float64Array,
   step: number,
   updates: number,
-  state: Readonly<Record<string, number>>,
+  state: ArrayLike<number>,
+  { lr, gradNorm, clipScale, skipped }: StepOutcome = UNKNOWN,
 ): void {
-  const names = Object.keys(state);
-  const at = placeOf(step, progressWidth(names));
+  const at = placeOf(step, HEAD + state.length);
   places[at] = step;
   places[at + 1] = updates;
-  for (let i = 0; i < names.length; i++) places[at + HEAD + i] = state[names[i]];
+  places[at + 2] = lr;
+  places[at + 3] = gradNorm;
+  places[at + 4] = clipScale;
+  places[at + 5] = skipped ? 1 : 0;
+  places.set(state, at + HEAD);
 }
 
 /** What was written for `step`; undefined when that place holds another step. */
-export function readProgress(places: Float64Array, step: number, stateNames: readonly string[]): Progress | undefined {
+export function readProgress(
+  places: Float64Array,
+  step: number,
+  stateNames: readonly string[],
+): (Progress & { readonly outcome: StepOutcome }) | undefined {
   const at = placeOf(step, progressWidth(stateNames));
   if (places[at] !== step) return undefined;
   const state: Record<string, number> = {};
   stateNames.forEach((name, i) => {
     state[name] = places[at + HEAD + i];
   });
-  return { updates: places[at + 1], state };
+  const [lr, gradNorm, clipScale, skipped] = places.subarray(at + 2, at + HEAD);
+  return { updates: places[at + 1], state, outcome: { lr, gradNorm, clipScale, skipped: skipped === 1 } };
 }
 
 function placeOf(step: number, width: number): number {

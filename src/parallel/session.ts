@@ -2,7 +2,10 @@ import type { FieldInfo } from '../data/contract.ts';
 import type { Block } from '../graph/layout.ts';
 import type { Program, TensorEntry } from '../graph/program.ts';
 import type { BackendChoice } from '../kernels/backend.ts';
+import type { ClipOptions } from '../optim/clip.ts';
 import type { OptimizerDescription } from '../optim/contract.ts';
+import type { RateChange } from '../optim/schedules.ts';
+import type { SlotVector } from '../optim/slots.ts';
 import type { ArenaLayout } from './arena.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
@@ -74,8 +77,12 @@ export interface Session {
   readonly optimizer: OptimizerDescription;
   /** Module of a custom optimizer definition. */
   readonly customOptimizer?: ModuleRef;
+  /** The optimizer's slots: one flat vector each, at `layout.slots`. */
+  readonly slots: readonly SlotVector[];
+  /** Names of the optimizer's persistent numbers, as progress.ts keeps them. */
+  readonly progressNames: readonly string[];
   readonly nonFinite: 'stop' | 'skip';
-  readonly clip: { readonly globalNorm?: number; readonly value?: number };
+  readonly clip: ClipOptions;
 }
 
 /** What a worker is asked to do. */
@@ -84,7 +91,14 @@ export type WorkerTask =
   | { readonly kind: 'open'; readonly session: Session; readonly committed: number }
   /** Copies parameters, slots and buffers to `staging` or back; each worker its part. */
   | { readonly kind: 'snapshot' | 'restore'; readonly session: string; readonly staging: SharedArrayBuffer }
-  | { readonly kind: 'train'; readonly session: string; readonly from: number; readonly to: number }
+  | {
+      readonly kind: 'train';
+      readonly session: string;
+      readonly from: number;
+      readonly to: number;
+      /** What a schedule that looks at the history has decided, by the step from which on it holds. */
+      readonly rateChanges: readonly RateChange[];
+    }
   | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
   | { readonly kind: 'close'; readonly session: string };
 

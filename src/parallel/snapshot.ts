@@ -1,19 +1,37 @@
-import type { ArenaLayout } from './arena.ts';
 import type { Session } from './session.ts';
 
-/** Everything a run is made of between two steps, but for the optimizer's progress: flat vectors in the arena. */
-export function snapshotVectors(layout: ArenaLayout): readonly number[] {
-  return [layout.parameters, ...layout.slots];
+/** A flat vector in the arena. */
+export interface SnapshotVector {
+  readonly address: number;
+  readonly bytes: number;
 }
+
+type Vectors = Pick<Session, 'layout' | 'tensors' | 'slots'>;
+
+/** Everything a run is made of between two steps, but for the optimizer's progress: parameters, then the slots. */
+export function snapshotVectors({ layout, tensors, slots }: Vectors): readonly SnapshotVector[] {
+  const floats = tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
+  return [
+    { address: layout.parameters, bytes: wholeLines(4 * floats) },
+    ...slots.map((slot, i) => ({ address: layout.slots[i], bytes: wholeLines(4 * slot.floats) })),
+  ];
+}
+
+const wholeLines = (bytes: number): number => 64 * Math.ceil(bytes / 64);
 
 /** Bytes of a snapshot: the vectors one after the other. */
-export function snapshotBytes(session: Pick<Session, 'layout' | 'tensors'>): number {
-  return snapshotVectors(session.layout).length * vectorBytes(session);
+export function snapshotBytes(session: Vectors): number {
+  return snapshotVectors(session).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-export function vectorBytes({ tensors }: Pick<Session, 'tensors'>): number {
-  const floats = tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
-  return 64 * Math.ceil((4 * floats) / 64);
+/** The vectors of a snapshot, by views. */
+export function snapshotViews(session: Vectors, staging: SharedArrayBuffer): Float32Array[] {
+  let at = 0;
+  return snapshotVectors(session).map(({ bytes }) => {
+    const view = new Float32Array(staging, at, bytes / 4);
+    at += bytes;
+    return view;
+  });
 }
 
 /** Copies this worker's part of every vector from the arena to `staging`, or back. The workers' parts cover all. */
@@ -23,14 +41,15 @@ export function copySnapshot(
   staging: SharedArrayBuffer,
   direction: 'out' | 'in',
 ): void {
-  const bytes = vectorBytes(session);
-  const lines = bytes / 64;
-  const begin = 64 * Math.floor((rank * lines) / session.workers);
-  const end = 64 * Math.floor(((rank + 1) * lines) / session.workers);
-  snapshotVectors(session.layout).forEach((address, index) => {
+  let start = 0;
+  for (const { address, bytes } of snapshotVectors(session)) {
+    const lines = bytes / 64;
+    const begin = 64 * Math.floor((rank * lines) / session.workers);
+    const end = 64 * Math.floor(((rank + 1) * lines) / session.workers);
     const inArena = new Uint8Array(session.memory.buffer, address + begin, end - begin);
-    const staged = new Uint8Array(staging, index * bytes + begin, end - begin);
+    const staged = new Uint8Array(staging, start + begin, end - begin);
     if (direction === 'out') staged.set(inArena);
     else inArena.set(staged);
-  });
+    start += bytes;
+  }
 }

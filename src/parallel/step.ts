@@ -1,6 +1,7 @@
-import type { Addition } from './gradient-tree.ts';
+import { drive } from './drive.ts';
+import { computeShards, reduceBlocks } from './gradient-pass.ts';
 import { treeSum } from './gradient-tree.ts';
-import type { ComputeInstruction, StepPlan } from './step-plan.ts';
+import type { StepPlan } from './step-plan.ts';
 import { mark, PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
 
@@ -18,10 +19,7 @@ export function step(worker: WorkerState, t: number): StepAction {
   mark(worker.timings, PHASE.start);
 
   // Phase 1, gradients: my shards forward and backward, into my partial sums of the gradient tree.
-  for (const instruction of plan.instructions) {
-    if (instruction.kind === 'compute') computeShards(worker, t, instruction);
-    else mergePartials(worker, instruction.into, instruction.from);
-  }
+  computeShards(worker, plan, t, worker.shardSums);
   mark(worker.timings, PHASE.computed);
   worker.barrier.wait(); // all partial sums of the node are complete
   mark(worker.timings, PHASE.gathered);
@@ -33,11 +31,11 @@ export function step(worker: WorkerState, t: number): StepAction {
   mark(worker.timings, PHASE.normed);
 
   // Phase 3, clip: one decision, the same in every worker.
-  const action = decide(worker, plan, t);
+  const decision = decide(worker, plan, t);
 
-  // Phase 4, update: the optimizer in my blocks, in place on the shared parameters.
-  if (action === 'update') updateBlocks(worker, plan, t);
-  else if (action === 'skip') commitUnchanged(worker, t);
+  // Phase 4, update: the optimizer on my pieces, in place on the shared parameters.
+  const action = decision === 'update' ? update(worker, plan, t) : decision;
+  if (action === 'skip') commitUnchanged(worker, t);
   mark(worker.timings, PHASE.updated);
 
   // Phase 5, record: rank 0 publishes how far the workers may go, and writes down what happened.
@@ -50,97 +48,63 @@ export function step(worker: WorkerState, t: number): StepAction {
   return action;
 }
 
-/**
- * Gather, forward, loss, backward: the gradients of one shard (or of neighbours that go together) into or onto partial sums,
- * their sums into the shared table.
- */
-function computeShards(worker: WorkerState, t: number, instruction: ComputeInstruction): void {
-  const compute = worker.compute(instruction);
-  const before = performance.now();
-  for (const { shard, ids, key } of compute.shards) {
-    key[2] = t;
-    key[3] = shard;
-    worker.sampler.ids(t, shard, worker.session.shards, ids);
-  }
-  compute.gather(instruction.rows, worker.sampler.epochOf(t));
-  worker.timings[PHASE.gather] += performance.now() - before;
-  compute.run();
-  const { shardSums } = worker;
-  for (const { shard, sums } of compute.shards) {
-    for (let i = 0, at = shard * sums.length; i < sums.length; i++, at++) shardSums[at] = sums[i];
-  }
-}
-
-/** partial sum `into` += partial sum `from`: two siblings of the tree become their parent. */
-function mergePartials(worker: WorkerState, into: number, from: number): void {
-  const { partials } = worker.regions;
-  worker.kernels.addPartials(partials[into], partials[into], partials[from], worker.flatSize);
-}
-
-function reduceBlocks(worker: WorkerState, plan: StepPlan): void {
-  const { kernels, norms, myBlocks } = worker;
-  for (const block of myBlocks) {
-    const at = 4 * block.offset;
-    if (plan.additions.length === 0) {
-      norms[block.index] = kernels.squaredNorm(plan.gradient + at, block.length);
-      continue;
-    }
-    for (const addition of plan.additions) addOperands(worker, plan, addition, at, block.length);
-    norms[block.index] = kernels.squaredNorm(plan.gradient + at, block.length);
-  }
-}
-
-function addOperands(worker: WorkerState, plan: StepPlan, addition: Addition, at: number, length: number): void {
-  const { operands, out } = addition;
-  const target = out === 'root' ? plan.gradient + at : worker.regions.temporaries[-1 - out];
-  const a = operandAddress(worker, plan, operands[0], at);
-  const b = operandAddress(worker, plan, operands[1], at);
-  if (operands.length === 2) worker.kernels.addPartials(target, a, b, length);
-  else {
-    const c = operandAddress(worker, plan, operands[2], at);
-    worker.kernels.addPartials4(target, a, b, c, operandAddress(worker, plan, operands[3], at), length);
-  }
-}
-
-function operandAddress(worker: WorkerState, plan: StepPlan, operand: number, at: number): number {
-  return operand >= 0 ? plan.sources[operand] + at : worker.regions.temporaries[-1 - operand];
-}
-
 /** Loss and weight of the global batch, norm of its mean gradient, clip coefficient; all in fixed order, f64. */
 function decide(worker: WorkerState, plan: StepPlan, t: number): StepAction {
-  const { session, shardSums, norms, totals } = worker;
+  const { session, shardSums, totals } = worker;
   const stride = session.sums.length;
   totals.loss = treeSum(shardSums, stride, 0, 0, session.shards, plan.nonEmpty);
   totals.weight = treeSum(shardSums, stride, 1, 0, session.shards, plan.nonEmpty);
-  let squaredNorm = 0;
-  for (let i = 0; i < norms.length; i++) squaredNorm += norms[i];
-  totals.squaredNorm = squaredNorm;
+  totals.squaredNorm = worker.squaredNorm();
   return worker.clip(t);
 }
 
-function updateBlocks(worker: WorkerState, plan: StepPlan, t: number): void {
-  const { kernels, session, epochs, decision } = worker;
-  const limit = session.clip.value;
-  let gradient = plan.gradient;
-  if (limit !== undefined) {
-    gradient = session.layout.reduced;
-    for (const { offset, length } of worker.myBlocks) {
-      const at = 4 * offset;
-      kernels.clampScaled(gradient + at, plan.gradient + at, length, decision.gradScale, limit);
-    }
-    decision.gradScale = 1;
+/** Clips what the norm alone does not; then the optimizer, in one pass or, where it needs several gradients, as it drives. */
+function update(worker: WorkerState, plan: StepPlan, t: number): StepAction {
+  const { optimizer, decision, totals, bound } = worker;
+  if (bound.def.drive !== undefined) {
+    optimizer.begin(t, 1, totals.weight);
+    markAll(worker, 2 * t - 1); // torn from here ...
+    if (drive(worker, plan, t, decision.gradScale) === 'stop') return worker.break();
+    commit(worker, t);
+    markAll(worker, 2 * t); // ... to here
+    return 'update';
   }
-  worker.optimizer.prepare(t, decision.gradScale);
-  if (worker.rank === 0) worker.optimizer.saveProgress(worker.progress, t);
-  for (const block of worker.myBlocks) {
-    Atomics.store(epochs, block.index, 2 * t - 1); // torn from here ...
-    worker.optimizer.update(block, gradient);
-    Atomics.store(epochs, block.index, 2 * t); // ... to here
+  const clipped = worker.tensorClip.apply(plan.gradient, decision.gradScale, totals.weight, false);
+  decision.clipScale *= clipped.smallest;
+  optimizer.begin(t, clipped.gradScale, totals.weight);
+  optimizer.prepare(clipped.gradient);
+  commit(worker, t);
+  markFrozen(worker, 2 * t);
+  for (let i = 0; i < optimizer.pieces.length; i++) {
+    markPiece(worker, i, 2 * t - 1); // torn from here ...
+    optimizer.update(i, clipped.gradient);
+    markPiece(worker, i, 2 * t); // ... to here
   }
+  return 'update';
 }
 
 /** A step that learns nothing is committed all the same. */
 function commitUnchanged(worker: WorkerState, t: number): void {
-  if (worker.rank === 0) worker.optimizer.saveProgress(worker.progress, t);
-  for (const block of worker.myBlocks) Atomics.store(worker.epochs, block.index, 2 * t);
+  if (worker.rank === 0) worker.saveProgress(t);
+  markAll(worker, 2 * t);
+}
+
+/** What the run has to know to go on after this step. */
+function commit(worker: WorkerState, t: number): void {
+  worker.rememberNorm();
+  if (worker.rank === 0) worker.saveProgress(t);
+}
+
+function markAll(worker: WorkerState, epoch: number): void {
+  for (let i = 0; i < worker.optimizer.pieces.length; i++) markPiece(worker, i, epoch);
+  markFrozen(worker, epoch);
+}
+
+function markPiece(worker: WorkerState, piece: number, epoch: number): void {
+  for (const block of worker.optimizer.pieces[piece].blocks) Atomics.store(worker.epochs, block, epoch);
+}
+
+/** Frozen parameters go along with the steps. */
+function markFrozen(worker: WorkerState, epoch: number): void {
+  for (const { index } of worker.frozenBlocks) Atomics.store(worker.epochs, index, epoch);
 }

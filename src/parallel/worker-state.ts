@@ -9,13 +9,16 @@ import type { Gemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import { instantiateKernels } from '../kernels/wasm.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
-import { type ClipDecision, type ClipInput, clipDecision, newClipDecision } from '../optim/clip.ts';
+import { type ClipDecision, type ClipInput, clipDecision, NormHistory, newClipDecision } from '../optim/clip.ts';
+import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
 import { KEY_STRIDE, type WorkerRegions } from './arena.ts';
 import { BARRIER_WORDS, Barrier } from './barrier.ts';
+import { TensorClip } from './clip-gradient.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
 import { type Gather, gatherComputed, gatherTable, purposeKey } from './gather.ts';
-import { type IndexedBlock, OptimizerRunner } from './optimizer-runner.ts';
-import { progressWidth, readProgress } from './progress.ts';
+import { OptimizerRunner } from './optimizer-runner.ts';
+import { type IndexedBlock, ownedBlocks } from './pieces.ts';
+import { progressWidth, readProgress, writeProgress } from './progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
@@ -68,11 +71,17 @@ export class WorkerState {
   /** Only rank 0 has one. */
   readonly recorder: Recorder | undefined;
   readonly flatSize: number;
-  /** The blocks this worker reduces and updates. */
-  readonly myBlocks: readonly IndexedBlock[];
+  /** The optimizer, fitted to the model. */
+  readonly bound: BoundOptimizer;
+  readonly tensorClip: TensorClip;
+  /** The blocks this worker reduces, and those that are its to mark although nothing happens to them. */
+  readonly reducedBlocks: readonly IndexedBlock[];
+  readonly frozenBlocks: readonly IndexedBlock[];
   readonly ids: Int32Array;
   readonly sums: Float64Array;
   readonly shardSums: Float64Array;
+  /** Those of passes after the first, where the optimizer makes several. */
+  readonly trialSums: Float64Array;
   readonly evaluationSums: Float64Array;
   readonly norms: Float64Array;
   readonly epochs: Int32Array;
@@ -87,6 +96,9 @@ export class WorkerState {
   readonly numbers: StepNumbers;
 
   #badInARow = 0;
+  readonly #normHistory: NormHistory | undefined;
+  readonly #persistent: Float64Array;
+  readonly #outcome = { lr: 0, gradNorm: 0, clipScale: 0, skipped: false };
   readonly #gemm: Gemm;
   readonly #custom: CustomCode;
   readonly #plans = new Map<number, StepPlan>();
@@ -107,7 +119,6 @@ export class WorkerState {
     this.#gemm = openGemm(session.backend, memory, this.kernels, this.regions.scratch);
     this.barrier = new Barrier(i32(layout.barrier, BARRIER_WORDS), session.workers, session.spins);
     this.flatSize = session.tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
-    this.myBlocks = ownedBlocks(session, this.rank);
 
     const train = session.splits.train;
     this.sampler = createSampler({
@@ -124,14 +135,25 @@ export class WorkerState {
     this.evaluationSums = f64(layout.evaluationSums, evaluationShardsOf(session) * width);
     this.norms = f64(layout.norms, session.blocks.length);
     this.epochs = i32(layout.epochs, session.blocks.length);
-    this.progress = f64(layout.progress, 2 * progressWidth(Object.keys(custom.optimizer.def.state ?? {})));
-    this.optimizer = new OptimizerRunner(
-      custom.optimizer,
-      { buffer, parameters: layout.parameters, slots: layout.slots, scalars: this.regions.scalars },
-      this.kernels,
-      session.tensors,
-      session.totalSteps,
-    );
+    this.trialSums = f64(layout.trialSums, custom.optimizer.def.drive ? session.shards * width : 0);
+    this.progress = f64(layout.progress, 2 * progressWidth(session.progressNames));
+    this.bound = bindOptimizer(custom.optimizer, session.tensors);
+    const frozen = (tensor: number): boolean => this.bound.groups[this.bound.groupOf[tensor]].frozen;
+    const owned = ownedBlocks(session, this.rank);
+    this.reducedBlocks = owned.filter(({ tensor }) => !frozen(tensor));
+    this.frozenBlocks = owned.filter(({ tensor }) => frozen(tensor));
+    this.optimizer = new OptimizerRunner({
+      session,
+      rank: this.rank,
+      optimizer: this.bound,
+      kernels: this.kernels,
+      barrier: this.barrier,
+      key: purposeKey(session.seed, 'noise'),
+      bindGemm: (operands) => this.#gemm.bind(operands),
+    });
+    this.tensorClip = new TensorClip(this);
+    this.#normHistory = session.clip.globalNorm === 'auto' ? new NormHistory() : undefined;
+    this.#persistent = new Float64Array(session.progressNames.length);
     const { decision, shardSums, optimizer } = this;
     this.numbers = {
       decision,
@@ -149,9 +171,52 @@ export class WorkerState {
 
   /** Takes up a run after `step` whose parameters and slots lie in the arena. */
   resumeAfter(step: number): void {
-    const progress = readProgress(this.progress, step, Object.keys(this.#custom.optimizer.def.state ?? {}));
+    const { progressNames } = this.session;
+    const progress = readProgress(this.progress, step, progressNames);
     if (!progress) throw new RangeError(`no optimizer progress after step ${step}`);
-    this.optimizer.restoreProgress(progress);
+    const numbers = progressNames.map((name) => progress.state[name]);
+    const own = this.optimizer.persistent.length;
+    this.optimizer.restore(progress.updates, numbers.slice(0, own));
+    this.#normHistory?.load(numbers.slice(own));
+  }
+
+  /** Notes in shared memory where the optimizer stands after step t. Rank 0 only. */
+  saveProgress(t: number): void {
+    const { optimizer, decision } = this;
+    this.#persistent.set(optimizer.persistent);
+    this.#normHistory?.save(this.#persistent, optimizer.persistent.length);
+    const outcome = this.#outcome;
+    outcome.lr = optimizer.lr;
+    outcome.gradNorm = decision.gradNorm;
+    outcome.clipScale = decision.clipScale;
+    outcome.skipped = decision.action === 'skip';
+    writeProgress(this.progress, t, optimizer.updates, this.#persistent, outcome);
+  }
+
+  /** Squared norm of the summed gradient, over the blocks of all workers in their order. */
+  squaredNorm(): number {
+    const { norms } = this;
+    let sum = 0;
+    for (let i = 0; i < norms.length; i++) sum += norms[i];
+    return sum;
+  }
+
+  /** Largest global norm in this step. */
+  get normLimit(): number | undefined {
+    const { globalNorm } = this.session.clip;
+    return globalNorm === 'auto' ? this.#normHistory?.limit() : globalNorm;
+  }
+
+  /** Adds the norm of an update to the history that later limits follow from. */
+  rememberNorm(): void {
+    this.#normHistory?.push(this.decision.gradNorm);
+  }
+
+  /** A driver found numbers that are not finite: the step does not count. */
+  break(): StepAction {
+    this.decision.action = 'stop';
+    this.decision.broken = 'gradient';
+    return 'stop';
   }
 
   planFor(batchRows: number): StepPlan {
@@ -178,7 +243,10 @@ export class WorkerState {
     let bound = this.#evaluate.get(name);
     if (!bound) {
       const placed = find(this.session.evaluationPrograms, rows);
-      bound = { gather: this.#gather(placed.program, split), run: this.#bind(placed, placed.program.calls, 0, 0) };
+      bound = {
+        gather: this.#gather(placed.program, split),
+        run: this.#bind(placed, placed.program.calls, 0, 0, this.session.layout.evaluated),
+      };
       this.#evaluate.set(name, bound);
     }
     return bound;
@@ -186,7 +254,7 @@ export class WorkerState {
 
   /** Clip phase: fills `decision` from its sums. */
   clip(t: number): StepAction {
-    clipDecision(this.totals, this.session.clip.globalNorm, this.decision);
+    clipDecision(this.totals, this.normLimit, this.decision);
     if (this.decision.action === 'stop' && this.session.nonFinite === 'skip' && this.#badInARow < MOST_BAD_IN_A_ROW) {
       this.decision.action = 'skip';
     }
@@ -248,12 +316,18 @@ export class WorkerState {
   }
 
   /** Calls of a program with addresses: gradients in partial-sum slot `slot`, sums and key of the `member`-th shard of a group. */
-  #bind({ program, constants }: PlacedProgram, calls: Program['calls'], slot: number, member: number): () => void {
+  #bind(
+    { program, constants }: PlacedProgram,
+    calls: Program['calls'],
+    slot: number,
+    member: number,
+    parameters = this.session.layout.parameters,
+  ): () => void {
     const { session, regions } = this;
     return bindProgram(
       { ...program, calls },
       {
-        parameters: session.layout.parameters,
+        parameters,
         gradients: regions.partials[slot],
         buffers: 0,
         batch: regions.batch,
@@ -272,21 +346,6 @@ function find(programs: readonly PlacedProgram[], rows: number): PlacedProgram &
   const placed = programs.find((p) => p.program.rows === rows);
   if (!placed) throw new RangeError(`no program for a shard of ${rows} rows`);
   return placed;
-}
-
-/** Contiguous blocks for each rank, balanced by floats. */
-export function ownedBlocks(session: Pick<Session, 'blocks' | 'workers'>, rank: number): IndexedBlock[] {
-  const total = session.blocks.reduce((sum, b) => sum + b.length, 0);
-  const owned: IndexedBlock[] = [];
-  let before = 0;
-  session.blocks.forEach((block, index) => {
-    const middle = before + block.length / 2;
-    if (Math.min(session.workers - 1, Math.floor((middle * session.workers) / total)) === rank) {
-      owned.push({ ...block, index });
-    }
-    before += block.length;
-  });
-  return owned;
 }
 
 /** Fixed shards of an evaluation: pieces of about `evaluationRows` rows. */

@@ -3,7 +3,7 @@ import { AbortedError } from './barrier.ts';
 import { DECIDED_LIMIT } from './control.ts';
 import { threadCpuSeconds } from './cpu-time.ts';
 import { importCustomCode } from './custom-code.ts';
-import { evaluateSplit } from './evaluate.ts';
+import { evaluateSplit, writeEvaluated } from './evaluate.ts';
 import { initialize } from './initialize.ts';
 import type { Session, WorkerAnswer, WorkerReport, WorkerTask } from './session.ts';
 import { copySnapshot } from './snapshot.ts';
@@ -49,7 +49,9 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
         evaluateSplit(worker, task.split);
         return { report: report(opened) };
       case 'train': {
+        worker.optimizer.followRateChanges(task.rateChanges);
         const stopped = trainSteps(worker, task.from);
+        writeEvaluated(worker); // whoever reads the parameters next wants these
         return { report: stopped ? { ...report(opened), stopped } : report(opened) };
       }
     }

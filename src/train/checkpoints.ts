@@ -2,7 +2,7 @@ import type { SaveOutcome } from '../checkpoint/save.ts';
 import { CheckpointWriter } from '../checkpoint/writer.ts';
 import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
-import { snapshotBytes, snapshotVectors, vectorBytes } from '../parallel/snapshot.ts';
+import { snapshotBytes, snapshotViews } from '../parallel/snapshot.ts';
 import type { StoppingState } from './early-stopping.ts';
 import { manifestFacts } from './manifest-facts.ts';
 import type { OpenRun } from './open-run.ts';
@@ -99,7 +99,7 @@ export class Checkpoints {
       return [];
     });
     const pauseMs = performance.now() - start;
-    const names = Object.keys(this.#plan.optimizer.def.state ?? {});
+    const names = session.progressNames;
     const width = progressWidth(names);
     const places = new Float64Array(session.memory.buffer, session.layout.progress, 2 * width);
     const progress = readProgress(places, step, names) ?? { updates: 0, state: {} };
@@ -109,7 +109,7 @@ export class Checkpoints {
     this.#savedAt = performance.now();
     this.#bestDue = false;
 
-    const vectors = this.#vectors(staging.memory);
+    const vectors = snapshotViews(session, staging.memory);
     const rule = this.#plan.job.checkpoint;
     const keepBest = this.#keepBest && { ...this.#keepBest, count: 1 };
     const outcome = this.#writer.save({
@@ -155,11 +155,5 @@ export class Checkpoints {
     adviseHugePages(made.memory); // a first touch in 4 KiB pages takes longer than the copy
     this.#stagings.push(made);
     return made;
-  }
-
-  #vectors(staging: SharedArrayBuffer): Float32Array[] {
-    const { session } = this.#run;
-    const bytes = vectorBytes(session);
-    return snapshotVectors(session.layout).map((_, i) => new Float32Array(staging, i * bytes, bytes / 4));
   }
 }

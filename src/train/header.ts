@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { cpus, totalmem } from 'node:os';
+import { describeOptimizer } from '../optim/catalogue.ts';
 import type { RunHeader } from '../record/contract.ts';
 import type { CompiledJob } from './compile.ts';
 import type { RunPlan } from './plan-run.ts';
@@ -43,7 +44,7 @@ export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan):
     tensors: compiled.tensors.map(({ name, shape, init }) => ({ name, shape, init })),
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
-    optimizer: { kind: optimizer.def.kind, lr: optimizer.schedule, ...optimizer.options },
+    optimizer: describeOptimizer(optimizer),
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
     batchSize: compiled.batchSize,

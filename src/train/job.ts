@@ -1,5 +1,6 @@
 import type { DataSpec, Fields } from '../data/contract.ts';
 import type { LossDef, MetricDef, Model, ModelOutput } from '../nn/contract.ts';
+import type { ClipOptions } from '../optim/clip.ts';
 import type { OptimizerDescription } from '../optim/contract.ts';
 import type { Callbacks } from './callbacks.ts';
 
@@ -13,7 +14,7 @@ export interface Job<F extends Fields = Fields, O extends ModelOutput = ModelOut
   /** Names ('accuracy', 'top5', 'r2', 'mae') or definitions; default: those that fit the loss. */
   readonly metrics?: readonly (string | MetricDef)[];
   /** Gradient clipping, after the all-reduce and before the optimizer. */
-  readonly clip?: { readonly globalNorm?: number; readonly value?: number };
+  readonly clip?: ClipOptions;
   /** Global batch in rows; 'full' = all training rows (batch gradient descent), 1 = stochastic. Default 32. */
   readonly batchSize?: number | 'full';
   /** Passes over the training rows. Default 1. */

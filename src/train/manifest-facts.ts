@@ -2,6 +2,7 @@ import { packEvaluation } from '../checkpoint/evaluation-graph.ts';
 import type { ManifestFacts } from '../checkpoint/manifest.ts';
 import { PREDICTION_ROWS, packGraph } from '../checkpoint/prediction-graph.ts';
 import { traceModel } from '../nn/trace.ts';
+import { describeOptimizer } from '../optim/catalogue.ts';
 import type { Progress } from '../parallel/progress.ts';
 import type { StoppingState } from './early-stopping.ts';
 import { describeJob, packageVersion } from './header.ts';
@@ -27,7 +28,7 @@ export interface EpochState {
 
 /** What a checkpoint says about a run: plain data for the manifest. */
 export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
-  const { job, data, compiled, optimizer, backend } = plan;
+  const { job, data, compiled, optimizer, needs, backend } = plan;
   const { step, progress, stopping, metrics, epoch } = state;
   const { blas } = backend;
   return {
@@ -38,10 +39,10 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
     shards: compiled.shards,
     job: describeJob(plan),
     optimizer: {
-      description: { kind: optimizer.def.kind, lr: optimizer.schedule, ...optimizer.options },
+      description: describeOptimizer(optimizer),
       updates: progress.updates,
       state: { ...progress.state },
-      slots: Object.keys(optimizer.def.slots(optimizer.options, compiled.tensors[0])).map((name) => ({ name })),
+      slots: needs.slots.map(({ name, shapes }) => ({ name, ...(shapes && { shapes: mutable(shapes) }) })),
     },
     progress: {
       totalSteps: compiled.totalSteps,
@@ -74,6 +75,9 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
     origin: { ...plan.origin, ...describedData(plan) },
   };
 }
+
+const mutable = (shapes: Readonly<Record<string, readonly number[]>>): Record<string, number[]> =>
+  Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, [...shape]]));
 
 type Graphs = Pick<ManifestFacts, 'model' | 'evaluation'>;
 

@@ -59,6 +59,8 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
     splits: placeData(splits, memory.buffer, layout.data, reads),
     optimizer: plan.job.optimizer,
     customOptimizer,
+    slots: plan.needs.slots,
+    progressNames: plan.needs.progressNames,
     nonFinite: plan.job.nonFinite,
     clip: plan.job.clip,
   };

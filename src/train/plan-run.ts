@@ -3,13 +3,16 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadedData } from '../data/contract.ts';
 import { loadData } from '../data/load.ts';
+import { LockstepError } from '../errors.ts';
 import { accumulatedGemms, accumulatingProgram } from '../graph/accumulate.ts';
 import type { Program } from '../graph/program.ts';
 import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
 import { accumulatesExactly } from '../kernels/gemm-bits.ts';
 import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
+import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
 import { type ArenaLayout, planArena } from '../parallel/arena.ts';
+import { type OptimizerMemory, optimizerMemory } from '../parallel/optimizer-memory.ts';
 import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
 import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
@@ -32,6 +35,9 @@ export interface RunPlan {
   readonly data: LoadedData;
   readonly compiled: CompiledJob;
   readonly optimizer: ResolvedOptimizer;
+  /** The optimizer, fitted to the model, and what it needs of the arena. */
+  readonly bound: BoundOptimizer;
+  readonly needs: OptimizerMemory;
   readonly layout: ArenaLayout;
   readonly workers: number;
   readonly cores: number;
@@ -84,7 +90,11 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
   const { module: kernels } = await compileKernels({ simd: backend.simd });
   const loaded = given ?? (await loadJobData(job, options));
   const data = trial ? trialData(loaded, trial, job) : loaded;
-  const compiled = compileJob(job, data);
+  const untied = compileJob(job, data);
+  const bound = bindOptimizer(optimizer, untied.tensors);
+  refuseMiniBatches(bound, untied);
+  const compiled = { ...untied, tensors: untied.tensors.map((t, i) => ({ ...t, group: bound.groupOf[i] })) };
+  const needs = optimizerMemory(bound, compiled.tensors, compiled.blocks, job.clip);
   const slots = partialSlots(compiled.shards, workers, 4 * compiled.flatSize, PARTIALS_BUDGET);
   const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
   const accumulate = accumulatesExactly(
@@ -109,7 +119,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     shards: compiled.shards,
     flatSize: compiled.flatSize,
     blocks: compiled.blocks.length,
-    slots: Object.keys(optimizer.def.slots(optimizer.options, compiled.tensors[0])).length,
+    slots: needs.slots.map(({ floats }) => floats),
     partialSlots: slots,
     blockFloats: compiled.blocks.reduce((m, b) => Math.max(m, b.length), 0),
     temporaries: reductionTemporaries(compiled.shards),
@@ -125,8 +135,14 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     group: grouping.group,
     constantBytes: programs.map((p) => p.constants.length),
     recordWidth: RECORD_SUMS + compiled.sums.length,
-    scalars: optimizer.def.scalarNames.length,
-    progress: progressWidth(Object.keys(optimizer.def.state ?? {})),
+    scalars: needs.scalars,
+    optimizerSums: needs.partialSums,
+    optimizerScratch: needs.scratch,
+    transformed: needs.transformed,
+    evaluates: needs.evaluates,
+    drives: needs.drives,
+    tensors: compiled.tensors.length,
+    progress: progressWidth(needs.progressNames),
     dataBytes: dataBytes(namedSplits(data)),
   });
   const cores = availableParallelism();
@@ -135,6 +151,8 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     data,
     compiled,
     optimizer,
+    bound,
+    needs,
     layout,
     workers,
     cores,
@@ -150,6 +168,17 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     origin: { baseDir: baseDirOf(options), ...(options.module ? { module: options.module } : {}) },
     notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend)],
   };
+}
+
+/** @throws E_OPTION for an optimizer that needs the same batch in every step. */
+function refuseMiniBatches({ def }: BoundOptimizer, { stepsPerEpoch, batchSize }: CompiledJob): void {
+  if (!def.fullBatch || stepsPerEpoch === 1) return;
+  throw new LockstepError('E_OPTION', {
+    where: `optimizer ${def.kind}`,
+    expected: 'full batches: it compares gradients of one step with those of the next',
+    got: `batches of ${batchSize} rows, ${stepsPerEpoch} an epoch`,
+    fix: "set batchSize: 'full', or use another optimizer",
+  });
 }
 
 function notes(compiled: CompiledJob, workers: number, cores: number, backend: BackendChoice): string[] {

@@ -1,8 +1,6 @@
 import { LockstepError } from '../errors.ts';
-import { type ClipDecision, clipDecision, newClipDecision } from '../optim/clip.ts';
-import { lrAt } from '../optim/schedules.ts';
+import { newClipDecision } from '../optim/clip.ts';
 import { CONTROL_WORDS } from '../parallel/control.ts';
-import { treeSum } from '../parallel/gradient-tree.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import { Recorder } from '../parallel/recorder.ts';
@@ -151,27 +149,18 @@ export class Recovery {
     );
     const recorder = new Recorder(ring, control);
     if (!recorder.resume(t)) {
-      const { compiled, optimizer, data } = this.#plan;
+      const { compiled, data } = this.#plan;
       const firstRow = ((t - 1) % compiled.stepsPerEpoch) * compiled.batchSize;
       const plan = planStep(session, 0, Math.min(compiled.batchSize, data.train.size - firstRow));
       const shardSums = new Float64Array(buffer, layout.shardSums, shards * sums.length);
-      const decision = this.#decisionAgain(shardSums, plan.nonEmpty);
-      const lr = lrAt(optimizer.schedule, t, compiled.totalSteps);
+      const progress = readProgress(this.#progressPlaces(), t, this.#stateNames());
+      if (!progress) throw new RangeError(`no progress of step ${t}`);
+      const { lr, gradNorm, clipScale, skipped } = progress.outcome;
+      const decision = { ...newClipDecision(), action: skipped ? 'skip' : 'update', gradNorm, clipScale } as const;
       recorder.write(t, plan, { decision, shardSums, shards, lr });
     }
     recorder.publish(new Float64Array(TIMING_SLOTS));
     this.#log.drain();
-  }
-
-  #decisionAgain(shardSums: Float64Array, nonEmpty: Uint8Array): ClipDecision {
-    const { session } = this.#run;
-    const { layout, shards, sums, memory } = session;
-    const norms = new Float64Array(memory.buffer, layout.norms, session.blocks.length);
-    const total = (sum: number) => treeSum(shardSums, sums.length, sum, 0, shards, nonEmpty);
-    const totals = { loss: total(0), weight: total(1), squaredNorm: norms.reduce((a, b) => a + b, 0) };
-    const decision = clipDecision(totals, this.#plan.job.clip.globalNorm, newClipDecision());
-    if (decision.action === 'stop') decision.action = 'skip'; // it was committed, so nonFinite is 'skip'
-    return decision;
   }
 
   #epochs(): Int32Array {
@@ -184,7 +173,7 @@ export class Recovery {
     return new Float64Array(session.memory.buffer, session.layout.progress, 2 * progressWidth(this.#stateNames()));
   }
 
-  #stateNames(): string[] {
-    return Object.keys(this.#plan.optimizer.def.state ?? {});
+  #stateNames(): readonly string[] {
+    return this.#run.session.progressNames;
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { closest, LockstepError } from '../errors.ts';
+import { clipSchema } from '../optim/clip.ts';
 import type { Job } from './job.ts';
 
 const positive = z.number().int().positive();
@@ -19,9 +20,7 @@ const shape = z.strictObject({
     'an optimizer such as adam({ lr: 1e-3 })',
   ),
   metrics: z.array(z.custom<string | object>((v) => typeof v === 'string' || isObject(v), 'a metric name')).optional(),
-  clip: z
-    .strictObject({ globalNorm: z.number().positive().optional(), value: z.number().positive().optional() })
-    .default({}),
+  clip: clipSchema.default({}),
   batchSize: z.union([z.literal('full'), positive]).default(32),
   epochs: positive.optional(),
   steps: positive.optional(),
@@ -80,7 +79,7 @@ export function resolveJob(job: Job): ResolvedJob {
 
 function nested(key: PropertyKey): object {
   const fields: Record<string, object> = {
-    clip: { globalNorm: 0, value: 0 },
+    clip: clipSchema.shape,
     checkpoint: { everySteps: 0, everyEpochs: 0, everyMinutes: 0, keepLast: 0, keepBest: 0 },
     evaluate: { everySteps: 0, everyEpochs: 0 },
     earlyStopping: { monitor: 0, patience: 0, minDelta: 0, mode: 0 },

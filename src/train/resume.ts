@@ -64,13 +64,19 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
   const { layout } = session;
   const { manifest, step } = checkpoint;
   const vectors = [checkpoint.parameters, ...checkpoint.slots];
-  snapshotVectors(layout).forEach((address, i) => {
+  snapshotVectors(session).forEach(({ address }, i) => {
     new Float32Array(buffer, address, vectors[i].length).set(vectors[i]);
   });
   new Int32Array(buffer, layout.epochs, session.blocks.length).fill(2 * step);
   const { updates, state } = manifest.optimizer;
-  const places = new Float64Array(buffer, layout.progress, 2 * progressWidth(Object.keys(state)));
-  writeProgress(places, step, updates, state);
+  const names = session.progressNames;
+  const places = new Float64Array(buffer, layout.progress, 2 * progressWidth(names));
+  writeProgress(
+    places,
+    step,
+    updates,
+    names.map((name) => state[name] ?? 0),
+  );
 }
 
 /** Puts only the parameters into the arena, after the workers initialised everything. */

@@ -313,7 +313,7 @@ function readParameters({ session }: OpenRun, tensors: readonly TensorEntry[]) {
   const hash = createHash('sha256');
   const parameters: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
   for (const { name, shape, size, offset } of tensors) {
-    const data = new Float32Array(session.memory.buffer, session.layout.parameters + 4 * offset, size).slice();
+    const data = new Float32Array(session.memory.buffer, session.layout.evaluated + 4 * offset, size).slice();
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     parameters[name] = { shape, data };
   }

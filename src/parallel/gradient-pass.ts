@@ -1,0 +1,76 @@
+import type { Addition } from './gradient-tree.ts';
+import type { ComputeInstruction, StepPlan } from './step-plan.ts';
+import { PHASE } from './timings.ts';
+import type { WorkerState } from './worker-state.ts';
+
+/**
+ * My shards forward and backward, into my partial sums of the gradient tree; their losses into `shardSums` [shards, sums]. Reads
+ * parameters, writes its own memory: may be repeated.
+ */
+export function computeShards(worker: WorkerState, plan: StepPlan, t: number, shardSums: Float64Array): void {
+  for (const instruction of plan.instructions) {
+    if (instruction.kind === 'compute') computeInstruction(worker, t, instruction, shardSums);
+    else mergePartials(worker, instruction.into, instruction.from);
+  }
+}
+
+/**
+ * Gather, forward, loss, backward: the gradients of one shard (or of neighbours that go together) into or onto partial sums,
+ * their sums into the shared table.
+ */
+function computeInstruction(
+  worker: WorkerState,
+  t: number,
+  instruction: ComputeInstruction,
+  shardSums: Float64Array,
+): void {
+  const compute = worker.compute(instruction);
+  const before = performance.now();
+  for (const { shard, ids, key } of compute.shards) {
+    key[2] = t;
+    key[3] = shard;
+    worker.sampler.ids(t, shard, worker.session.shards, ids);
+  }
+  compute.gather(instruction.rows, worker.sampler.epochOf(t));
+  worker.timings[PHASE.gather] += performance.now() - before;
+  compute.run();
+  for (const { shard, sums } of compute.shards) {
+    for (let i = 0, at = shard * sums.length; i < sums.length; i++, at++) shardSums[at] = sums[i];
+  }
+}
+
+/** partial sum `into` += partial sum `from`: two siblings of the tree become their parent. */
+function mergePartials(worker: WorkerState, into: number, from: number): void {
+  const { partials } = worker.regions;
+  worker.kernels.addPartials(partials[into], partials[into], partials[from], worker.flatSize);
+}
+
+/** In my blocks: adds all partial sums of the node in tree order and takes squared norms. Frozen parameters count for nothing. */
+export function reduceBlocks(worker: WorkerState, plan: StepPlan): void {
+  const { kernels, norms, reducedBlocks } = worker;
+  for (const block of reducedBlocks) {
+    const at = 4 * block.offset;
+    if (plan.additions.length === 0) {
+      norms[block.index] = kernels.squaredNorm(plan.gradient + at, block.length);
+      continue;
+    }
+    for (const addition of plan.additions) addOperands(worker, plan, addition, at, block.length);
+    norms[block.index] = kernels.squaredNorm(plan.gradient + at, block.length);
+  }
+}
+
+function addOperands(worker: WorkerState, plan: StepPlan, addition: Addition, at: number, length: number): void {
+  const { operands, out } = addition;
+  const target = out === 'root' ? plan.gradient + at : worker.regions.temporaries[-1 - out];
+  const a = operandAddress(worker, plan, operands[0], at);
+  const b = operandAddress(worker, plan, operands[1], at);
+  if (operands.length === 2) worker.kernels.addPartials(target, a, b, length);
+  else {
+    const c = operandAddress(worker, plan, operands[2], at);
+    worker.kernels.addPartials4(target, a, b, c, operandAddress(worker, plan, operands[3], at), length);
+  }
+}
+
+function operandAddress(worker: WorkerState, plan: StepPlan, operand: number, at: number): number {
+  return operand >= 0 ? plan.sources[operand] + at : worker.regions.temporaries[-1 - operand];
+}
