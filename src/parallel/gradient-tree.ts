@@ -145,20 +145,22 @@ function sameNode(a: TreeNode | undefined, b: TreeNode): boolean {
   return a !== undefined && a.first === b.first && a.count === b.count;
 }
 
-/** The additions that finish `sources` (disjoint nodes that cover all non-empty shards) to the root, in tree order. */
+/** The additions that finish `sources` (disjoint nodes by first shard, which cover all non-empty shards) to the root, in tree order. */
 export function planReduction(sources: readonly TreeNode[], shards: number): ReductionPlan {
   const additions: Addition[] = [];
   let temporaries = 0;
 
   // A sum still to be made: a source, or an addition of two sums.
   type Sum = number | readonly [Sum, Sum];
-  const sumOf = (node: TreeNode): Sum | undefined => {
-    const index = sources.findIndex((source) => sameNode(source, node));
-    if (index >= 0) return index;
-    if (node.count === 1 || !sources.some((s) => s.first >= node.first && s.first < node.first + node.count)) {
-      return undefined;
-    }
-    const [left, right] = children(node).map(sumOf);
+  // Of sources [from, to), which are those that begin inside of the node.
+  const sumOf = (node: TreeNode, from: number, to: number): Sum | undefined => {
+    if (from === to) return undefined;
+    if (sameNode(sources[from], node)) return from;
+    if (node.count === 1) return undefined;
+    const [first, second] = children(node);
+    let middle = from;
+    while (middle < to && sources[middle].first < second.first) middle++;
+    const [left, right] = [sumOf(first, from, middle), sumOf(second, middle, to)];
     if (left === undefined || right === undefined) return left ?? right;
     return [left, right];
   };
@@ -177,7 +179,7 @@ export function planReduction(sources: readonly TreeNode[], shards: number): Red
     additions.push({ operands, out });
   };
 
-  const root = sumOf({ first: 0, count: shards });
+  const root = sumOf({ first: 0, count: shards }, 0, sources.length);
   if (root === undefined) return { additions, temporaries };
   if (typeof root === 'number') return { additions, single: root, temporaries };
   emit(root, 'root', 0);
