@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
 import type { CheckCommandOptions } from './check.ts';
-import { type CompareCommandOptions, duration, nameList, rateList, target } from './compare-options.ts';
+import { type CompareCommandOptions, duration, nameList, rateList, suite, target } from './compare-options.ts';
 import type { EvalCommandOptions } from './eval.ts';
 import type { ExportCommandOptions } from './export.ts';
 import type { InitCommandOptions } from './init.ts';
@@ -52,6 +52,7 @@ Examples:
   $ lockstep compare train.ts --budget 1h --seeds 12 --run-dir runs/which
   $ lockstep compare train.ts --run-dir runs/which --resume
   $ lockstep compare a.ts b.ts c.ts                 and a score over all of them
+  $ lockstep compare --suite claims                 what the textbook says, tested in some minutes
 
 Every optimizer is tuned with the same number of trials and steps (a grid of learning rates, successive halving), one trial on
 each core (--workers: trials at a time). The best run again on fresh seeds, and are compared seed by seed on the validation
@@ -167,6 +168,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .option('--seeds <n>', 'fresh seeds for the finals (default: 8)', count(2))
     .option('--finalists <n>', 'optimizers in the finals (default: 4)', count(1))
     .option('--run-dir <folder>', 'write journal and reports there (default: compare-<job>)')
+    .option('--suite <name>', "instead of jobs: 'claims' tests what the textbook says about optimizers", suite)
     .option('--resume', 'go on with the comparison in the run folder')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the outcome as one line of JSON on standard output')

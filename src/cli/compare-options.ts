@@ -11,6 +11,8 @@ export interface CompareCommandOptions extends JobOptions {
   readonly metric?: string;
   readonly seeds?: number;
   readonly finalists?: number;
+  /** Instead of jobs. */
+  readonly suite?: 'claims';
   readonly runDir?: string;
   readonly resume?: boolean;
   readonly quiet?: boolean;
@@ -47,4 +49,10 @@ export function target(text: string): { metric: string; value: number } {
   if (metric !== '' && value && rest.length === 0 && Number.isFinite(Number(value)))
     return { metric, value: Number(value) };
   throw new InvalidArgumentError('metric=value, for example val.accuracy=0.97');
+}
+
+/** `claims`. */
+export function suite(text: string): 'claims' {
+  if (text === 'claims') return text;
+  throw new InvalidArgumentError("'claims', the only suite");
 }

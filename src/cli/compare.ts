@@ -16,6 +16,7 @@ const SLOT_ENTRY = new URL(import.meta.url.endsWith('.ts') ? './compare-slot.ts'
 
 /** `lockstep compare <jobs...>`: progress on standard error, the table and the advice on standard output. */
 export async function compareCommand(paths: readonly string[], options: CompareCommandOptions, io: Io): Promise<void> {
+  if (options.suite) return (await import('./claims.ts')).claimsCommand(options, io);
   if (paths.length === 0) {
     throw new LockstepError('E_OPTION', {
       where: 'lockstep compare',

@@ -18,6 +18,8 @@ export interface Setup {
   readonly batchSize: number | 'full';
   readonly seed: number;
   readonly epochs: number;
+  /** Fewer updates than the epochs have. */
+  readonly steps?: number;
   readonly validation?: number;
   readonly clip?: Job['clip'];
   readonly evaluateEpochs?: number;
@@ -49,6 +51,7 @@ export async function learn(setup: Setup, signal?: AbortSignal): Promise<Run> {
     batchSize,
     seed,
     epochs,
+    ...(setup.steps !== undefined && { steps: setup.steps }),
     shards: 2,
     ...(clip && { clip }),
     evaluate: setup.evaluateSteps ? { everySteps: setup.evaluateSteps } : { everyEpochs: setup.evaluateEpochs ?? 1 },
