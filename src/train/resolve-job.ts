@@ -1,9 +1,14 @@
 import { z } from 'zod';
 import { closest, LockstepError } from '../errors.ts';
 import { clipSchema } from '../optim/clip.ts';
+import type { Callbacks } from './callbacks.ts';
 import type { Job } from './job.ts';
 
 const positive = z.number().int().positive();
+
+function callback<F>() {
+  return z.custom<NonNullable<F>>((v) => typeof v === 'function', 'a function').optional();
+}
 
 const shape = z.strictObject({
   data: z.custom<Job['data']>(
@@ -46,7 +51,15 @@ const shape = z.strictObject({
       mode: z.enum(['min', 'max']).optional(),
     })
     .optional(),
-  callbacks: z.custom<NonNullable<Job['callbacks']>>(isObject, 'an object of callbacks').default({}),
+  callbacks: z
+    .strictObject({
+      onStart: callback<Callbacks['onStart']>(),
+      onEvaluation: callback<Callbacks['onEvaluation']>(),
+      onEpochEnd: callback<Callbacks['onEpochEnd']>(),
+      onSteps: callback<Callbacks['onSteps']>(),
+      onEnd: callback<Callbacks['onEnd']>(),
+    } satisfies Record<keyof Callbacks, unknown>)
+    .default({}),
   deterministic: z.literal('portable').optional(),
 });
 
@@ -83,6 +96,7 @@ function nested(key: PropertyKey): object {
     checkpoint: { everySteps: 0, everyEpochs: 0, everyMinutes: 0, keepLast: 0, keepBest: 0 },
     evaluate: { everySteps: 0, everyEpochs: 0 },
     earlyStopping: { monitor: 0, patience: 0, minDelta: 0, mode: 0 },
+    callbacks: { onStart: 0, onEvaluation: 0, onEpochEnd: 0, onSteps: 0, onEnd: 0 },
   };
   return fields[String(key)] ?? {};
 }

@@ -7,6 +7,7 @@ import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import type { EvaluationRecord } from '../record/contract.ts';
 import type { RunControl, TrainSummary } from './callbacks.ts';
+import { checkOptions } from './check-options.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { finishSums } from './compile.ts';
 import { hasStopped, nextStopping, STOPPING_START } from './early-stopping.ts';
@@ -32,6 +33,7 @@ const CLOCK_MS = 250;
  * @throws LockstepError for anything wrong with job, data or workers; nothing is left running or half written.
  */
 export async function train<F extends Fields>(job: Job<F>, options: TrainOptions = {}): Promise<TrainResult> {
+  checkOptions(options);
   const used = trialOptions(options);
   return trainPlan(await planRun(job as unknown as Job, used), used);
 }
