@@ -34,12 +34,13 @@ function badShard({ session }: OpenRun, step: number): number | undefined {
   }
   const plans = Array.from({ length: session.workers }, (_, rank) => planStep(session, rank, batchRows(session, step)));
   for (const [rank, { instructions }] of plans.entries()) {
-    for (const i of instructions) {
-      if (i.kind !== 'compute') continue;
-      for (const { shard, slot } of i.shards) {
-        const address = session.layout.workers[rank].partials[slot];
-        if (session.tensors.some((t) => hasBad(session, address + 4 * t.offset, t.size))) return shard;
-      }
+    const targets = instructions.flatMap((i) => (i.kind === 'compute' ? i.shards : []));
+    const merged = new Set(instructions.flatMap((i) => (i.kind === 'merge' ? [i.into, i.from] : [])));
+    for (const { shard, slot } of targets) {
+      // A partial sum of several shards does not say whose gradient is bad.
+      if (merged.has(slot) || targets.some((t) => t.slot === slot && t.shard !== shard)) continue;
+      const address = session.layout.workers[rank].partials[slot];
+      if (session.tensors.some((t) => hasBad(session, address + 4 * t.offset, t.size))) return shard;
     }
   }
   return undefined;

@@ -5,6 +5,8 @@ import type { Callbacks } from './callbacks.ts';
 import type { Job } from './job.ts';
 
 const positive = z.number().int().positive();
+/** More shards than this are a slip of the pen: each has its row in the books of a step. */
+const MOST_SHARDS = 65_536;
 
 function callback<F>() {
   return z.custom<NonNullable<F>>((v) => typeof v === 'function', 'a function').optional();
@@ -30,7 +32,7 @@ const shape = z.strictObject({
   epochs: positive.optional(),
   steps: positive.optional(),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
-  shards: positive.optional(),
+  shards: positive.max(MOST_SHARDS).optional(),
   activationBudget: positive.default(64 * 1024 * 1024),
   nonFinite: z.enum(['stop', 'skip']).default('stop'),
   checkpoint: z
