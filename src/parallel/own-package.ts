@@ -26,7 +26,9 @@ let registered = false;
 export function registerOwnPackage(): void {
   if (registered) return;
   registered = true;
-  register(`data:text/javascript,${encodeURIComponent(RESOLVE_HOOK)}`, { data: { self: import.meta.url } });
+  withoutDeprecation(() =>
+    register(`data:text/javascript,${encodeURIComponent(RESOLVE_HOOK)}`, { data: { self: import.meta.url } }),
+  );
   // The same for require: Node has no public way before 22.15, and tsx turns imports into it in commonjs packages.
   const resolveFilename: unknown = Reflect.get(Module, '_resolveFilename');
   if (typeof resolveFilename !== 'function') return;
@@ -39,4 +41,15 @@ export function registerOwnPackage(): void {
       return require.resolve(request);
     }
   });
+}
+
+/** Node 26 deprecates `register` in favour of `registerHooks`, which Node 20 does not have: no news for users. */
+function withoutDeprecation(work: () => void): void {
+  const before = process.noDeprecation;
+  process.noDeprecation = true;
+  try {
+    work();
+  } finally {
+    process.noDeprecation = before ?? false;
+  }
 }
