@@ -15,8 +15,10 @@ import { GRADIENT_NOISE } from './gradient-noise.ts';
 import { type GroupRules, parseGroups } from './groups.ts';
 import { LAMB } from './lamb.ts';
 import { LARS } from './lars.ts';
+import { LBFGS } from './lbfgs.ts';
 import { LION } from './lion.ts';
 import { LOOKAHEAD } from './lookahead.ts';
+import { MUON } from './muon.ts';
 import { NADAM, NADAMW } from './nadam.ts';
 import { NOVOGRAD } from './novograd.ts';
 import { parseOptions, show } from './options.ts';
@@ -29,6 +31,8 @@ import { SCHEDULE_FREE_ADAMW, SCHEDULE_FREE_SGD } from './schedule-free.ts';
 import { parseSchedule, type Schedule } from './schedules.ts';
 import { MOMENTUM, NESTEROV, SGD } from './sgd.ts';
 import { SGLD } from './sgld.ts';
+import { SHAMPOO } from './shampoo.ts';
+import { SOAP } from './soap.ts';
 import { SOPHIA } from './sophia.ts';
 import { SWATS } from './swats.ts';
 import type { OptimizerWrapper } from './wrapper.ts';
@@ -63,6 +67,10 @@ export const OPTIMIZERS: Readonly<Record<string, OptimizerDef>> = {
   lars: LARS,
   novograd: NOVOGRAD,
   adafactor: ADAFACTOR,
+  muon: MUON,
+  shampoo: SHAMPOO,
+  soap: SOAP,
+  lbfgs: LBFGS,
   sgld: SGLD,
 };
 

@@ -179,6 +179,8 @@ export interface Driver<H> {
   evaluate(): number;
   /** Sums over all views of all workers, in block order, of what `partial` adds to `out`; overwrites `out`. */
   sum(partial: (view: View, out: Float64Array) => void, out: Float64Array): void;
+  /** The largest of what `of` gives for the views of all workers. */
+  max(of: (view: View) => number): number;
   /** One update with the gradients now in the views: `scalars` once, `update` on every view (with gradScale 1). */
   apply(): void;
 }

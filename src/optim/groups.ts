@@ -8,7 +8,8 @@ import type { TensorEntry } from '../graph/program.ts';
 import { notNegative, positive } from './common.ts';
 import type { OptimizerDef } from './contract.ts';
 import type { ParameterGroup } from './description.ts';
-import { parseOptions, show } from './options.ts';
+import { nameMatches } from './names.ts';
+import { parseOptions } from './options.ts';
 import type { Schedule } from './schedules.ts';
 
 const groupsSchema = z.array(
@@ -32,29 +33,6 @@ export function parseGroups(groups: unknown, noDecay: unknown): GroupRules {
 export interface GroupRules {
   readonly groups: readonly ParameterGroup[];
   readonly noDecay: readonly string[];
-}
-
-/** See ParameterGroup.match. @throws E_OPTION for a regular expression that is none. */
-export function nameMatches(pattern: string, name: string): boolean {
-  if (pattern.length > 2 && pattern.startsWith('/') && pattern.endsWith('/')) {
-    return regularExpression(pattern).test(name);
-  }
-  const literal = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^(.*/)?${literal.join('.*')}$`).test(name);
-}
-
-function regularExpression(pattern: string): RegExp {
-  try {
-    return new RegExp(pattern.slice(1, -1));
-  } catch (cause) {
-    throw new LockstepError('E_OPTION', {
-      where: 'optimizer: name pattern',
-      expected: 'a regular expression between the slashes',
-      got: show(pattern),
-      fix: 'correct it, or use * for anything, as in encoder/*',
-      cause,
-    });
-  }
 }
 
 /** One group of a model's parameters, ready to run. */

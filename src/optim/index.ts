@@ -28,8 +28,10 @@ export type { CommonOptions, LearningRate, ParameterGroup } from './description.
 export { type GradientNoiseOptions, gradientNoise } from './gradient-noise.ts';
 export { type LambOptions, lamb } from './lamb.ts';
 export { type LarsOptions, lars } from './lars.ts';
+export { type LbfgsOptions, lbfgs } from './lbfgs.ts';
 export { type LionOptions, lion } from './lion.ts';
 export { type LookaheadOptions, lookahead } from './lookahead.ts';
+export { type MuonOptions, muon } from './muon.ts';
 export { type NadamOptions, nadam, nadamw } from './nadam.ts';
 export { type NovogradOptions, novograd } from './novograd.ts';
 export { type ProdigyOptions, prodigy } from './prodigy.ts';
@@ -46,6 +48,8 @@ export {
 export { cosineDecay, exponentialDecay, exponentialGrowth, stepDecay, warmup, warmupCosine } from './schedules.ts';
 export { type MomentumOptions, momentum, type NesterovOptions, nesterov, type SgdOptions, sgd } from './sgd.ts';
 export { type SgldOptions, sgld } from './sgld.ts';
+export { type ShampooOptions, shampoo } from './shampoo.ts';
+export { type SoapOptions, soap } from './soap.ts';
 export { type SophiaOptions, sophia } from './sophia.ts';
 export { type SwatsOptions, swats } from './swats.ts';
 export { type YogiOptions, yogi } from './yogi.ts';

@@ -123,6 +123,7 @@ export function runOptimizer<H extends object>(
         },
         evaluate: () => objective(params),
         sum,
+        max: (of) => views.reduce((most, view) => Math.max(most, of(view)), Number.NEGATIVE_INFINITY),
         apply: () => apply({ ...info, gradScale: 1 }),
       };
       if (def.drive(driver) === 'stop') throw new RangeError(`${def.kind}: loss or gradient is not finite`);

@@ -6,12 +6,13 @@ import { type Objective, type OptimizerRun, runOptimizer } from './run.ts';
 const TENSORS: readonly TensorEntry[] = [
   { name: 'matrix', shape: [3, 5], size: 15, offset: 0, init: { kind: 'constant', value: 0 }, group: 0 },
   { name: 'vector', shape: [4], size: 4, offset: 16, init: { kind: 'constant', value: 0 }, group: 0 },
+  { name: 'output', shape: [5, 2], size: 10, offset: 32, init: { kind: 'constant', value: 0 }, group: 0 },
 ];
-const FLAT = 32;
+const FLAT = 48;
 const STEPS = 20;
 
 /**
- * Checks that a definition keeps the contract, on a small matrix and a vector: what it gets wrong, a sentence each; an empty
+ * Checks that a definition keeps the contract, on two small matrices and a vector: what it gets wrong, a sentence each; an empty
  * list when nothing was found. For tests of custom optimizers: `expect(verifyOptimizer(lion.definition)).toEqual([])`.
  *
  * @param options as a user would give them, without `lr`; E_OPTION if they are not valid.

@@ -57,6 +57,7 @@ export function drive(worker: WorkerState, plan: StepPlan, t: number, gradScale:
       return scratch.loss / scratch.weight;
     },
     sum: (partial, out) => optimizer.sum((i, row) => partial(views[i], row), out),
+    max: (of) => optimizer.max((i) => of(views[i])),
     apply() {
       for (const { info } of optimizer.groups) info.gradScale = 1;
       optimizer.prepare(layout.reduced);

@@ -50,7 +50,7 @@ export class OptimizerRunner {
   lr = 0;
   readonly pieces: readonly Piece[];
   readonly groups: readonly Group[];
-  /** Numbers that persist, in the order of stateNames. */
+  /** Numbers that persist, in the order of stateNames, as `keepState` found them. */
   readonly persistent: Float64Array;
   /** Updates so far; a skipped step is none. */
   #updates = 0;
@@ -151,11 +151,13 @@ export class OptimizerRunner {
       for (const group of this.groups) this.#addRows(group.rows, group.sums);
       this.#turn = 1 - this.#turn;
     }
+    for (const { info, scalars, state, sums } of this.groups) def.scalars(info, scalars, state, sums);
+  }
+
+  /** The numbers that persist, as they are now. */
+  keepState(): void {
     let at = 0;
-    for (const { info, scalars, state, sums } of this.groups) {
-      def.scalars(info, scalars, state, sums);
-      for (const name in state) this.persistent[at++] = state[name];
-    }
+    for (const { state } of this.groups) for (const name in state) this.persistent[at++] = state[name];
   }
 
   /** The update of piece number i; `gradient` is the address of the flat gradient. */
@@ -190,6 +192,21 @@ export class OptimizerRunner {
     out.fill(0);
     for (const { rows } of this.groups) this.#addRows(rows, out, false);
     this.#turn = 1 - this.#turn;
+  }
+
+  /** The largest of what `of` gives for the pieces of all workers; a collective call. */
+  max(of: (i: number) => number): number {
+    this.#partialSums((i, row) => {
+      row[0] = of(i);
+    });
+    this.#seat.barrier.wait();
+    const start = this.#turn * (this.#table.length / 2);
+    let most = Number.NEGATIVE_INFINITY;
+    for (const { rows } of this.groups) {
+      for (let r = 0; r < rows.length; r++) most = Math.max(most, this.#table[start + rows[r] * this.#width]);
+    }
+    this.#turn = 1 - this.#turn;
+    return most;
   }
 
   /** Writes the parameters to evaluate with, for the pieces and frozen blocks of this worker. */

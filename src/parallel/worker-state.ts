@@ -183,6 +183,7 @@ export class WorkerState {
   /** Notes in shared memory where the optimizer stands after step t. Rank 0 only. */
   saveProgress(t: number): void {
     const { optimizer, decision } = this;
+    optimizer.keepState();
     this.#persistent.set(optimizer.persistent);
     this.#normHistory?.save(this.#persistent, optimizer.persistent.length);
     const outcome = this.#outcome;

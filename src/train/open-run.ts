@@ -19,6 +19,19 @@ export interface OpenRun {
 
 /** Reserves the arena, places data and programs, and starts the workers. */
 export async function openRun(plan: RunPlan, module: string | undefined, start?: StartPoint): Promise<OpenRun> {
+  const session = await createSession(plan, module);
+  if (!start) return { session, pool: await WorkerPool.open(session) };
+  if (!start.warm) {
+    placeState(session, start.checkpoint);
+    return { session, pool: await WorkerPool.open(session, start.checkpoint.step) };
+  }
+  const pool = await WorkerPool.open(session);
+  placeParameters(session, start.checkpoint);
+  return { session, pool };
+}
+
+/** Everything that the workers are told, with data and programs in a new arena. No thread is started. */
+export async function createSession(plan: RunPlan, module: string | undefined): Promise<Session> {
   const { compiled, layout, workers } = plan;
   const splits = namedSplits(plan.data);
   const reads = new Map<SplitName, ModuleRef>();
@@ -34,7 +47,7 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
     new Uint8Array(memory.buffer, layout.constants[index], program.constants.length).set(program.constants);
     return { program, constants: index };
   });
-  const session: Session = {
+  return {
     id: randomUUID(),
     memory,
     kernels: plan.kernels,
@@ -64,12 +77,4 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
     nonFinite: plan.job.nonFinite,
     clip: plan.job.clip,
   };
-  if (!start) return { session, pool: await WorkerPool.open(session) };
-  if (!start.warm) {
-    placeState(session, start.checkpoint);
-    return { session, pool: await WorkerPool.open(session, start.checkpoint.step) };
-  }
-  const pool = await WorkerPool.open(session);
-  placeParameters(session, start.checkpoint);
-  return { session, pool };
 }

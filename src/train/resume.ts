@@ -79,9 +79,16 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
   );
 }
 
-/** Puts only the parameters into the arena, after the workers initialised everything. */
-export function placeParameters(session: Session, { parameters }: Checkpoint): void {
-  new Float32Array(session.memory.buffer, session.layout.parameters, parameters.length).set(parameters);
+/** Puts only the parameters into the arena, after the workers initialised everything; slots that are to begin as they do follow. */
+export function placeParameters({ memory, layout, slots, tensors }: Session, { parameters }: Checkpoint): void {
+  const view = (address: number, length: number) => new Float32Array(memory.buffer, address, length);
+  view(layout.parameters, parameters.length).set(parameters);
+  slots.forEach(({ offsets, inits }, slot) => {
+    tensors.forEach(({ offset, size }, i) => {
+      if (inits[i] !== 'parameter') return;
+      view(layout.slots[slot] + 4 * offsets[i], size).set(parameters.subarray(offset, offset + size));
+    });
+  });
 }
 
 function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {

@@ -1,7 +1,7 @@
 import {
-  adabelief, adadelta, adafactor, adagrad, adam, adamax, adamw, adan, asgd, cosineDecay,ema, gradientNoise, lamb, lars, lion, lookahead,
-  momentum, nadam, nadamw, nesterov, novograd, type OptimizerDescription, prodigy, radam, rmsprop, rprop, sam, scheduleFreeAdamw,
-  scheduleFreeSgd, sgd, sgld, sophia, swa, swats, warmupCosine, yogi, 
+  adabelief, adadelta, adafactor, adagrad, adam, adamax, adamw, adan, asgd, cosineDecay,ema, gradientNoise, lamb, lars, lbfgs, lion, lookahead,
+  momentum, muon, nadam, nadamw, nesterov, novograd, type OptimizerDescription, prodigy, radam, rmsprop, rprop, sam, scheduleFreeAdamw,
+  scheduleFreeSgd, sgd, sgld, shampoo, soap, sophia, swa, swats, warmupCosine, yogi, 
 } from '../../src/optim/index.ts'; // biome-ignore format: a list
 
 /** How a row of the table is tried on the parabola and on Rosenbrock's function. */
@@ -11,6 +11,8 @@ export interface Row {
   /** Where Rosenbrock wants others. */
   readonly rosenbrock?: OptimizerDescription;
   /** Why a function is left out or held to another distance. */
+  /** Shapes of the tensors that the two variables lie in. Default one vector. */
+  readonly shapes?: readonly (readonly number[])[];
   readonly exception?: { readonly parabola?: number; readonly rosenbrock?: number; readonly reason: string };
 }
 
@@ -49,6 +51,16 @@ export const ALL: readonly Row[] = [
   { description: novograd({ lr: half(1e-2) }) },
   { description: adafactor(), rosenbrock: adafactor({ lr: half(1e-2), relativeStep: false }) },
   { description: adafactor({ lr: 2e-2, beta1: 0.9 }) },
+  {
+    description: muon({ lr: half(2e-2) }),
+    shapes: [
+      [1, 2],
+      [1, 1],
+    ],
+  },
+  { description: shampoo({ lr: half(1e-2) }) },
+  { description: soap({ lr: 1e-2, weightDecay: 0 }) },
+  { description: lbfgs() },
   {
     description: sgld({ lr: 1e-3, temperature: 1e-6 }),
     exception: { rosenbrock: 0.2, reason: 'wanders around the minimum, far along the flat valley' },

@@ -12,10 +12,10 @@ const FUNCTIONS = [
 ] as const;
 
 describe.each(FUNCTIONS)('$name', ({ name, objective, start }) => {
-  test.each(ALL)('$description.kind reaches the minimum: $description', ({ exception, ...row }) => {
+  test.each(ALL)('$description.kind reaches the minimum: $description', ({ exception, shapes = [[2]], ...row }) => {
     const description = name === 'rosenbrock' ? (row.rosenbrock ?? row.description) : row.description;
     const { def, options, schedule } = resolveOptimizer(description);
-    const run = runOptimizer(def, options, tensorTable([2]), Float64Array.from(start));
+    const run = runOptimizer(def, options, tensorTable(...shapes), Float64Array.from(start));
     const first = objective(run.params);
     for (let t = 1; t <= STEPS; t++) run.step(objective, lrAt(schedule, t, STEPS));
     const end = run.evalParameters();
@@ -29,14 +29,18 @@ test('every optimizer has its row', () => {
   expect([...kinds].sort()).toEqual([...Object.keys(OPTIMIZERS), ...Object.keys(WRAPPERS)].sort());
 });
 
+/** A quadratic function, curved up and down. */
 const noise: Objective = (p, grad) => {
-  grad?.forEach((_, i) => {
-    grad[i] = Math.fround(p[i] * ((i % 7) - 3) + 0.1 * i);
-  });
-  return 0;
+  let loss = 0;
+  for (let i = 0; i < p.length; i++) {
+    const curvature = (i % 7) - 3;
+    loss += p[i] * (0.5 * curvature * p[i] + 0.1 * i);
+    if (grad) grad[i] = Math.fround(p[i] * curvature + 0.1 * i);
+  }
+  return loss;
 };
-const tensors = tensorTable([5, 9], [64]);
-const begin = () => Float32Array.from({ length: 112 }, (_, i) => i / 50 - 1);
+const tensors = tensorTable([5, 9], [64], [3, 2]);
+const begin = () => Float32Array.from({ length: 128 }, (_, i) => i / 50 - 1);
 
 test.each(ALL)(
   '$description.kind: where the tensor is cut into blocks does not matter: $description',
