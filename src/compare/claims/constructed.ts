@@ -123,35 +123,44 @@ const MOVERS = ['sgd', 'momentum', 'adagrad', 'rmsprop', 'adam'];
 export const movingTarget: Experiment = {
   id: 'moving-target',
   about:
-    'The minimum of ½ Σ c_i (x_i - m_i)², c = 1, 10, 100, walks: m_i gets a normal step of 0.02 each time; the gradient has normal noise of 0.1 c_i. Mean squared distance over the last half of 4,000 steps; each optimizer with the best of nine learning rates on seed 1, then on seeds 101 to 120.',
+    'The minimum of ½ Σ c_i (x_i - m_i)², c = 1, 10, 100, walks: m_i gets a normal step of 0.02 each time; the gradient has normal noise of 0.1 c_i. Even: so for 4,000 steps. Calming: the gradient is multiplied by 100 in the first 2,000 of them. Mean squared distance after step 500; each optimizer with the best of thirteen learning rates on seed 1, then on seeds 101 to 120.',
   run: ({ quick }) => {
     const curvature = [1, 10, 100];
-    const distance = (kind: string, lr: number, seed: number): number => {
+    const [steps, warm] = [4000, 500];
+    const distance = (calming: boolean, kind: string, lr: number, seed: number): number => {
       const random = randomStream(seed, PURPOSE.experiment);
       const target = [0, 0, 0];
-      const steps = 4000;
+      let step = 0;
       let sum = 0;
       let broke = false;
       const objective: Objective = (p, grad) => {
+        const scale = calming && step < steps / 2 ? 100 : 1;
+        step += 1;
         for (let i = 0; i < 3; i++) {
           target[i] += 0.02 * random.normal();
-          if (grad) grad[i] = curvature[i] * (p[i] - target[i] + 0.1 * random.normal());
+          if (grad) grad[i] = scale * curvature[i] * (p[i] - target[i] + 0.1 * random.normal());
         }
         return 0;
       };
-      descend({ kind, lr }, objective, [0, 0, 0], steps, (p, step) => {
-        if (step > steps / 2) for (let i = 0; i < 3; i++) sum += (p[i] - target[i]) * (p[i] - target[i]);
+      descend({ kind, lr }, objective, [0, 0, 0], steps, (p, at) => {
+        if (at > warm) for (let i = 0; i < 3; i++) sum += (p[i] - target[i]) * (p[i] - target[i]);
         broke ||= !p.every(Number.isFinite);
         return broke;
       });
-      return broke ? Number.POSITIVE_INFINITY : sum / (steps / 2);
+      return broke ? Number.POSITIVE_INFINITY : sum / (steps - warm);
     };
     const seeds = quick ? 2 : 20;
-    const rows = MOVERS.flatMap((kind) => {
-      const lr = bestOf(RATES, (rate) => distance(kind, rate, 1));
-      return Array.from({ length: seeds }, (_, i): Cell[] => [kind, lr, 101 + i, distance(kind, lr, 101 + i)]);
-    });
-    return { columns: ['optimizer', 'lr', 'seed', 'squared distance'], rows };
+    const rates = [0.000003, 0.00001, 0.00003, 0.0001, ...RATES];
+    const rows = [false, true].flatMap((calming) =>
+      MOVERS.flatMap((kind) => {
+        const lr = bestOf(rates, (rate) => distance(calming, kind, rate, 1));
+        return Array.from({ length: seeds }, (_, i): Cell[] => {
+          const seed = 101 + i;
+          return [calming ? 'calming' : 'even', kind, lr, seed, distance(calming, kind, lr, seed)];
+        });
+      }),
+    );
+    return { columns: ['gradients', 'optimizer', 'lr', 'seed', 'squared distance'], rows };
   },
 };
 

@@ -103,9 +103,8 @@ function levels({ value, x, y }: Landscape): string {
     ],
   });
   const paths = [...figure.querySelectorAll('path')].map((path) => shorten(path.getAttribute('d') ?? ''));
-  return paths
-    .map((d, i) => `<path d="${d}" fill="#4269d0" fill-opacity="${(0.05 + (0.3 * i) / paths.length).toFixed(2)}"/>`)
-    .join('');
+  // Areas lie in one another: the same faint colour adds up.
+  return paths.map((d) => `<path d="${d}" fill="#4269d0" fill-opacity="0.07"/>`).join('');
 }
 
 /** A tenth of a point is enough. */

@@ -30,11 +30,11 @@ export function keys(table: Table): Cell[] {
 export function paired(
   table: Table,
   name: string,
-  a: Cell,
-  b: Cell,
+  a: Key,
+  b: Key,
   failed = Number.POSITIVE_INFINITY,
 ): { difference: number; p: number } {
-  const bySeed = (key: Cell) => {
+  const bySeed = (key: Key) => {
     const seeds = numbers(table, 'seed', key);
     return new Map(numbers(table, name, key).map((value, i) => [seeds[i], Number.isNaN(value) ? failed : value]));
   };
