@@ -10,11 +10,9 @@ import { createSampler } from '../../src/data/sampler.ts';
 import {
   adam,
   crossEntropy,
-  dense,
   type Job,
   type OptimizerDescription,
   type StepRecord,
-  sequential,
   sgd,
   type TrainResult,
   train,
@@ -22,13 +20,19 @@ import {
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels } from '../../src/kernels/wasm.ts';
 import { KernelSpeed } from './kernel-speed.ts';
+import { buildModel } from './models.ts';
 import { median } from './statistics.ts';
+import type { ModelSpec } from './workloads.ts';
 
 const SEED = 1;
+/** The bench made it; what it says is checked where it is used. */
+const ModelSpecSchema = z.custom<ModelSpec>((value) => typeof value === 'object' && value !== null && 'kind' in value);
 const Request = z.discriminatedUnion('cmd', [
   z.object({
     cmd: z.literal('setup'),
-    model: z.object({ kind: z.literal('dense'), sizes: z.array(z.number()) }),
+    model: ModelSpecSchema,
+    input: z.object({ dtype: z.enum(['f32', 'i32']), shape: z.array(z.number()) }),
+    target: z.array(z.number()),
     folder: z.string(),
     lr: z.number(),
     clip: z.number(),
@@ -54,23 +58,30 @@ function sizes() {
 /** A workload in memory, and the jobs made of it. */
 class Contestant {
   readonly #setup: Setup;
-  readonly #x: Float32Array;
+  readonly #x: Float32Array | Int32Array;
   readonly #y: Int32Array;
   /** Mean step of the last run by shape, to turn seconds into steps. */
   readonly #expectedMs = new Map<string, number>();
 
   constructor(setup: Setup) {
     this.#setup = setup;
-    this.#x = new Float32Array(shared(`${setup.folder}/x.f32`));
+    const x = shared(`${setup.folder}/x.${setup.input.dtype}`);
+    this.#x = setup.input.dtype === 'f32' ? new Float32Array(x) : new Int32Array(x);
     this.#y = new Int32Array(shared(`${setup.folder}/y.i32`));
+  }
+
+  get #rows(): number {
+    return this.#y.length / this.#setup.target.reduce((a, b) => a * b, 1);
   }
 
   /** Writes the initial parameters, and the rows of the first batches, for the peers. */
   async export(batch: number, steps: number, ids: string): Promise<void> {
     const still = await this.#train({ batch, workers: 1 }, 1, sgd({ lr: 1e-30 })); // one step that changes nothing
     const flat = Object.values(still.parameters).flatMap(({ data }) => [...data]);
+    const shapes = Object.entries(still.parameters).map(([name, { shape }]) => ({ name, shape }));
     writeFileSync(`${this.#setup.folder}/weights.f32`, new Uint8Array(Float32Array.from(flat).buffer));
-    const sampler = createSampler({ size: this.#y.length, batchSize: batch, seed: SEED, shuffle: true });
+    writeFileSync(`${this.#setup.folder}/weights.json`, JSON.stringify(shapes));
+    const sampler = createSampler({ size: this.#rows, batchSize: batch, seed: SEED, shuffle: true });
     const rows = new Int32Array(steps * batch);
     for (let step = 0; step < steps; step++) {
       sampler.ids(step + 1, 0, 1, rows.subarray(step * batch, (step + 1) * batch));
@@ -104,16 +115,17 @@ class Contestant {
   }
 
   #train({ batch, workers, shards }: Shape, steps: number, optimizer?: OptimizerDescription): Promise<TrainResult> {
-    const { model, lr, clip } = this.#setup;
-    const [last] = model.sizes.slice(-1);
+    const { model, input, target, lr, clip } = this.#setup;
+    const x = { data: this.#x, shape: [this.#rows, ...input.shape] };
+    const y = { data: this.#y, shape: [this.#rows, ...target] };
     const job = {
-      data: { train: arrays({ x: { data: this.#x, shape: [this.#y.length, model.sizes[0]] }, y: this.#y }) },
-      model: sequential(...model.sizes.slice(1, -1).map((units) => dense(units, 'relu')), dense(last)),
+      data: { train: arrays({ x, y }) },
+      model: buildModel(model),
       loss: crossEntropy(),
       optimizer: optimizer ?? adam({ lr }),
       clip: { globalNorm: clip },
       batchSize: batch,
-      epochs: Math.ceil((steps * batch) / this.#y.length) + 1,
+      epochs: Math.ceil((steps * batch) / this.#rows) + 1,
       steps,
       seed: SEED,
       shards,

@@ -3,15 +3,16 @@
  * line what the main thread's heap held after garbage collection at the first end of an epoch and WINDOW steps later.
  */
 import { arrays } from '../../src/data/index.ts';
-import { adam, crossEntropy, dense, type Job, sequential, train } from '../../src/index.ts';
-import { CLIP_NORM, LEARNING_RATE, makeRows, WORKLOADS } from './workloads.ts';
+import { adam, crossEntropy, type Job, train } from '../../src/index.ts';
+import { buildModel } from './models.ts';
+import { makeRows } from './rows.ts';
+import { CLIP_NORM, LEARNING_RATE, SMALL as workload } from './workloads.ts';
 
 const [workers, steps, window = Number.POSITIVE_INFINITY] = process.argv.slice(2).map(Number);
 const collect = globalThis.gc;
 if (collect === undefined) throw new Error('run with --expose-gc');
 collect(); // its line in the trace names this isolate
 
-const workload = WORKLOADS[0];
 const { x, y } = makeRows(workload, 1);
 const batchSize = workload.batch * workers;
 const heap: { step: number; heapUsed: number; arrayBuffers: number }[] = [];
@@ -23,8 +24,8 @@ function observe(step: number): void {
 }
 
 const job = {
-  data: { train: arrays({ x: { data: x, shape: [workload.rows, workload.features] }, y }) },
-  model: sequential(...workload.model.sizes.slice(1, -1).map((units) => dense(units, 'relu')), dense(workload.classes)),
+  data: { train: arrays({ x: { data: x, shape: [workload.rows, ...workload.input.shape] }, y }) },
+  model: buildModel(workload.model),
   loss: crossEntropy(),
   optimizer: adam({ lr: LEARNING_RATE }),
   clip: { globalNorm: CLIP_NORM },

@@ -2,7 +2,8 @@
  * How the bench talks to a contestant: a child process that reads one JSON request a line on stdin and answers each with one
  * JSON line on stdout. It stays alive and idle between requests, so rounds of several contestants can be interleaved.
  *
- *   setup      workload, folder with x.f32, y.i32 and weights.f32, batch (rows a process), lr, clip -> { version }
+ *   setup      workload, folder with x.f32 or x.i32, y.i32, weights.f32 and weights.json (names and shapes, in order),
+ *              batch (rows a process), lr, clip -> { version }
  *   parity     ids: file of row ids (i32) of consecutive global batches -> { losses } from the exported weights
  *   run        seconds, warmup -> { stepsMs }: the time of every step after the warm-up, from the exported weights
  *   optimizer  parameters, seconds -> { stepsMs } of AdamW on one tensor
@@ -15,11 +16,13 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { type ZodType, z } from 'zod';
-import type { ModelSpec } from './workloads.ts';
+import type { Workload } from './workloads.ts';
 
 export interface SetupRequest {
   readonly cmd: 'setup';
-  readonly model: ModelSpec;
+  readonly model: Workload['model'];
+  readonly input: Workload['input'];
+  readonly target: Workload['target'];
   readonly folder: string;
   readonly batch: number;
   readonly lr: number;

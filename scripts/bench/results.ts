@@ -1,6 +1,6 @@
 import type { Contestant, Group } from './contestants.ts';
+import { gemmFlop } from './flop.ts';
 import { type Slice, summarize, type Timing } from './statistics.ts';
-import { gemmFlop } from './workloads.ts';
 
 /** One line of `results`. */
 export interface Result extends Timing {
@@ -53,7 +53,7 @@ export function toResult(group: Group, measured: Measured, gflops: Readonly<Reco
   const timing = summarize(slices);
   const { peer, way, workers, batch } = contestant;
   const rate = gemm === null ? undefined : gflops[gemm];
-  const flopPerMs = gemmFlop(group.workload.model, batch) / workers / timing.stepMs;
+  const flopPerMs = gemmFlop(group.workload, batch) / workers / timing.stepMs;
   return {
     peer,
     way,

@@ -14,8 +14,9 @@ import { type MachineBlock, torchName, watchOthers } from './machine.ts';
 import { lockstepCommand, missingPeer, peerCommand } from './peers.ts';
 import { ParityReply, PeerError, PeerProcess, RunReply, SetupReply } from './protocol.ts';
 import { type LeftOut, type Measured, type Result, toResult } from './results.ts';
+import { makeRows } from './rows.ts';
 import { median, orderOfRound, relativeDifference, type Slice } from './statistics.ts';
-import { CLIP_NORM, LEARNING_RATE, makeRows, type Workload } from './workloads.ts';
+import { CLIP_NORM, LEARNING_RATE, type Workload } from './workloads.ts';
 
 export interface RoundOptions {
   readonly rounds: number;
@@ -54,7 +55,7 @@ export function writeRows(workload: Workload, parent: string): string {
   const folder = join(parent, workload.name);
   mkdirSync(folder);
   const { x, y } = makeRows(workload, 1);
-  writeFileSync(join(folder, 'x.f32'), new Uint8Array(x.buffer));
+  writeFileSync(join(folder, `x.${workload.input.dtype}`), new Uint8Array(x.buffer));
   writeFileSync(join(folder, 'y.i32'), new Uint8Array(y.buffer));
   return folder;
 }
@@ -150,7 +151,8 @@ async function startOwn(
 }
 
 function setupRequest({ workload }: Group, folder: string, batch: number): object {
-  return { cmd: 'setup', model: workload.model, folder, batch, lr: LEARNING_RATE, clip: CLIP_NORM };
+  const { model, input, target } = workload;
+  return { cmd: 'setup', model, input, target, folder, batch, lr: LEARNING_RATE, clip: CLIP_NORM };
 }
 
 /** Exports our weights and first batches for every global batch that a peer takes; our losses on them. */

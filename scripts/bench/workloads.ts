@@ -1,8 +1,26 @@
 /**
- * The workloads as data. A new one is a row here, a kind in `ModelSpec`, and a builder of that kind in lockstep_peer.ts
- * and in each peer that can do it (a peer that cannot answers with an error and is left out).
+ * The workloads as data. A new one is a row here; a new kind of model has its builder in models.ts, its work in flop.ts and its
+ * twin in each peer that can do it (a peer that cannot answers with an error and is left out).
  */
-export type ModelSpec = { readonly kind: 'dense'; readonly sizes: readonly number[] };
+export type ModelSpec =
+  | { readonly kind: 'dense'; readonly sizes: readonly number[] }
+  /** Convolutions of 3x3 with ReLU and pooling by 2 after each, a hidden dense layer, the classes. */
+  | {
+      readonly kind: 'cnn';
+      readonly channels: readonly [number, number];
+      readonly units: number;
+      readonly classes: number;
+    }
+  /** One LSTM, its last hidden state, the classes. */
+  | { readonly kind: 'lstm'; readonly hidden: number; readonly classes: number }
+  /** A decoder with pre-LayerNorm, learned positions and tied weights. */
+  | {
+      readonly kind: 'gpt';
+      readonly vocabulary: number;
+      readonly layers: number;
+      readonly heads: number;
+      readonly width: number;
+    };
 
 export interface Workload {
   readonly name: string;
@@ -11,8 +29,10 @@ export interface Workload {
   readonly model: ModelSpec;
   /** Rows in memory, shuffled every epoch. */
   readonly rows: number;
-  /** Numbers a row. */
-  readonly features: number;
+  /** A row of field x, without the axis of the rows. */
+  readonly input: { readonly dtype: 'f32' | 'i32'; readonly shape: readonly number[] };
+  /** A row of field y: [] for a class a row, [positions] for a class at each position. */
+  readonly target: readonly number[];
   readonly classes: number;
   /** Rows a worker and step. */
   readonly batch: number;
@@ -24,9 +44,45 @@ export interface Workload {
 export const LEARNING_RATE = 1e-3;
 export const CLIP_NORM = 1;
 
+const ROWS = 60_000;
+export const SMALL = dense('small', [30, 64, 64, 2], 64, []);
+
 export const WORKLOADS: readonly Workload[] = [
-  dense('small', [30, 64, 64, 2], 64, []),
+  SMALL,
   dense('mlp', [784, 512, 256, 10], 128, [512]),
+  {
+    name: 'cnn',
+    title: 'conv 3x3 32, pool, conv 3x3 64, pool, dense 128, dense 10 on 28x28, ReLU, cross-entropy',
+    model: { kind: 'cnn', channels: [32, 64], units: 128, classes: 10 },
+    rows: ROWS,
+    input: { dtype: 'f32', shape: [28, 28, 1] },
+    target: [],
+    classes: 10,
+    batch: 64,
+    scalingBatches: [128],
+  },
+  {
+    name: 'lstm',
+    title: 'LSTM 16 -> 64 over 32 steps, last hidden state, dense 10, cross-entropy',
+    model: { kind: 'lstm', hidden: 64, classes: 10 },
+    rows: ROWS,
+    input: { dtype: 'f32', shape: [32, 16] },
+    target: [],
+    classes: 10,
+    batch: 64,
+    scalingBatches: [],
+  },
+  {
+    name: 'gpt',
+    title: 'decoder, vocabulary 65, 64 positions, 4 layers, 4 heads, width 128, cross-entropy at each position',
+    model: { kind: 'gpt', vocabulary: 65, layers: 4, heads: 4, width: 128 },
+    rows: ROWS,
+    input: { dtype: 'i32', shape: [64] },
+    target: [64],
+    classes: 65,
+    batch: 12,
+    scalingBatches: [24],
+  },
 ];
 
 function dense(name: string, sizes: readonly number[], batch: number, scalingBatches: readonly number[]): Workload {
@@ -34,55 +90,11 @@ function dense(name: string, sizes: readonly number[], batch: number, scalingBat
     name,
     title: `dense ${sizes.join('-')}, ReLU, cross-entropy`,
     model: { kind: 'dense', sizes },
-    rows: 60_000,
-    features: sizes[0],
+    rows: ROWS,
+    input: { dtype: 'f32', shape: [sizes[0]] },
+    target: [],
     classes: sizes[sizes.length - 1],
     batch,
     scalingBatches,
-  };
-}
-
-/** Floating-point operations of the matrix products of one step on `rows` rows: forward, gradient of weights, of inputs. */
-export function gemmFlop(model: ModelSpec, rows: number): number {
-  let flop = 0;
-  for (let i = 0; i + 1 < model.sizes.length; i++) {
-    const product = 2 * rows * model.sizes[i] * model.sizes[i + 1];
-    flop += i === 0 ? 2 * product : 3 * product; // nobody needs the gradient of the data
-  }
-  return flop;
-}
-
-/** Rows with a learnable label: the class of the largest of `classes` random projections, one label in ten at random. */
-export function makeRows(workload: Workload, seed: number): { x: Float32Array; y: Int32Array } {
-  const { rows, features, classes } = workload;
-  const uniform = mulberry32(seed);
-  const unit = () => (2 * uniform() - 1) * Math.sqrt(3); // mean 0, variance 1
-  const teacher = Float32Array.from({ length: classes * features }, unit);
-  const x = Float32Array.from({ length: rows * features }, unit);
-  const y = new Int32Array(rows);
-  for (let r = 0; r < rows; r++) {
-    let best = Number.NEGATIVE_INFINITY;
-    for (let c = 0; c < classes; c++) {
-      let score = 0;
-      for (let i = 0; i < features; i++) score += x[r * features + i] * teacher[c * features + i];
-      if (score > best) {
-        best = score;
-        y[r] = c;
-      }
-    }
-    if (uniform() < 0.1) y[r] = Math.floor(classes * uniform());
-  }
-  return { x, y };
-}
-
-/** Uniform numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 15), z | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
   };
 }

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
-import { gemmFlop, makeRows, WORKLOADS, type Workload } from '../../scripts/bench/workloads.ts';
+import { gemmFlop } from '../../scripts/bench/flop.ts';
+import { makeRows } from '../../scripts/bench/rows.ts';
+import { type ModelSpec, WORKLOADS, type Workload } from '../../scripts/bench/workloads.ts';
 
 const named = (name: string): Workload => {
   const found = WORKLOADS.find((w) => w.name === name);
@@ -20,18 +22,43 @@ function countFlop(sizes: readonly number[], rows: number): number {
   return flop;
 }
 
+const sizesOf = (model: ModelSpec): readonly number[] => (model.kind === 'dense' ? model.sizes : []);
+
 test.each(['small', 'mlp'])('GEMM work of %s', (name) => {
-  const { model, batch } = named(name);
-  expect(gemmFlop(model, batch)).toBe(countFlop(model.sizes, batch));
+  const workload = named(name);
+  expect(gemmFlop(workload, workload.batch)).toBe(countFlop(sizesOf(workload.model), workload.batch));
 });
 
-test('the published amounts: 309 and 2.2 MFLOP a step', () => {
-  expect(gemmFlop(named('mlp').model, 128) / 1e6).toBeCloseTo(308, 0);
-  expect(gemmFlop(named('small').model, 64) / 1e6).toBeCloseTo(2.1, 1);
+test.each([
+  ['small', 2.1],
+  ['mlp', 308],
+  ['cnn', 1600],
+  ['lstm', 237],
+  ['gpt', 3963],
+])('the published amount of %s: %d MFLOP a step', (name, mflop) => {
+  const workload = named(name);
+  const measured = gemmFlop(workload, workload.batch) / 1e6;
+  expect(Math.abs(measured / mflop - 1)).toBeLessThan(0.02);
+});
+
+test('the next token follows from two, nine times in ten', () => {
+  const { classes, rows, x, y } = { ...named('gpt'), rows: 100, ...makeRows({ ...named('gpt'), rows: 100 }, 1) };
+  expect([x.length, y.length]).toEqual([rows * 64, rows * 64]);
+  let follow = 0;
+  let all = 0;
+  for (let i = 0; i < x.length; i++) {
+    expect(y[i] >= 0 && y[i] < classes).toBe(true);
+    if (i % 64 < 63) expect(x[i + 1]).toBe(y[i]);
+    if (i % 64 === 0) continue;
+    all++;
+    if (y[i] === (3 * x[i - 1] + x[i] + 1) % classes) follow++;
+  }
+  expect(follow / all).toBeGreaterThan(0.88);
+  expect(follow / all).toBeLessThan(0.93);
 });
 
 test('rows follow from the seed, and labels are learnable but not all right', () => {
-  const workload: Workload = { ...named('small'), rows: 4000, features: 2, classes: 2 };
+  const workload: Workload = { ...named('small'), rows: 4000, input: { dtype: 'f32', shape: [2] }, classes: 2 };
   const { x, y } = makeRows(workload, 1);
   expect(makeRows(workload, 1)).toEqual({ x, y });
   expect(makeRows(workload, 2).x).not.toEqual(x);

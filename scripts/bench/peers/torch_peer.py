@@ -7,6 +7,7 @@ from OMP_NUM_THREADS, which the bench sets. Rank 0 is the process that the bench
 import argparse
 import inspect
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -18,44 +19,21 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-
-class Classifier(nn.Module):
-    """A stack of dense layers with ReLU between them; the loss is softmax cross-entropy."""
-
-    def __init__(self, sizes):
-        super().__init__()
-        layers = []
-        for i in range(len(sizes) - 1):
-            if i > 0:
-                layers.append(nn.ReLU(inplace=True))
-            layers.append(nn.Linear(sizes[i], sizes[i + 1]))
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x):
-        return self.layers(x)
-
-    def load(self, flat):
-        """Weights as Lockstep stores them: per layer [in, out] row-major, then the bias."""
-        offset = 0
-        with torch.no_grad():
-            for layer in self.layers:
-                if not isinstance(layer, nn.Linear):
-                    continue
-                outs, ins = layer.weight.shape
-                layer.weight.copy_(flat[offset : offset + ins * outs].view(ins, outs).t())
-                offset += ins * outs
-                layer.bias.copy_(flat[offset : offset + outs])
-                offset += outs
-        if offset != flat.numel():
-            raise ValueError(f"weights: expected {offset} numbers, got {flat.numel()}")
-
-
-MODELS = {"dense": lambda spec: Classifier(spec["sizes"])}
+from torch_models import build
 
 
 def read(path, dtype):
     size = os.path.getsize(path) // torch.empty(0, dtype=dtype).element_size()
     return torch.from_file(path, shared=False, size=size, dtype=dtype).clone()
+
+
+def read_weights(folder):
+    """(name, tensor) of every parameter, in Lockstep's order."""
+    flat = read(os.path.join(folder, "weights.f32"), torch.float32)
+    with open(os.path.join(folder, "weights.json")) as file:
+        entries = json.load(file)
+    parts = flat.split([math.prod(entry["shape"]) for entry in entries])
+    return [(entry["name"], part.view(entry["shape"])) for entry, part in zip(entries, parts)]
 
 
 class Contestant:
@@ -64,11 +42,14 @@ class Contestant:
         self.batch = request["batch"]
         self.model_spec = request["model"]
         self.lr, self.clip = request["lr"], request["clip"]
-        folder = request["folder"]
-        self.y = read(os.path.join(folder, "y.i32"), torch.int32).long()
-        self.rows = self.y.numel()
-        self.x = read(os.path.join(folder, "x.f32"), torch.float32).view(self.rows, -1)
-        self.weights = read(os.path.join(folder, "weights.f32"), torch.float32)
+        folder, self.shape = request["folder"], request["input"]["shape"]
+        self.y = read(os.path.join(folder, "y.i32"), torch.int32).long().view(-1, *request["target"])
+        self.rows = self.y.shape[0]
+        if request["input"]["dtype"] == "f32":
+            self.x = read(os.path.join(folder, "x.f32"), torch.float32).view(self.rows, *self.shape)
+        else:
+            self.x = read(os.path.join(folder, "x.i32"), torch.int32).long().view(self.rows, *self.shape)
+        self.weights = read_weights(folder)
         self.loss = nn.CrossEntropyLoss()
         clip = nn.utils.clip_grad_norm_
         self.clip_options = {"foreach": True} if "foreach" in inspect.signature(clip).parameters else {}
@@ -76,9 +57,10 @@ class Contestant:
 
     def reset(self):
         """Every slice starts from the same weights, as Lockstep's slices do."""
-        model = MODELS[self.model_spec["kind"]](self.model_spec)
-        model.load(self.weights)
-        self.parameters = list(model.parameters())
+        model = build(self.model_spec, self.shape)
+        with torch.no_grad():
+            model.load(self.weights)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.model = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True) if self.world > 1 else model
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.lr, foreach=True)
         self.order = torch.Generator().manual_seed(1)
@@ -98,12 +80,12 @@ class Contestant:
         x, y = self.x.index_select(0, ids), self.y.index_select(0, ids)
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.model(x)
-        loss = self.loss(logits, y)
+        loss = self.loss(logits.flatten(0, -2), y.flatten())
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.clip, **self.clip_options)
         self.optimizer.step()
         # What a recorder needs of every step; the loss and the number of right answers are ours to compute as well.
-        right = (logits.detach().argmax(1) == y).sum()
+        right = (logits.detach().argmax(-1) == y).sum()
         return loss.item(), right.item()
 
     def parity(self, path):
