@@ -32,6 +32,8 @@ export interface Table {
   readonly kind: 'table';
   readonly size: number;
   readonly columns: readonly Column[];
+  /** Rows of the source that these are, for messages; absent: 0..size-1. */
+  readonly ids?: Int32Array;
 }
 
 /** Rows that user code computes in the workers (`dataset(...)`): pure in id and rng. */

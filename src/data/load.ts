@@ -102,7 +102,7 @@ function sizeOf(opened: Opened): number {
 function encode(opened: Opened, ids: Int32Array | undefined, encoder: Encoder, split: SplitName): Split {
   if (opened.kind === 'table') {
     const columns = encodeSplit(opened.raw, ids, encoder, split);
-    return { kind: 'table', size: ids?.length ?? opened.raw.size, columns };
+    return { kind: 'table', size: ids?.length ?? opened.raw.size, columns, ...(ids && { ids }) };
   }
   const { computed } = opened;
   checkFields(encoder.fields, computed.fields, split);

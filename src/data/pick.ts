@@ -3,11 +3,10 @@ import { sharedArray } from './raw.ts';
 
 /** The rows `ids` of a split, in that order, as a split of its own; an id may come more than once. */
 export function pickRows(split: Split, ids: Int32Array): Split {
-  if (split.kind === 'computed') {
-    const { ids: own } = split;
-    return { ...split, size: ids.length, ids: own ? ids.map((id) => own[id]) : ids };
-  }
-  return { kind: 'table', size: ids.length, columns: split.columns.map((column) => pickColumn(column, ids)) };
+  const { ids: own } = split;
+  const picked = { size: ids.length, ids: own ? ids.map((id) => own[id]) : ids };
+  if (split.kind === 'computed') return { ...split, ...picked };
+  return { kind: 'table', ...picked, columns: split.columns.map((column) => pickColumn(column, ids)) };
 }
 
 function pickColumn(column: Column, ids: Int32Array): Column {

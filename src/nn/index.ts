@@ -32,6 +32,7 @@ export {
 export { type ActivationName, activation } from './layers/activation.ts';
 export { type DenseOptions, dense } from './layers/dense.ts';
 export { dropout } from './layers/dropout.ts';
+export { type Embedding, type EmbeddingOptions, embedding } from './layers/embedding.ts';
 export { flatten } from './layers/flatten.ts';
 export { type LambdaContext, type LambdaOptions, lambda } from './layers/lambda.ts';
 export type { LayerOptions } from './layers/layer.ts';

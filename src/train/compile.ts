@@ -8,6 +8,7 @@ import type { LayerRow, MetricDef, TracedModel } from '../nn/contract.ts';
 import { applyLoss, lossWarnings } from '../nn/losses.ts';
 import { resolveMetrics } from '../nn/metrics.ts';
 import { traceModel } from '../nn/trace.ts';
+import { checkLookups } from './check-lookups.ts';
 import type { ResolvedJob } from './resolve-job.ts';
 import { defaultShards, rowsPerSample } from './shards.ts';
 
@@ -47,6 +48,7 @@ export function compileJob(job: ResolvedJob, data: LoadedData): CompiledJob {
   const totalSteps = Math.min(job.steps ?? Number.POSITIVE_INFINITY, epochs * stepsPerEpoch);
 
   const compiler = new Compiler(job, data.fields);
+  checkLookups(Object.values(compiler.traced.outputs), data);
   const probe = compiler.train(Math.min(batchSize, 4));
   const perSample = rowsPerSample(probe);
   const shards =
