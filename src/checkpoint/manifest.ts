@@ -67,6 +67,8 @@ const FACTS = {
   progress: z.strictObject({
     totalSteps: positive,
     skipped: count,
+    /** Of these, how many in a row up to this step. Absent: none. */
+    badInARow: count.optional(),
     stopping: z.strictObject({ best: f64, bad: count }).optional(),
     /** Sums and samples of the epoch that is under way, in the order of the job's sums. */
     epochSums: z.array(f64).optional(),

@@ -137,6 +137,11 @@ export class OptimizerRunner {
     }
   }
 
+  /** The update that was begun is not carried out. */
+  cancel(): void {
+    this.#updates -= 1;
+  }
+
   /** Once an update: sums over all parameters where the optimizer measures, then the scalars of every group. */
   prepare(gradient: number): void {
     const { def } = this.#seat.optimizer;

@@ -53,6 +53,11 @@ export class WorkerPool {
     return this.#all({ kind: 'evaluate', session: this.#session.id, split });
   }
 
+  /** Computes the shards of a step that was not committed once more, to find those whose numbers broke. */
+  async inspect(step: number): Promise<WorkerReport[]> {
+    return this.#all({ kind: 'inspect', session: this.#session.id, step });
+  }
+
   /** New threads after some were lost, for a run that stands after step `committed`. All old ones are ended first. */
   async restart(committed: number): Promise<void> {
     this.#abort();

@@ -7,6 +7,7 @@ import type { OptimizerDescription } from '../optim/contract.ts';
 import type { RateChange } from '../optim/schedules.ts';
 import type { SlotVector } from '../optim/slots.ts';
 import type { ArenaLayout } from './arena.ts';
+import type { BadShard } from './inspect.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
 export interface ModuleRef {
@@ -100,6 +101,8 @@ export type WorkerTask =
       readonly rateChanges: readonly RateChange[];
     }
   | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
+  /** Looks for the shard whose numbers broke in `step`, which was not committed. */
+  | { readonly kind: 'inspect'; readonly session: string; readonly step: number }
   | { readonly kind: 'close'; readonly session: string };
 
 export interface WorkerReport {
@@ -108,6 +111,8 @@ export interface WorkerReport {
   readonly cpuSeconds: number;
   /** Why a training segment ended early. */
   readonly stopped?: 'nonFinite';
+  /** What 'inspect' found among this worker's shards. */
+  readonly bad?: BadShard;
 }
 
 /** An error as data: classes do not survive the way between threads. */

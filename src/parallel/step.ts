@@ -91,7 +91,7 @@ function commitUnchanged(worker: WorkerState, t: number): void {
 
 /** What the run has to know to go on after this step. */
 function commit(worker: WorkerState, t: number): void {
-  worker.rememberNorm();
+  worker.rememberUpdate();
   if (worker.rank === 0) worker.saveProgress(t);
 }
 

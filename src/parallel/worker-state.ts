@@ -95,7 +95,8 @@ export class WorkerState {
   /** What the recorder writes down, by reference. */
   readonly numbers: StepNumbers;
 
-  #badInARow = 0;
+  /** Where the run stands, as progress.ts keeps it. */
+  readonly #standing = { updates: 0, badInARow: 0 };
   readonly #normHistory: NormHistory | undefined;
   readonly #persistent: Float64Array;
   readonly #outcome = { lr: 0, gradNorm: 0, clipScale: 0, skipped: false };
@@ -177,6 +178,7 @@ export class WorkerState {
     const numbers = progressNames.map((name) => progress.state[name]);
     const own = this.optimizer.persistent.length;
     this.optimizer.restore(progress.updates, numbers.slice(0, own));
+    this.#standing.badInARow = progress.badInARow;
     this.#normHistory?.load(numbers.slice(own));
   }
 
@@ -191,7 +193,8 @@ export class WorkerState {
     outcome.gradNorm = decision.gradNorm;
     outcome.clipScale = decision.clipScale;
     outcome.skipped = decision.action === 'skip';
-    writeProgress(this.progress, t, optimizer.updates, this.#persistent, outcome);
+    this.#standing.updates = optimizer.updates;
+    writeProgress(this.progress, t, this.#standing, this.#persistent, outcome);
   }
 
   /** Squared norm of the summed gradient, over the blocks of all workers in their order. */
@@ -208,16 +211,21 @@ export class WorkerState {
     return globalNorm === 'auto' ? this.#normHistory?.limit() : globalNorm;
   }
 
-  /** Adds the norm of an update to the history that later limits follow from. */
-  rememberNorm(): void {
+  /** The update counts: its norm goes to the history that later limits follow from, and no bad step is behind it. */
+  rememberUpdate(): void {
     this.#normHistory?.push(this.decision.gradNorm);
+    this.#standing.badInARow = 0;
   }
 
-  /** A driver found numbers that are not finite: the step does not count. */
+  /** A driver found numbers that are not finite and has put the parameters back: the update that it began is none. */
   break(): StepAction {
-    this.decision.action = 'stop';
-    this.decision.broken = 'gradient';
-    return 'stop';
+    const { decision, optimizer } = this;
+    decision.broken = 'gradient';
+    decision.gradNorm = Number.NaN;
+    decision.clipScale = 0;
+    optimizer.cancel();
+    this.#stopOrSkip();
+    return decision.action;
   }
 
   planFor(batchRows: number): StepPlan {
@@ -227,6 +235,11 @@ export class WorkerState {
       this.#plans.set(batchRows, plan);
     }
     return plan;
+  }
+
+  /** The program that trains a shard of `rows` rows. */
+  programOf(rows: number): Program {
+    return find(this.session.trainPrograms, rows).program;
   }
 
   /** The instruction with this worker's addresses; bound when it is first met. */
@@ -256,12 +269,18 @@ export class WorkerState {
   /** Clip phase: fills `decision` from its sums. */
   clip(t: number): StepAction {
     clipDecision(this.totals, this.normLimit, this.decision);
-    if (this.decision.action === 'stop' && this.session.nonFinite === 'skip' && this.#badInARow < MOST_BAD_IN_A_ROW) {
-      this.decision.action = 'skip';
-    }
-    this.#badInARow = this.decision.broken === 'nothing' ? 0 : this.#badInARow + 1;
+    if (this.decision.broken !== 'nothing') this.#stopOrSkip();
+    else if (this.decision.action === 'skip') this.#standing.badInARow = 0;
     if (this.decision.action !== 'update') this.optimizer.lr = this.optimizer.lrOf(t);
     return this.decision.action;
+  }
+
+  /** The numbers of this step broke. A stop is not committed, so what it counts is forgotten with it. */
+  #stopOrSkip(): void {
+    const { decision, session } = this;
+    const standing = this.#standing;
+    decision.action = session.nonFinite === 'skip' && standing.badInARow < MOST_BAD_IN_A_ROW ? 'skip' : 'stop';
+    standing.badInARow += 1;
   }
 
   #bindCompute({ rows, shards: targets }: ComputeInstruction): BoundCompute {
@@ -286,7 +305,7 @@ export class WorkerState {
     }
     const grouped = groupProgram(
       placed.program,
-      (n) => find(session.trainPrograms, n).program,
+      (n) => this.programOf(n),
       targets.map((t) => t.rows),
       targets.map((t) => t.accumulate),
       session.tensors,

@@ -5,6 +5,7 @@ import { threadCpuSeconds } from './cpu-time.ts';
 import { importCustomCode } from './custom-code.ts';
 import { evaluateSplit, writeEvaluated } from './evaluate.ts';
 import { initialize } from './initialize.ts';
+import { inspectShards } from './inspect.ts';
 import type { Session, WorkerAnswer, WorkerReport, WorkerTask } from './session.ts';
 import { copySnapshot } from './snapshot.ts';
 import { step } from './step.ts';
@@ -48,6 +49,11 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
       case 'evaluate':
         evaluateSplit(worker, task.split);
         return { report: report(opened) };
+      case 'inspect': {
+        const bad = inspectShards(worker, task.step);
+        worker.barrier.wait(); // a thread that is done early must not take another's part
+        return { report: bad ? { ...report(opened), bad } : report(opened) };
+      }
       case 'train': {
         worker.optimizer.followRateChanges(task.rateChanges);
         const stopped = trainSteps(worker, task.from);

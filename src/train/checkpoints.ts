@@ -102,7 +102,7 @@ export class Checkpoints {
     const names = session.progressNames;
     const width = progressWidth(names);
     const places = new Float64Array(session.memory.buffer, session.layout.progress, 2 * width);
-    const progress = readProgress(places, step, names) ?? { updates: 0, state: {} };
+    const progress = readProgress(places, step, names) ?? { updates: 0, badInARow: 0, state: {} };
     const place = places.slice((step % 2) * width, (step % 2) * width + width);
     this.#recovery.restorePoint = { step, staging: staging.memory, progress: place };
     this.#savedStep = step;

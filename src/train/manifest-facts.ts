@@ -47,6 +47,7 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
     progress: {
       totalSteps: compiled.totalSteps,
       skipped: epoch.skipped,
+      badInARow: progress.badInARow,
       stopping: { ...stopping },
       epochSums: [...epoch.sums],
       epochSamples: epoch.samples,

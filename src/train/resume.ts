@@ -69,12 +69,13 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
   });
   new Int32Array(buffer, layout.epochs, session.blocks.length).fill(2 * step);
   const { updates, state } = manifest.optimizer;
+  const { badInARow = 0 } = manifest.progress;
   const names = session.progressNames;
   const places = new Float64Array(buffer, layout.progress, 2 * progressWidth(names));
   writeProgress(
     places,
     step,
-    updates,
+    { updates, badInARow },
     names.map((name) => state[name] ?? 0),
   );
 }

@@ -13,7 +13,7 @@ import { finishSums } from './compile.ts';
 import { hasStopped, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
-import { nonFiniteError } from './non-finite.ts';
+import { badTensor, nonFiniteError } from './non-finite.ts';
 import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
@@ -206,7 +206,7 @@ class Training {
     this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
     const broken = reports.some((r) => r.stopped === 'nonFinite');
     if (broken) {
-      const error = this.#nonFinite(); // before the arena changes
+      const error = await this.#nonFinite();
       await this.#save(this.#log.lastStep);
       throw error;
     }
@@ -273,9 +273,14 @@ class Training {
     return this.#stopped !== undefined;
   }
 
-  #nonFinite(): LockstepError {
-    const { step, loss, gradNorm } = this.#log.lastRecord;
-    return nonFiniteError(this.#run, step, loss, gradNorm);
+  /** What broke in the step that was not committed. */
+  async #nonFinite(): Promise<LockstepError> {
+    const record = this.#log.lastRecord;
+    const tensor = badTensor(this.#run.session, record.step); // before the arena changes
+    const inspect = () => this.#run.pool.inspect(record.step);
+    const reports = await this.#recovery.between(this.#log.lastStep, inspect);
+    const found = reports.flatMap(({ bad }) => (bad ? [bad] : [])).sort((a, b) => a.shard - b.shard);
+    return nonFiniteError(this.#run.session, record, found[0], tensor);
   }
 
   #result(step: number): { summary: TrainSummary; more: Omit<TrainResult, keyof TrainSummary> } {

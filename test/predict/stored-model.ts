@@ -10,7 +10,7 @@ export async function storedModel(job: Job, seed = 1): Promise<StoredModel> {
   const plan = await planRun(job, { workers: 1 });
   const facts = manifestFacts(plan, {
     step: 1,
-    progress: { updates: 1, state: {} },
+    progress: { updates: 1, badInARow: 0, state: {} },
     stopping: { best: 1, bad: 0 },
     metrics: {},
     epoch: { epoch: 1, sums: [], samples: 0, skipped: 0 },

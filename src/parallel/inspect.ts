@@ -1,0 +1,56 @@
+import { sizeOf } from '../graph/tensor.ts';
+import { computeShards } from './gradient-pass.ts';
+import type { ComputeInstruction, StepPlan } from './step-plan.ts';
+import type { WorkerState } from './worker-state.ts';
+
+/** The first shard of a step whose numbers broke. */
+export interface BadShard {
+  readonly shard: number;
+  /** Its loss is not finite; else its gradient. */
+  readonly loss: boolean;
+  /** First parameter tensor whose gradient is not finite. */
+  readonly tensor?: string;
+  /** Rows of the shard, by their place in it, with inputs that are not finite. */
+  readonly rows: readonly number[];
+}
+
+/**
+ * Computes this worker's shards of step t once more, each by itself: a partial sum of several does not say whose numbers broke.
+ * The parameters must be those before the step. Writes partial sums, batch and activations only.
+ */
+export function inspectShards(worker: WorkerState, t: number): BadShard | undefined {
+  const { session, bound } = worker;
+  const trained = session.tensors.filter((_, i) => !bound.groups[bound.groupOf[i]].frozen);
+  const plan = worker.planFor(worker.sampler.batchRows(t));
+  const sums = new Float64Array(session.shards * session.sums.length);
+  const targets = plan.instructions.flatMap((i) => (i.kind === 'compute' ? i.shards : []));
+  for (const target of targets.sort((a, b) => a.shard - b.shard)) {
+    const alone: ComputeInstruction = {
+      kind: 'compute',
+      rows: target.rows,
+      shards: [{ ...target, slot: 0, accumulate: false }],
+    };
+    const ofShard: StepPlan = { ...plan, instructions: [alone] };
+    computeShards(worker, ofShard, t, sums);
+    const loss = !Number.isFinite(sums[target.shard * session.sums.length]);
+    const tensor = trained.find(({ offset, size }) => hasBad(worker, worker.regions.partials[0] + 4 * offset, size));
+    if (!loss && !tensor) continue;
+    return { shard: target.shard, loss, ...(tensor && { tensor: tensor.name }), rows: badRows(worker, target.rows) };
+  }
+  return undefined;
+}
+
+/** Rows of the batch that lies there now. */
+function badRows(worker: WorkerState, count: number): number[] {
+  const { fields } = worker.programOf(count);
+  return Array.from({ length: count }, (_, row) => row).filter((row) =>
+    fields.some(({ dtype, shape, offset }) => {
+      const width = sizeOf(shape) / count;
+      return dtype === 'f32' && hasBad(worker, worker.regions.batch + offset + 4 * row * width, width);
+    }),
+  );
+}
+
+function hasBad({ session }: WorkerState, address: number, size: number): boolean {
+  return !new Float32Array(session.memory.buffer, address, size).every(Number.isFinite);
+}
