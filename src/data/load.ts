@@ -8,6 +8,7 @@ import { describeValue, didYouMean } from './describe.ts';
 import { encodeSplit } from './encode.ts';
 import { abortedError } from './files.ts';
 import { idxReader } from './idx.ts';
+import { npyReader } from './npy.ts';
 import type { RawColumn, RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
@@ -18,9 +19,19 @@ import { Encoder } from './transforms.ts';
 const READERS: Readonly<Record<string, SourceReader>> = {
   idx: idxReader,
   csv: csvReader,
+  npy: npyReader,
+  npz: npyReader,
   arrays: arraysReader,
   rows: rowsReader,
 };
+
+/** Sources that are files and options, nothing else: their description can be written down and loaded again. */
+const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz'];
+
+/** Whether a source is described by plain data alone. */
+export function isFileSource({ kind }: Source): boolean {
+  return FILES.includes(kind);
+}
 
 type SplitName = 'train' | 'validation' | 'test';
 const SPLITS: readonly SplitName[] = ['train', 'validation', 'test'];

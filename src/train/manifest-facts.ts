@@ -1,6 +1,7 @@
 import { packEvaluation } from '../checkpoint/evaluation-graph.ts';
 import type { ManifestFacts } from '../checkpoint/manifest.ts';
 import { PREDICTION_ROWS, packGraph } from '../checkpoint/prediction-graph.ts';
+import { isFileSource } from '../data/load.ts';
 import { traceModel } from '../nn/trace.ts';
 import { describeOptimizer } from '../optim/catalogue.ts';
 import type { Progress } from '../parallel/progress.ts';
@@ -104,5 +105,5 @@ function graphs(plan: RunPlan): Graphs {
 /** The job's data if all of it is files: then the description can be loaded again. */
 function describedData({ job }: RunPlan): { data?: unknown } {
   const sources = [job.data.train, job.data.validation, job.data.test].filter((s) => typeof s === 'object');
-  return sources.every(({ kind }) => kind === 'csv' || kind === 'idx') ? { data: job.data } : {};
+  return sources.every(isFileSource) ? { data: job.data } : {};
 }
