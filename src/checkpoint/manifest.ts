@@ -70,6 +70,15 @@ const FACTS = {
     /** Of these, how many in a row up to this step. Absent: none. */
     badInARow: count.optional(),
     stopping: z.strictObject({ best: f64, bad: count }).optional(),
+    /** Of a schedule that looks at evaluations (reduceOnPlateau). */
+    plateau: z
+      .strictObject({
+        best: f64,
+        bad: count,
+        cooling: count,
+        changes: z.array(z.strictObject({ from: positive, factor: f64 })),
+      })
+      .optional(),
     /** Sums and samples of the epoch that is under way, in the order of the job's sums. */
     epochSums: z.array(f64).optional(),
     epochSamples: count.optional(),

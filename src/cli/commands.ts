@@ -28,6 +28,7 @@ Examples:
   $ lockstep compare train.ts --budget 10m          which optimizer should I use?
   $ lockstep check train.ts                         does everything work?
   $ lockstep summary train.ts                       layers, parameters, memory
+  $ lockstep optimizers                             what there is; lockstep optimizers adam: all about one
   $ lockstep env                                    which kernels this machine uses
 ${EXIT_CODES}`;
 
@@ -115,6 +116,13 @@ const EXPORT_HELP = `
 Examples:
   $ lockstep export runs/a model.safetensors
   $ lockstep export runs/a model.safetensors --best val.accuracy
+${EXIT_CODES}`;
+
+const OPTIMIZERS_HELP = `
+Examples:
+  $ lockstep optimizers                               each with its state in bytes, and when to use it
+  $ lockstep optimizers adam                          rule, limits, state, options and defaults, compat, paper
+  $ lockstep compare train.ts                         which one fits a job, measured
 ${EXIT_CODES}`;
 
 /** What the command line asks for: text to print, or work to do. */
@@ -239,6 +247,12 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', EXPORT_HELP)
     .action((model: string, file: string, options: ExportCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./export.ts')).exportCommand(model, file, options, io));
+    });
+  add('optimizers [name]', 'list the optimizers, or print all about one')
+    .option('--json', 'as one line of JSON')
+    .addHelpText('after', OPTIMIZERS_HELP)
+    .action((name: string | undefined, options: { json?: boolean }, command: Command) => {
+      work(command, async (io) => (await import('./optimizers.ts')).optimizersCommand(name, options, io));
     });
   add('env', 'print versions, CPU, and which kernels are used')
     .option('--json', 'as one line of JSON')

@@ -62,7 +62,21 @@ export function onBorder(best: number, tested: readonly number[]): boolean {
 }
 
 /** Fields of schedules that are learning rates. What this list misses is noticed by `rescaled`. */
-const RATE_FIELDS = ['initial', 'final', 'peak', 'from', 'to', 'base', 'max', 'min', 'low', 'high', 'rate', 'lr'];
+const RATE_FIELDS = [
+  'initial',
+  'final',
+  'peak',
+  'from',
+  'to',
+  'base',
+  'max',
+  'min',
+  'low',
+  'high',
+  'rate',
+  'lr',
+  'minLr',
+];
 
 /** Largest learning rate in a run. */
 export function largestRate(lr: LearningRate, totalSteps: number): number {

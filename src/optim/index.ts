@@ -45,7 +45,23 @@ export {
   scheduleFreeAdamw,
   scheduleFreeSgd,
 } from './schedule-free.ts';
-export { cosineDecay, exponentialDecay, exponentialGrowth, stepDecay, warmup, warmupCosine } from './schedules.ts';
+export {
+  cosineDecay,
+  cosineRestarts,
+  cyclic,
+  exponentialDecay,
+  exponentialGrowth,
+  inverseTimeDecay,
+  linearDecay,
+  multiStepDecay,
+  oneCycle,
+  polynomialDecay,
+  reduceOnPlateau,
+  stepDecay,
+  warmup,
+  warmupCosine,
+  warmupStableDecay,
+} from './schedule-functions.ts';
 export { type MomentumOptions, momentum, type NesterovOptions, nesterov, type SgdOptions, sgd } from './sgd.ts';
 export { type SgldOptions, sgld } from './sgld.ts';
 export { type ShampooOptions, shampoo } from './shampoo.ts';

@@ -1,166 +1,57 @@
 /**
  * Learning-rate schedules: plain data, and one pure function from the number of the update to the rate.
  *
- * With t = step - 1 updates behind it and T updates in the run (or `steps`, where a schedule has its own):
+ * With t = step - 1 updates behind it, T updates in the run (or `steps`, where a schedule has its own) and x = min(t / T, 1):
  *
  *     constant           a plain number
+ *     linearDecay        initial + (final - initial) * x
  *     stepDecay          initial * factor^floor(t / every)
+ *     multiStepDecay     initial * factor^(number of milestones <= t)
  *     exponentialDecay   initial * factor^(t / every)
  *     exponentialGrowth  initial * (final / initial)^(min(t / (T - 1), 1))
- *     cosineDecay        final + (initial - final) * (1 + cos(pi * min(t / T, 1))) / 2
+ *     polynomialDecay    final + (initial - final) * (1 - x)^power
+ *     inverseTimeDecay   initial / (1 + decayRate * t / every)
+ *     cosineDecay        final + (initial - final) * (1 + cos(pi * x)) / 2
+ *     cosineRestarts     cosineDecay of firstSteps * lengthFactor^i updates from initial * peakFactor^i, i = 0, 1, 2 ...
+ *     oneCycle           peak / divFactor to peak in pctStart * T - 1 updates, to peak / divFactor / finalDivFactor at T - 1
+ *     cyclic             low + (high - low) * (1 - |distance from the top of the cycle|) * height of the cycle
  *     warmup             from + (w - from) * step / steps   for step <= steps, w = first rate of `after`;
  *                        after that `after`, whose step 1 is step steps + 1 and whose T is T - steps
  *     warmupCosine       warmup to `peak`, then cosineDecay to `final` at totalSteps
+ *     warmupStableDecay  warmup to `peak`, peak, and over the last decaySteps of totalSteps down to `final`
+ *     reduceOnPlateau    initial; the trainer multiplies it by what its evaluations gave (src/train/plateau.ts)
  *
- * Past its end a schedule keeps its last value. Cosine: Loshchilov & Hutter, "SGDR", arXiv:1608.03983, 2016; warm-up: Goyal
- * et al., arXiv:1706.02677, 2017. Against PyTorch and Keras: their decays read the same (t counts from 0); a warm-up from 0
- * wastes no update here, because the first one already has 1/steps of the rate.
+ * Past its end a schedule keeps its last value (but cosineRestarts and cyclic have no end). Cosine and restarts: Loshchilov &
+ * Hutter, "SGDR", arXiv:1608.03983, 2016; warm-up: Goyal et al., arXiv:1706.02677, 2017; cyclic: Smith, arXiv:1506.01186, 2015;
+ * one cycle: Smith & Topin, arXiv:1708.07120, 2017; warm-up, stable, decay: Hu et al., "MiniCPM", arXiv:2404.06395, 2024, its
+ * 1 - sqrt shape: Haegele et al., arXiv:2405.18392, 2024. Against PyTorch and Keras: their decays read the same (t counts from 0),
+ * oneCycle, cyclic, cosineRestarts and reduceOnPlateau give PyTorch's numbers; a warm-up from 0 wastes no update here, because
+ * the first one already has 1/steps of the rate.
  */
-import { type ZodType, z } from 'zod';
+import type { ZodType } from 'zod';
+import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { cos, pow } from '../kernels/math.ts';
-import type { ScheduleDescription } from './contract.ts';
-import type { LearningRate } from './description.ts';
 import { parseOptions, show, unknownOption } from './options.ts';
+import {
+  type CosineRestarts,
+  type Cyclic,
+  isScheduleKind,
+  type OneCycle,
+  type PlateauRule,
+  SCHEDULES,
+  type Schedule,
+  type WarmupStableDecay,
+} from './schedule-kinds.ts';
 
-/** A validated schedule with its defaults filled in; plain data. */
-export type Schedule = number | StepDecay | ExponentialDecay | ExponentialGrowth | CosineDecay | Warmup | WarmupCosine;
-
-interface StepDecay {
-  readonly kind: 'stepDecay';
-  readonly initial: number;
-  readonly every: number;
-  readonly factor: number;
-}
-interface ExponentialDecay {
-  readonly kind: 'exponentialDecay';
-  readonly initial: number;
-  readonly factor: number;
-  readonly every: number;
-}
-interface ExponentialGrowth {
-  readonly kind: 'exponentialGrowth';
-  readonly initial: number;
-  readonly final: number;
-  readonly steps?: number;
-}
-interface CosineDecay {
-  readonly kind: 'cosineDecay';
-  readonly initial: number;
-  readonly final: number;
-  readonly steps?: number;
-}
-interface Warmup {
-  readonly kind: 'warmup';
-  readonly steps: number;
-  readonly from: number;
-  readonly after: Schedule;
-}
-interface WarmupCosine {
-  readonly kind: 'warmupCosine';
-  readonly peak: number;
-  readonly warmupSteps: number;
-  readonly totalSteps?: number;
-  readonly final: number;
-}
-
-/** The rate is multiplied by `factor` (default 0.1) after each `every` updates. */
-export function stepDecay(options: { initial: number; every: number; factor?: number }): ScheduleDescription {
-  return { kind: 'stepDecay', ...options };
-}
-
-/** The rate falls smoothly by `factor` in `every` updates (default 1). */
-export function exponentialDecay(options: { initial: number; factor: number; every?: number }): ScheduleDescription {
-  return { kind: 'exponentialDecay', ...options };
-}
-
-/**
- * A sweep from `initial` to `final` by the same factor in each of `steps` updates (default: all of the run), for learning-rate range
- * tests: Smith, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, 2015. The last update has `final`.
- */
-export function exponentialGrowth(options: { initial: number; final: number; steps?: number }): ScheduleDescription {
-  return { kind: 'exponentialGrowth', ...options };
-}
-
-/** Half a cosine from `initial` to `final` (default 0) in `steps` updates (default: all of the run). */
-export function cosineDecay(options: { initial: number; final?: number; steps?: number }): ScheduleDescription {
-  return { kind: 'cosineDecay', ...options };
-}
-
-/** A linear rise from `from` (default 0) in `steps` updates to where `after` begins; then `after`. steps 0: no warm-up. */
-export function warmup(options: { steps: number; from?: number; after: LearningRate }): ScheduleDescription {
-  return { kind: 'warmup', ...options };
-}
-
-/** A linear rise to `peak` in `warmupSteps` updates, half a cosine to `final` (default 0) at `totalSteps` (default: the run's). */
-export function warmupCosine(options: {
-  peak: number;
-  warmupSteps: number;
-  totalSteps?: number;
-  final?: number;
-}): ScheduleDescription {
-  return { kind: 'warmupCosine', ...options };
-}
-
-const positive = z.number().gt(0);
-const notNegative = z.number().min(0);
-const count = z.int().min(1);
-
-const SCHEDULES = {
-  stepDecay: z.strictObject({
-    kind: z.literal('stepDecay'),
-    initial: positive,
-    every: count,
-    factor: positive.max(1).default(0.1),
-  }),
-  exponentialDecay: z.strictObject({
-    kind: z.literal('exponentialDecay'),
-    initial: positive,
-    factor: positive.max(1),
-    every: count.default(1),
-  }),
-  exponentialGrowth: z
-    .strictObject({
-      kind: z.literal('exponentialGrowth'),
-      initial: positive,
-      final: positive,
-      steps: count.optional(),
-    })
-    .refine((o) => o.final > o.initial, { path: ['final'], message: 'a rate above initial' }),
-  cosineDecay: z.strictObject({
-    kind: z.literal('cosineDecay'),
-    initial: positive,
-    final: notNegative.default(0),
-    steps: count.optional(),
-  }),
-  warmup: z
-    .strictObject({
-      kind: z.literal('warmup'),
-      steps: z.int().min(0),
-      from: notNegative.default(0),
-      after: z.unknown().optional(),
-    })
-    .transform((o): Warmup => ({ ...o, after: 0 })), // parseSchedule puts the real one in
-  warmupCosine: z
-    .strictObject({
-      kind: z.literal('warmupCosine'),
-      peak: positive,
-      warmupSteps: z.int().min(0),
-      totalSteps: count.optional(),
-      final: notNegative.default(0),
-    })
-    .refine((o) => o.totalSteps === undefined || o.totalSteps > o.warmupSteps, {
-      path: ['totalSteps'],
-      message: 'a number of updates above warmupSteps (the warm-up is part of them)',
-    }),
-} satisfies Record<string, ZodType<Schedule>>;
+export type { PlateauRule, Schedule } from './schedule-kinds.ts';
 
 /**
  * Validates a learning rate, fills in defaults. `where` names it in errors (E_OPTION): unknown schedule or option with the
  * closest known name, or a value out of range.
  */
 export function parseSchedule(lr: unknown, where = 'lr'): Schedule {
-  if (typeof lr === 'number') return parseOptions(positive, lr, where);
+  if (typeof lr === 'number') return parseOptions(z.number().gt(0), lr, where);
   if (typeof lr !== 'object' || lr === null || !('kind' in lr) || typeof lr.kind !== 'string') {
     throw new LockstepError('E_OPTION', {
       where,
@@ -191,23 +82,47 @@ export function rateFactor(changes: readonly RateChange[], step: number): number
   return factor;
 }
 
-const isScheduleKind = (kind: string): kind is keyof typeof SCHEDULES => Object.hasOwn(SCHEDULES, kind);
+/** The rule that looks at evaluations, if the schedule (or what follows its warm-up) is one. */
+export function plateauRule(schedule: Schedule): PlateauRule | undefined {
+  if (typeof schedule === 'number') return undefined;
+  if (schedule.kind === 'warmup') return plateauRule(schedule.after);
+  return schedule.kind === 'reduceOnPlateau' ? schedule : undefined;
+}
 
 /** Learning rate of update `step` (1 for the first) in a run of `totalSteps`. Pure, the same bits on every machine. */
 export function lrAt(schedule: Schedule, step: number, totalSteps: number): number {
   if (typeof schedule === 'number') return schedule;
   const t = step - 1;
   switch (schedule.kind) {
+    case 'linearDecay':
+      return line(schedule.initial, schedule.final, t, schedule.steps ?? totalSteps);
     case 'stepDecay':
       return schedule.initial * pow(schedule.factor, Math.floor(t / schedule.every));
+    case 'multiStepDecay': {
+      let passed = 0;
+      for (const milestone of schedule.milestones) if (milestone <= t) passed += 1;
+      return schedule.initial * pow(schedule.factor, passed);
+    }
     case 'exponentialDecay':
       return schedule.initial * pow(schedule.factor, t / schedule.every);
     case 'exponentialGrowth': {
       const { initial, final, steps = totalSteps } = schedule;
       return t >= steps - 1 ? final : initial * pow(final / initial, t / (steps - 1));
     }
+    case 'polynomialDecay': {
+      const { initial, final, power, steps = totalSteps } = schedule;
+      return t >= steps ? past(initial, final, t) : final + (initial - final) * pow(1 - t / steps, power);
+    }
+    case 'inverseTimeDecay':
+      return schedule.initial / (1 + (schedule.decayRate * t) / schedule.every);
     case 'cosineDecay':
       return halfCosine(schedule.initial, schedule.final, t, schedule.steps ?? totalSteps);
+    case 'cosineRestarts':
+      return restarting(schedule, t);
+    case 'oneCycle':
+      return oneCycle(schedule, t, schedule.steps ?? totalSteps);
+    case 'cyclic':
+      return cyclic(schedule, t);
     case 'warmup': {
       const { steps, from, after } = schedule;
       if (step > steps) return lrAt(after, step - steps, totalSteps - steps);
@@ -218,6 +133,10 @@ export function lrAt(schedule: Schedule, step: number, totalSteps: number): numb
       if (step <= warmupSteps) return rise(0, peak, step, warmupSteps);
       return halfCosine(peak, final, t - warmupSteps, (schedule.totalSteps ?? totalSteps) - warmupSteps);
     }
+    case 'warmupStableDecay':
+      return stableDecay(schedule, t, schedule.totalSteps ?? totalSteps);
+    case 'reduceOnPlateau':
+      return schedule.initial;
     default:
       return schedule satisfies never;
   }
@@ -225,8 +144,57 @@ export function lrAt(schedule: Schedule, step: number, totalSteps: number): numb
 
 const rise = (from: number, to: number, step: number, steps: number): number => from + (to - from) * (step / steps);
 
+// A run no longer than its warm-up leaves no steps here, but the warm-up still asks where to rise to.
+const past = (initial: number, final: number, t: number): number => (t === 0 ? initial : final);
+
+function line(initial: number, final: number, t: number, steps: number): number {
+  return t >= steps ? past(initial, final, t) : initial + (final - initial) * (t / steps);
+}
+
 function halfCosine(initial: number, final: number, t: number, steps: number): number {
-  // A run no longer than its warm-up leaves no steps here, but the warm-up still asks where to rise to.
-  if (t >= steps) return t === 0 ? initial : final;
+  if (t >= steps) return past(initial, final, t);
   return final + (initial - final) * 0.5 * (1 + cos(Math.PI * (t / steps)));
+}
+
+function restarting({ initial, final, firstSteps, lengthFactor, peakFactor }: CosineRestarts, t: number): number {
+  let [round, begun, length] = [0, 0, firstSteps];
+  if (lengthFactor === 1) {
+    round = Math.floor(t / firstSteps);
+    begun = round * firstSteps;
+  } else {
+    while (t >= begun + length) {
+      begun += length;
+      length *= lengthFactor;
+      round += 1;
+    }
+  }
+  const peak = Math.max(final, initial * pow(peakFactor, round));
+  return halfCosine(peak, final, t - begun, length);
+}
+
+function oneCycle({ peak, pctStart, divFactor, finalDivFactor, anneal }: OneCycle, t: number, steps: number): number {
+  const between = anneal === 'cos' ? halfCosine : line;
+  const up = pctStart * steps - 1;
+  const low = peak / divFactor;
+  if (t < up) return between(low, peak, t, up);
+  const from = Math.max(0, up);
+  return between(peak, low / finalDivFactor, t - from, steps - 1 - from);
+}
+
+function cyclic({ low, high, stepsUp, stepsDown = stepsUp, mode, gamma }: Cyclic, t: number): number {
+  const cycle = Math.floor(t / (stepsUp + stepsDown));
+  const into = t - cycle * (stepsUp + stepsDown);
+  const height = into <= stepsUp ? into / stepsUp : (stepsUp + stepsDown - into) / stepsDown;
+  const scale = mode === 'triangular' ? 1 : mode === 'triangular2' ? pow(0.5, cycle) : pow(gamma, t);
+  return low + (high - low) * height * scale;
+}
+
+function stableDecay(schedule: WarmupStableDecay, t: number, totalSteps: number): number {
+  const { peak, warmupSteps, decaySteps, final, shape } = schedule;
+  if (t < warmupSteps) return rise(0, peak, t + 1, warmupSteps);
+  const into = t - Math.max(warmupSteps, totalSteps - decaySteps);
+  if (into <= 0) return peak;
+  if (shape === 'linear') return line(peak, final, into, decaySteps);
+  if (shape === 'cosine') return halfCosine(peak, final, into, decaySteps);
+  return into >= decaySteps ? final : peak + (final - peak) * Math.sqrt(into / decaySteps);
 }

@@ -3,8 +3,7 @@ import { CheckpointWriter } from '../checkpoint/writer.ts';
 import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { snapshotBytes, snapshotViews } from '../parallel/snapshot.ts';
-import type { StoppingState } from './early-stopping.ts';
-import { manifestFacts } from './manifest-facts.ts';
+import { manifestFacts, type Watched } from './manifest-facts.ts';
 import type { OpenRun } from './open-run.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { Recovery } from './recovery.ts';
@@ -88,7 +87,7 @@ export class Checkpoints {
   }
 
   /** Takes a snapshot and has it written; resolves when the workers may go on. The state must be that after `step`. */
-  async save(step: number, stopping: StoppingState, metrics: Readonly<Record<string, number>>): Promise<void> {
+  async save(step: number, watched: Watched, metrics: Readonly<Record<string, number>>): Promise<void> {
     if (step === this.#savedStep || step === 0) return;
     const { session, pool } = this.#run;
     const staging = this.#stagingToUse();
@@ -114,7 +113,7 @@ export class Checkpoints {
     const keepBest = this.#keepBest && { ...this.#keepBest, count: 1 };
     const outcome = this.#writer.save({
       runDir: this.#runDir,
-      facts: manifestFacts(this.#plan, { step, progress, stopping, metrics, epoch: this.#log.epochState() }),
+      facts: manifestFacts(this.#plan, { step, progress, watched, metrics, epoch: this.#log.epochState() }),
       parameters: vectors[0],
       slots: vectors.slice(1),
       retention: { keepLast: rule?.keepLast ?? 2, ...(keepBest ? { keepBest } : {}) },

@@ -1,6 +1,6 @@
 import type { Fields } from '../data/contract.ts';
 import { LockstepError } from '../errors.ts';
-import { exponentialGrowth } from '../optim/schedules.ts';
+import { exponentialGrowth } from '../optim/schedule-functions.ts';
 import type { StepRecord } from '../record/contract.ts';
 import type { Job } from './job.ts';
 import { DivergenceWatch, type LrPoint, type SmoothedPoint, smooth, suggestRate } from './lr-curve.ts';

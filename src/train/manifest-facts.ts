@@ -8,12 +8,20 @@ import type { Progress } from '../parallel/progress.ts';
 import type { StoppingState } from './early-stopping.ts';
 import { describeJob, packageVersion } from './header.ts';
 import type { RunPlan } from './plan-run.ts';
+import type { PlateauState } from './plateau.ts';
+
+/** What the evaluations so far have led to. */
+export interface Watched {
+  readonly stopping: StoppingState;
+  /** Only where the schedule looks at evaluations. */
+  readonly plateau?: PlateauState;
+}
 
 /** The state of a run between two steps, beside its vectors. */
 export interface RunState {
   readonly step: number;
   readonly progress: Progress;
-  readonly stopping: StoppingState;
+  readonly watched: Watched;
   /** Latest evaluation, by name. */
   readonly metrics: Readonly<Record<string, number>>;
   /** Books of the epoch that is under way. */
@@ -30,7 +38,8 @@ export interface EpochState {
 /** What a checkpoint says about a run: plain data for the manifest. */
 export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
   const { job, data, compiled, optimizer, needs, backend } = plan;
-  const { step, progress, stopping, metrics, epoch } = state;
+  const { step, progress, watched, metrics, epoch } = state;
+  const { stopping, plateau } = watched;
   const { blas } = backend;
   return {
     lockstep: packageVersion(),
@@ -50,6 +59,7 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
       skipped: epoch.skipped,
       badInARow: progress.badInARow,
       stopping: { ...stopping },
+      ...(plateau && { plateau: { ...plateau, changes: plateau.changes.map((change) => ({ ...change })) } }),
       epochSums: [...epoch.sums],
       epochSamples: epoch.samples,
     },

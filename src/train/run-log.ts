@@ -13,6 +13,8 @@ import type { RunPlan } from './plan-run.ts';
 
 /** How often the ring is emptied while workers run. */
 const DRAIN_MS = 50;
+/** Steps before which the share of clipped ones says nothing. */
+const ENOUGH_TO_JUDGE = 20;
 
 const AT = Object.fromEntries(RECORD_FIELDS.map((name, i) => [name, i])) as Record<
   (typeof RECORD_FIELDS)[number],
@@ -30,6 +32,8 @@ export class RunLog {
   lastStep = 0;
   /** Steps that were left out because their numbers were not finite. */
   skipped = 0;
+  /** Updates of this process whose gradient was shortened. */
+  #clipped = 0;
 
   readonly #plan: RunPlan;
   readonly #options: TrainOptions;
@@ -168,6 +172,12 @@ export class RunLog {
   }
 
   end(summary: TrainSummary): void {
+    const steps = this.history.length;
+    if (steps >= ENOUGH_TO_JUDGE && this.#clipped > steps / 2) {
+      this.note(
+        `${this.#clipped} of ${steps} gradients were clipped: then the clip sets the size of the steps; a larger limit or a lower learning rate is what it should be`,
+      );
+    }
     this.#options.onProgress?.({ kind: 'end', summary });
   }
 
@@ -202,6 +212,7 @@ export class RunLog {
       const sound = Number.isFinite(record.loss) && Number.isFinite(record.gradNorm);
       if (values[offset + AT.action] === 1 && !sound) this.skipped += 1;
       else for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
+      if (values[offset + AT.action] === 0 && record.clipScale < 1) this.#clipped += 1;
       this.history.push(record);
       if (wanted) records.push(record);
     });

@@ -17,6 +17,7 @@ import { badTensor, nonFiniteError } from './non-finite.ts';
 import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
+import { nextPlateau, PLATEAU_START } from './plateau.ts';
 import { Recovery } from './recovery.ts';
 import { findStart, type StartPoint } from './resume.ts';
 import { type RunRules, resolveRules } from './rules.ts';
@@ -78,6 +79,7 @@ class Training {
   #stopped: TrainResult['stopped'] | undefined;
   readonly #checkpoints: Checkpoints | undefined;
   #stopping = STOPPING_START;
+  #plateau = PLATEAU_START;
   #cpuSeconds: readonly number[] = [];
   #trainingMs = 0;
 
@@ -116,7 +118,7 @@ class Training {
   async run(notes: readonly string[], start: StartPoint | undefined): Promise<TrainResult> {
     const { compiled, job, data } = this.#plan;
     const { callbacks } = job;
-    const { stopping } = this.#rules;
+    const { stopping, plateau } = this.#rules;
     const control: RunControl = {
       stop: (reason) => {
         this.#stopped ??= 'callback';
@@ -135,6 +137,10 @@ class Training {
           const next = nextStopping(stopping, this.#stopping, record.metrics[stopping.monitor]);
           this.#stopping = next.state;
           if (next.stop) this.#stopped ??= 'early-stopping';
+        }
+        if (plateau) {
+          this.#plateau = nextPlateau(plateau, this.#plateau, record.metrics[plateau.monitor], step);
+          this.#run.pool.rateChanges = this.#plateau.changes;
         }
         this.#checkpoints?.watch(record.metrics);
         await callbacks.onEvaluation?.(record, control);
@@ -157,7 +163,7 @@ class Training {
   #takeUp(start: StartPoint | undefined): number {
     if (!start || start.warm) return 0;
     const { step, epoch, progress, metrics } = start.checkpoint.manifest;
-    const { epochSums = [], epochSamples = 0, skipped, stopping } = progress;
+    const { epochSums = [], epochSamples = 0, skipped, stopping, plateau } = progress;
     const { loss, ...others } = metrics;
     const ofTraining = Object.fromEntries(
       this.#plan.compiled.metrics.flatMap(({ name }) => (Object.hasOwn(others, name) ? [[name, others[name]]] : [])),
@@ -167,6 +173,8 @@ class Training {
       if (!Object.hasOwn(ofTraining, name)) this.#latest[name] = value;
     }
     this.#stopping = stopping ?? STOPPING_START;
+    this.#plateau = plateau ?? PLATEAU_START;
+    this.#run.pool.rateChanges = this.#plateau.changes;
     const rule = this.#rules.stopping;
     if (rule && hasStopped(rule, this.#stopping)) this.#stopped = 'early-stopping';
     return step;
@@ -174,8 +182,9 @@ class Training {
 
   async #save(step: number): Promise<void> {
     const { epochLoss, epochMetrics } = this.#log;
+    const watched = { stopping: this.#stopping, ...(this.#rules.plateau && { plateau: this.#plateau }) };
     const ofEpoch = Number.isNaN(epochLoss) ? {} : { loss: epochLoss, ...epochMetrics };
-    await this.#checkpoints?.save(step, this.#stopping, { ...ofEpoch, ...this.#latest });
+    await this.#checkpoints?.save(step, watched, { ...ofEpoch, ...this.#latest });
   }
 
   /** Runs steps until `to` (fewer after an abort, or when a checkpoint is due by the clock) while the log is kept up to date. */

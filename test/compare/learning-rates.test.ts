@@ -1,14 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gridAround, largestRate, rescaled } from '../../src/compare/learning-rates.ts';
-import {
-  cosineDecay,
-  exponentialDecay,
-  lrAt,
-  parseSchedule,
-  stepDecay,
-  warmup,
-  warmupCosine,
-} from '../../src/optim/schedules.ts';
+import { cosineDecay, exponentialDecay, stepDecay, warmup, warmupCosine } from '../../src/optim/index.ts';
+import { lrAt, parseSchedule } from '../../src/optim/schedules.ts';
 
 describe('gridAround', () => {
   it('is half a decade apart in two digits', () => {

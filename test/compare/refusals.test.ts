@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { readCommandLine, UsageError } from '../../src/cli/commands.ts';
 import { type CompareOptions, compare } from '../../src/compare/compare.ts';
 import { LockstepError } from '../../src/errors.ts';
+import { dense, sequential } from '../../src/nn/index.ts';
 import type { Job } from '../../src/train/job.ts';
 import small from '../fixtures/small-job.ts';
 
@@ -30,6 +31,14 @@ describe('compare refuses before anything is trained', () => {
     expect(message).toMatch(
       /^E_OPTION option --optimizers: expected names among sgd, .*, got 'adm'; did you mean 'adam'\?$/,
     );
+  });
+
+  it.each([
+    ['lbfgs', /^E_OPTION optimizer lbfgs: expected batchSize 'full'.*, got batches of 24 of 72 rows/],
+    ['muon', /^E_OPTION optimizer muon: expected/],
+  ])('%s, asked for where it cannot train the job', async (optimizer, message) => {
+    const flat = { ...small, model: sequential(dense(3)) };
+    expect(await refusal({ optimizers: ['sgd', optimizer] }, flat)).toMatch(message);
   });
 
   it.each([

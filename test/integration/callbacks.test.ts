@@ -51,6 +51,23 @@ function job(overrides: Partial<BlobJob> = {}): BlobJob {
   });
 }
 
+/** What a run says at its end about gradients that were clipped. */
+async function clippedNotes(clip: Job['clip'], batches: number): Promise<string[]> {
+  const notes: string[] = [];
+  await train(job({ clip, epochs: undefined, steps: batches }), {
+    workers: 1,
+    onProgress: (event) => event.kind === 'note' && notes.push(event.text),
+  });
+  return notes.filter((text) => text.includes('clipped'));
+}
+
+test('says so when more than half of the gradients were clipped', async () => {
+  expect(await clippedNotes({ globalNorm: 1e-4 }, 30)).toEqual([expect.stringMatching(/^30 of 30 gradients were/)]);
+  expect(await clippedNotes({ globalNorm: 1e4 }, 30)).toEqual([]);
+  expect(await clippedNotes({ globalNorm: 'auto' }, 60)).toEqual([]); // one in ten
+  expect(await clippedNotes({ globalNorm: 1e-4 }, 10)).toEqual([]); // too few to judge
+});
+
 const bomb = (): never => {
   throw new Error('boom');
 };

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  adam, crossEntropy, defineJob, dense, dropout, type Job, LockstepError, momentum, sequential, train, warmupCosine,
+  adam, crossEntropy, defineJob, dense, dropout, type Job, LockstepError, momentum, reduceOnPlateau,
+  sequential, train, warmupCosine,
 } from 'lockstep'; // biome-ignore format: a list
 import { arrays } from 'lockstep/data';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -68,6 +69,28 @@ describe('resume', () => {
       expect(losses).toEqual(whole.history.map((r) => r.loss));
     }
   }, 120_000);
+
+  test('keeps what a plateau of the validation loss has done to the rate', async () => {
+    const lr = reduceOnPlateau({ initial: 0.05, patience: 0, threshold: 0.2, factor: 0.5 });
+    const long = job({ epochs: 12, optimizer: momentum({ lr }) });
+    const whole = await train(long, { workers: 2 });
+    const rates = whole.history.map((r) => r.lr);
+    expect(new Set(rates).size).toBeGreaterThan(3);
+    const reduced = rates.indexOf(0.025) + 1; // first step with the first reduction
+    expect((reduced - 1) % 6).toBe(0); // an evaluation stands before it
+    for (const [workers, at] of [
+      [1, reduced + 1],
+      [3, reduced + 20],
+    ]) {
+      const runDir = newRunDir();
+      const { signal, callbacks } = stopAt(at);
+      const part = await train({ ...long, callbacks }, { workers: 2, runDir, signal });
+      expect(part.step).toBeLessThan(whole.step);
+      const rest = await train(long, { workers, runDir, resume: 'auto' });
+      expect([...part.history, ...rest.history].map((r) => r.lr)).toEqual(rates);
+      expect(rest.parametersSha256).toBe(whole.parametersSha256);
+    }
+  });
 
   test('falls back to the newest whole checkpoint and says so', async () => {
     const saving = job({ checkpoint: { everySteps: 10, keepLast: 3 } });

@@ -3,13 +3,23 @@ import { describe, expect, test } from 'vitest';
 import { LockstepError } from '../../src/errors.ts';
 import {
   cosineDecay,
+  cosineRestarts,
+  cyclic,
   exponentialDecay,
   exponentialGrowth,
+  inverseTimeDecay,
+  linearDecay,
+  multiStepDecay,
+  oneCycle,
+  polynomialDecay,
+  reduceOnPlateau,
   stepDecay,
   warmup,
   warmupCosine,
+  warmupStableDecay,
 } from '../../src/optim/index.ts';
-import { lrAt, parseSchedule } from '../../src/optim/schedules.ts';
+import { lrAt, parseSchedule, plateauRule } from '../../src/optim/schedules.ts';
+import golden from '../golden/schedules-pytorch-1.13.json' with { type: 'json' };
 
 const at = (lr: unknown, step: number, totalSteps = 100): number => lrAt(parseSchedule(lr), step, totalSteps);
 const near = (actual: number, expected: number): void =>
@@ -77,6 +87,76 @@ describe('closed forms', () => {
   });
 });
 
+/** Schedules with the settings of scripts/golden/schedules.py. */
+const AS_IN_PYTORCH = {
+  linear: linearDecay({ initial: 0.5, final: 0.05, steps: 20 }),
+  multiStep: multiStepDecay({ initial: 0.5, milestones: [3, 10, 11, 25], factor: 0.5 }),
+  polynomial: polynomialDecay({ initial: 0.5, power: 2, steps: 30 }),
+  restarts: cosineRestarts({ initial: 0.5, final: 0.05, firstSteps: 7 }),
+  restartsLonger: cosineRestarts({ initial: 0.5, firstSteps: 5, lengthFactor: 2 }),
+  oneCycle: oneCycle({ peak: 0.5 }),
+  oneCycleLinear: oneCycle({
+    peak: 0.5,
+    steps: 30,
+    pctStart: 0.5,
+    divFactor: 10,
+    finalDivFactor: 100,
+    anneal: 'linear',
+  }),
+  triangular: cyclic({ low: 0.1, high: 0.9, stepsUp: 4, stepsDown: 6 }),
+  triangular2: cyclic({ low: 0.1, high: 0.9, stepsUp: 5, mode: 'triangular2' }),
+  expRange: cyclic({ low: 0.1, high: 0.9, stepsUp: 5, mode: 'expRange', gamma: 0.97 }),
+} satisfies Record<keyof typeof golden.schedules, unknown>;
+
+test.each(Object.entries(golden.schedules))("%s gives PyTorch's rates", (name, rates) => {
+  const schedule = AS_IN_PYTORCH[name as keyof typeof AS_IN_PYTORCH];
+  expect(rates.length).toBeGreaterThanOrEqual(30);
+  // PyTorch multiplies its way from rate to rate, so its rounding errors add up.
+  for (const [i, rate] of rates.entries()) expect(at(schedule, i + 1, 40)).toBeCloseTo(rate, 12);
+});
+
+describe('schedules that PyTorch 1.13 lacks', () => {
+  test('inverseTimeDecay', () => {
+    for (const step of steps) {
+      near(at(inverseTimeDecay({ initial: 0.3, every: 7 }), step), 0.3 / (1 + (step - 1) / 7));
+      near(at(inverseTimeDecay({ initial: 0.3, every: 7, decayRate: 2 }), step), 0.3 / (1 + (2 * (step - 1)) / 7));
+    }
+  });
+
+  test('cosineRestarts from lower and lower', () => {
+    const schedule = cosineRestarts({ initial: 1, final: 0.1, firstSteps: 10, lengthFactor: 1.5, peakFactor: 0.5 });
+    expect([1, 11, 26].map((step) => at(schedule, step))).toEqual([1, 0.5, 0.25]);
+    near(at(schedule, 6), 0.55);
+    expect(at(schedule, 200, 1)).toBeGreaterThanOrEqual(0.1); // never below final, though 0.5^6 is
+  });
+
+  test('warmupStableDecay: up, level, and down at the end of the run', () => {
+    for (const [shape, half] of [
+      ['linear', 0.55],
+      ['cosine', 0.55],
+      ['sqrt', 1 - 0.9 * Math.sqrt(0.5)],
+    ] as const) {
+      const schedule = warmupStableDecay({ peak: 1, warmupSteps: 4, decaySteps: 20, final: 0.1, shape });
+      const expected = [0.25, 0.5, 0.75, 1, 1];
+      for (const [i, rate] of expected.entries()) near(at(schedule, i + 1), rate);
+      for (const step of [50, 80, 81]) expect(at(schedule, step)).toBe(1);
+      expect(at(schedule, 82)).toBeLessThan(1);
+      near(at(schedule, 91), half);
+      expect(at(schedule, 101)).toBe(0.1);
+      expect(at({ ...schedule, totalSteps: 40 }, 41)).toBe(0.1);
+    }
+    // A run too short for both has no level part, and never jumps.
+    expect(at(warmupStableDecay({ peak: 1, warmupSteps: 8, decaySteps: 10 }), 9, 10)).toBe(1);
+  });
+
+  test('reduceOnPlateau is its initial rate until evaluations say otherwise, also after a warm-up', () => {
+    const schedule = reduceOnPlateau({ initial: 0.2 });
+    for (const step of steps) expect(at(schedule, step)).toBe(0.2);
+    expect(plateauRule(parseSchedule(warmup({ steps: 3, after: schedule })))).toEqual(parseSchedule(schedule));
+    expect(plateauRule(parseSchedule(cosineDecay({ initial: 1 })))).toBeUndefined();
+  });
+});
+
 describe('edges', () => {
   test('warmupSteps 0 begins at the peak', () => {
     expect(at(warmupCosine({ peak: 1, warmupSteps: 0 }), 1)).toBe(1);
@@ -130,6 +210,21 @@ test.each([
   [warmupCosine({ peak: 1, warmupSteps: -1 }), 'lr.warmupSteps: expected a number >= 0, got -1'],
   [warmupCosine({ peak: 1, warmupSteps: 10, totalSteps: 10 }), 'lr.totalSteps: expected a number of updates above'],
   [warmup({ steps: 3, after: cosineDecay({ initial: -1 }) }), 'lr.after.initial: expected a number > 0, got -1'],
+  [
+    multiStepDecay({ initial: 1, milestones: [5, 5] }),
+    'lr.milestones: expected numbers of updates that grow, got [5,5]',
+  ],
+  [multiStepDecay({ initial: 1, milestones: [] }), 'lr.milestones: expected a list of at least 1 values'],
+  [oneCycle({ peak: 1, pctStart: 1.5 }), 'lr.pctStart: expected a number <= 1, got 1.5'],
+  [cyclic({ low: 1, high: 0.5 }), 'lr.high: expected a rate above low, got 0.5'],
+  [
+    cosineRestarts({ initial: 1, firstSteps: 5, lengthFactor: 0.5 }),
+    'lr.lengthFactor: expected a number >= 1, got 0.5',
+  ],
+  [warmupStableDecay({ peak: 1, warmupSteps: 5, decaySteps: 6, totalSteps: 10 }), 'lr.totalSteps: expected at least'],
+  [reduceOnPlateau({ initial: 0.1, factor: 1 }), 'lr.factor: expected a number < 1, got 1'],
+  [reduceOnPlateau({ initial: 0.1, minLr: 1 }), 'lr.minLr: expected a rate of at most initial, got 1'],
+  [{ kind: 'reduceOnPlateu', initial: 1 }, "did you mean 'reduceOnPlateau'"],
   [{ kind: 'warmup', steps: 3 }, 'lr.after: expected a number > 0 or a schedule, got nothing'],
 ])('refuses %o', (lr, message) => {
   expect(() => parseSchedule(lr)).toThrow(LockstepError);

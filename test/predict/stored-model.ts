@@ -11,7 +11,7 @@ export async function storedModel(job: Job, seed = 1): Promise<StoredModel> {
   const facts = manifestFacts(plan, {
     step: 1,
     progress: { updates: 1, badInARow: 0, state: {} },
-    stopping: { best: 1, bad: 0 },
+    watched: { stopping: { best: 1, bad: 0 } },
     metrics: {},
     epoch: { epoch: 1, sums: [], samples: 0, skipped: 0 },
   });
