@@ -35,7 +35,7 @@ export function bindProgram(
 
 /** A closure for each number of arguments: a spread would allocate in every call. */
 function bindCall(f: Kernel, v: readonly number[]): () => void {
-  const [a, b, c, d, e, g, h, i, j] = v;
+  const [a, b, c, d, e, g, h, i, j, k] = v;
   switch (v.length) {
     case 3:
       return () => void f(a, b, c);
@@ -47,8 +47,12 @@ function bindCall(f: Kernel, v: readonly number[]): () => void {
       return () => void f(a, b, c, d, e, g);
     case 7:
       return () => void f(a, b, c, d, e, g, h);
+    case 8:
+      return () => void f(a, b, c, d, e, g, h, i);
     case 9:
       return () => void f(a, b, c, d, e, g, h, i, j);
+    case 10:
+      return () => void f(a, b, c, d, e, g, h, i, j, k);
     default: {
       const args = [...v];
       return () => void f(...args);

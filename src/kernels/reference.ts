@@ -1,4 +1,5 @@
 import { optimizerKernels } from './reference-optimizers.ts';
+import { recurrentKernels } from './reference-recurrent.ts';
 import type { BinaryKernel, KernelTable, Pointer, ReduceKernel, UnaryGradKernel, UnaryKernel } from './table.ts';
 import { ACTIVATION_CODES } from './table.ts';
 
@@ -274,6 +275,7 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
     reduceMin: reduceKernel(Number.POSITIVE_INFINITY, Math.min),
 
     ...optimizerKernels(real, int, sums),
+    ...recurrentKernels(heap),
 
     fill(out, value, count) {
       real.fill(value, out >> 2, (out >> 2) + count);

@@ -90,6 +90,7 @@ export const OPTIMIZER_KERNELS = [
   'adadelta', 'lion', 'asgd', 'rprop', 'sophia', 'scheduleFreeSgd', 'scheduleFreeAdamw',
 ] as const; // biome-ignore format: a table
 export const SPARSE_OPTIMIZER_KERNELS = ['sgdRows', 'adagradRows', 'adamRows'] as const;
+export const RECURRENT = ['rnnStep', 'rnnStepGrad', 'lstmStep', 'lstmStepGrad', 'gruStep', 'gruStepGrad'] as const;
 
 /** Codes of the activations that `biasActivation` fuses. */
 export const ACTIVATION_CODES = {
@@ -165,6 +166,49 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     gatherRows(out: Pointer, table: Pointer, indices: Pointer, rows: number, width: number, tableRows: number): void;
     /** table[indices[i],:] += dy[i,:] in order of i, after table [tableRows, width] was set to zero by this call. */
     scatterAddRows(table: Pointer, dy: Pointer, indices: Pointer, rows: number, width: number, tableRows: number): void;
+
+    /**
+     * One time step of a recurrent layer. States (h, c and the like) are [rows, hidden], gates [rows, gates * hidden], one gate
+     * behind another, biases [gates * hidden]. `mask` (f32 [rows], or 0 for none): a row whose number is 0 keeps its state.
+     *
+     * h = tanh(z + bias), or relu where code is 1.
+     */
+    rnnStep(
+      h: Pointer, z: Pointer, bias: Pointer, hPrevious: Pointer, mask: Pointer, rows: number, hidden: number, code: number,
+    ): void; // biome-ignore format: grouped by operand
+    /**
+     * Backwards: `dh` holds the gradient from later time steps, `dOut` (or 0) that of this step's output. dz may be the memory of z.
+     * With a mask, dh is left as what goes past the step beside the GEMM: dh + dOut in masked rows, 0 in others.
+     */
+    rnnStepGrad(
+      dz: Pointer, h: Pointer, dh: Pointer, dOut: Pointer, mask: Pointer, rows: number, hidden: number, code: number,
+    ): void; // biome-ignore format: grouped by operand
+    /**
+     * LSTM: gates i, f, g, o (z + bias before, their activations afterwards); c = f cPrevious + i g, tanhC = tanh(c),
+     * h = o tanhC.
+     */
+    lstmStep(
+      h: Pointer, c: Pointer, tanhC: Pointer, gates: Pointer, bias: Pointer, hPrevious: Pointer, cPrevious: Pointer,
+      mask: Pointer, rows: number, hidden: number,
+    ): void; // biome-ignore format: grouped by operand
+    /** Backwards, as rnnStepGrad; `dc` goes from time step to time step in place, dGates may be gates. */
+    lstmStepGrad(
+      dGates: Pointer, gates: Pointer, dh: Pointer, dc: Pointer, dOut: Pointer, tanhC: Pointer, cPrevious: Pointer,
+      mask: Pointer, rows: number, hidden: number,
+    ): void; // biome-ignore format: grouped by operand
+    /**
+     * GRU: r, z, n; with x = gates + bias and y = recurrent + biasRecurrent: r = sigmoid(x + y), z = sigmoid(x + y),
+     * n = tanh(x + r y), h = (1 - z) n + z hPrevious. Afterwards gates holds r, z, n and the third of recurrent y.
+     */
+    gruStep(
+      h: Pointer, gates: Pointer, recurrent: Pointer, bias: Pointer, biasRecurrent: Pointer, hPrevious: Pointer, mask: Pointer,
+      rows: number, hidden: number,
+    ): void; // biome-ignore format: grouped by operand
+    /** Backwards, in place allowed as above; dh is left as what goes past the step beside the GEMM, with or without mask. */
+    gruStepGrad(
+      dGates: Pointer, dRecurrent: Pointer, gates: Pointer, recurrent: Pointer, dh: Pointer, dOut: Pointer, hPrevious: Pointer,
+      mask: Pointer, rows: number, hidden: number,
+    ): void; // biome-ignore format: grouped by operand
 
     /** Data: out[i,:] = data[ids[i],:] for f32 or i32 columns. */
     gatherWords(out: Pointer, data: Pointer, ids: Pointer, rows: number, width: number): void;

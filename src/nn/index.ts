@@ -36,6 +36,15 @@ export { type Embedding, type EmbeddingOptions, embedding } from './layers/embed
 export { flatten } from './layers/flatten.ts';
 export { type LambdaContext, type LambdaOptions, lambda } from './layers/lambda.ts';
 export type { LayerOptions } from './layers/layer.ts';
+export {
+  gru,
+  lstm,
+  type RecurrentLayer,
+  type RecurrentLayerOptions,
+  type RnnOptions,
+  rnn,
+  type SequenceOptions,
+} from './layers/recurrent.ts';
 export { type SequentialPart, sequential } from './layers/sequential.ts';
 export {
   binaryCrossEntropy,

@@ -4,6 +4,7 @@ import { philox4x32 } from '../../src/kernels/reference.ts';
 import type { InputNumbers, Numbers } from '../../src/testing.ts';
 import type { Nd, randomStream } from './naive.ts';
 import * as np from './naive.ts';
+import { type NaiveCell, naiveRecurrent } from './naive-recurrent.ts';
 
 type Random = ReturnType<typeof randomStream>;
 type Tensors = Record<string, Tensor>;
@@ -16,12 +17,13 @@ export interface OpCase {
   readonly expected: (v: Record<string, Nd>) => Nd;
 }
 
-/** `steps`: no gradient to check, the op is flat or gives integers. */
+/** `steps`: no gradient to check, the op is flat or gives integers. `once`: its gradient has no gradient. */
 interface OpRow {
   /** The function of lockstep/ops that the row tests. */
   readonly op: keyof typeof ops;
   readonly label?: string;
   readonly steps?: boolean;
+  readonly once?: boolean;
   readonly make: (random: Random) => OpCase;
 }
 
@@ -54,6 +56,41 @@ function pair(random: Random): [number[], number[]] {
     return kept.map((n) => (random.int(0, 2) === 0 ? 1 : n));
   };
   return [shrink(), shrink()];
+}
+
+const RECURRENT_OPS = { rnn: ops.rnn, lstm: ops.lstm, gru: ops.gru };
+
+/** Of every cell: any of reverse, sequence, biases and mask, and widths around a vector of four. */
+function recurrent(op: keyof typeof RECURRENT_OPS, gates: number, cell: NaiveCell = op): OpRow {
+  return {
+    op,
+    ...(cell === op ? {} : { label: cell }),
+    once: true,
+    make(random) {
+      const [rows, time, features, hidden] = [random.int(1, 3), random.int(1, 4), random.int(1, 3), random.int(1, 6)];
+      const [reverse, sequence, bias, masked] = [0, 1, 2, 3].map(() => random.int(0, 1) === 1);
+      const width = gates * hidden;
+      const biases: Record<string, Numbers> = bias ? { biasIh: { shape: [width] }, biasHh: { shape: [width] } } : {};
+      const options: ops.RecurrentOptions & { activation?: 'tanh' | 'relu' } = {
+        reverse,
+        return: sequence ? 'sequence' : 'last',
+        ...(cell === 'rnnRelu' ? { activation: 'relu' } : {}),
+      };
+      return {
+        parameters: {
+          x: { shape: [rows, time, features] },
+          weightIh: { shape: [width, features] },
+          weightHh: { shape: [width, hidden] },
+          ...biases,
+        },
+        ...(masked ? { inputs: { mask: { shape: [rows, time], dtype: 'i32', size: 2 } as const } } : {}),
+        build: ({ x, weightIh, weightHh, biasIh, biasHh }, { mask }) =>
+          RECURRENT_OPS[op](x, { weightIh, weightHh, biasIh, biasHh }, { ...options, mask }),
+        expected: ({ x, weightIh, weightHh, biasIh, biasHh, mask }) =>
+          naiveRecurrent(cell, x, { weightIh, weightHh, biasIh, biasHh }, { mask, reverse, sequence }),
+      };
+    },
+  };
 }
 
 type BinaryFunction = (a: ops.Value, b: ops.Value) => Tensor;
@@ -642,4 +679,8 @@ export const OP_ROWS: readonly OpRow[] = [
     (x) => ops.add(x, x),
     (x) => 2 * x,
   ),
+  recurrent('rnn', 1),
+  recurrent('rnn', 1, 'rnnRelu'),
+  recurrent('lstm', 4),
+  recurrent('gru', 3),
 ];

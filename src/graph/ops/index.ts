@@ -11,6 +11,8 @@ export { bceWithLogits, softmaxCrossEntropy } from './loss.ts';
 export { linear, matmul } from './matmul.ts';
 export { dropout } from './random.ts';
 export { argmax, inTopK } from './rank.ts';
+export type { RecurrentOptions, RecurrentWeights } from './recurrent.ts';
+export { gru, lstm, rnn } from './recurrent.ts';
 export type { ReduceOptions } from './reduce.ts';
 export { max, mean, min, sum } from './reduce.ts';
 export { where } from './select.ts';

@@ -9,6 +9,7 @@ import { LOSS_OPS } from './loss.ts';
 import { MATMUL_OPS } from './matmul.ts';
 import { RANDOM_OPS } from './random.ts';
 import { RANK_OPS } from './rank.ts';
+import { RECURRENT_OPS } from './recurrent.ts';
 import { REDUCE_OPS } from './reduce.ts';
 import { SELECT_OPS } from './select.ts';
 import { SHAPE_OPS } from './shape.ts';
@@ -32,6 +33,7 @@ export const OPS: readonly OpDef[] = [
   ...LOSS_OPS,
   ...RANK_OPS,
   ...RANDOM_OPS,
+  ...RECURRENT_OPS,
 ];
 
 const byName = new Map(OPS.map((op) => [op.name, op]));

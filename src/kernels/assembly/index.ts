@@ -11,6 +11,9 @@ export * from './optimizers';
 export * from './optimizers-adam';
 export * from './optimizers-other';
 export * from './random';
+export {
+  gruStep, gruStepGrad, lstmStep, lstmStepGrad, rnnStep, rnnStepGrad,
+} from './recurrent';
 export * from './reduce';
 export * from './rows';
 export * from './unary';
