@@ -5,26 +5,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { arrays } from '../../src/data/index.ts';
 import { createSampler } from '../../src/data/sampler.ts';
-import {
-  adam,
-  crossEntropy,
-  type Job,
-  type OptimizerDescription,
-  type StepRecord,
-  sgd,
-  type TrainResult,
-  train,
-} from '../../src/index.ts';
+import { type OptimizerDescription, type StepRecord, sgd, type TrainResult, train } from '../../src/index.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels } from '../../src/kernels/wasm.ts';
 import { KernelSpeed } from './kernel-speed.ts';
-import { buildModel } from './models.ts';
+import { workloadJob } from './models.ts';
 import { median } from './statistics.ts';
 import type { ModelSpec } from './workloads.ts';
 
-const SEED = 1;
 /** The bench made it; what it says is checked where it is used. */
 const ModelSpecSchema = z.custom<ModelSpec>((value) => typeof value === 'object' && value !== null && 'kind' in value);
 const Request = z.discriminatedUnion('cmd', [
@@ -34,8 +23,6 @@ const Request = z.discriminatedUnion('cmd', [
     input: z.object({ dtype: z.enum(['f32', 'i32']), shape: z.array(z.number()) }),
     target: z.array(z.number()),
     folder: z.string(),
-    lr: z.number(),
-    clip: z.number(),
   }),
   z.object({ cmd: z.literal('export'), batch: z.number(), steps: z.number(), ids: z.string() }),
   z.object({ cmd: z.literal('parity'), batch: z.number(), steps: z.number(), ...sizes() }),
@@ -81,7 +68,7 @@ class Contestant {
     const shapes = Object.entries(still.parameters).map(([name, { shape }]) => ({ name, shape }));
     writeFileSync(`${this.#setup.folder}/weights.f32`, new Uint8Array(Float32Array.from(flat).buffer));
     writeFileSync(`${this.#setup.folder}/weights.json`, JSON.stringify(shapes));
-    const sampler = createSampler({ size: this.#rows, batchSize: batch, seed: SEED, shuffle: true });
+    const sampler = createSampler({ size: this.#rows, batchSize: batch, seed: 1, shuffle: true });
     const rows = new Int32Array(steps * batch);
     for (let step = 0; step < steps; step++) {
       sampler.ids(step + 1, 0, 1, rows.subarray(step * batch, (step + 1) * batch));
@@ -115,21 +102,8 @@ class Contestant {
   }
 
   #train({ batch, workers, shards }: Shape, steps: number, optimizer?: OptimizerDescription): Promise<TrainResult> {
-    const { model, input, target, lr, clip } = this.#setup;
-    const x = { data: this.#x, shape: [this.#rows, ...input.shape] };
-    const y = { data: this.#y, shape: [this.#rows, ...target] };
-    const job = {
-      data: { train: arrays({ x, y }) },
-      model: buildModel(model),
-      loss: crossEntropy(),
-      optimizer: optimizer ?? adam({ lr }),
-      clip: { globalNorm: clip },
-      batchSize: batch,
-      epochs: Math.ceil((steps * batch) / this.#rows) + 1,
-      steps,
-      seed: SEED,
-      shards,
-    } satisfies Job;
+    const rows = { x: this.#x, y: this.#y };
+    const job = workloadJob(this.#setup, rows, { batch, steps, shards, optimizer });
     return train(job, { workers });
   }
 }

@@ -3,7 +3,7 @@ import { wasmGemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
 import { align } from './plan.ts';
-import type { Program, Region, TensorEntry } from './program.ts';
+import type { Call, Program, Region, TensorEntry } from './program.ts';
 import type { Shape } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
 
@@ -11,6 +11,9 @@ import { sizeOf } from './tensor.ts';
 export type BindGemm = Gemm['bind'];
 
 type Kernel = (...args: number[]) => unknown;
+
+/** Stands between a program and one of its calls, once, when it is bound (profiles): gives what runs in its place. */
+export type Observe = (call: Call, run: () => void) => () => void;
 
 /**
  * A program bound to memory: the function runs all its calls once, without allocating. `addresses` are the byte addresses of
@@ -21,13 +24,15 @@ export function bindProgram(
   addresses: Readonly<Record<Region, number>>,
   kernels: KernelTable,
   bindGemm: BindGemm,
+  observe?: Observe,
 ): () => void {
-  const steps = program.calls.map(({ kernel, args }) => {
+  const bind = ({ kernel, args }: Call): (() => void) => {
     const values = args.map((arg) => (typeof arg === 'number' ? arg : addresses[arg.region] + arg.offset));
     if (kernel !== 'gemm') return bindCall(kernels[kernel], values);
     const [transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc] = values;
     return bindGemm({ transA, transB, m, n, k, a, lda, b, ldb, beta, c, ldc });
-  });
+  };
+  const steps = program.calls.map((call) => observe?.(call, bind(call)) ?? bind(call));
   return () => {
     for (let i = 0; i < steps.length; i++) steps[i]();
   };

@@ -1,7 +1,7 @@
 import type { ComputedRead } from '../data/contract.ts';
 import { createSampler, type Sampler } from '../data/sampler.ts';
 import { accumulatingProgram } from '../graph/accumulate.ts';
-import { bindProgram } from '../graph/execute.ts';
+import { bindProgram, type Observe } from '../graph/execute.ts';
 import type { Program } from '../graph/program.ts';
 import { groupProgram } from '../graph/row-groups.ts';
 import { openGemm } from '../kernels/backend.ts';
@@ -102,17 +102,20 @@ export class WorkerState {
   readonly #outcome = { lr: 0, gradNorm: 0, clipScale: 0, skipped: false };
   readonly #gemm: Gemm;
   readonly #custom: CustomCode;
+  readonly #observe: Observe | undefined;
   readonly #plans = new Map<number, StepPlan>();
   readonly #compute = new Map<ComputeInstruction, BoundCompute>();
   readonly #evaluate = new Map<string, BoundEvaluation>();
 
-  constructor(session: Session, custom: CustomCode) {
+  /** @param observe sees every kernel call of the programs (scripts/profile). */
+  constructor(session: Session, custom: CustomCode, observe?: Observe) {
     const { layout, memory } = session;
     const buffer = memory.buffer;
     const f64 = (at: number, length: number) => new Float64Array(buffer, at, length);
     const i32 = (at: number, length: number) => new Int32Array(buffer, at, length);
     this.session = session;
     this.#custom = custom;
+    this.#observe = observe;
     this.control = i32(layout.control, CONTROL_WORDS);
     this.rank = Atomics.add(this.control, CLAIMED_RANKS, 1);
     this.regions = layout.workers[this.rank];
@@ -358,6 +361,7 @@ export class WorkerState {
       },
       this.kernels,
       (g) => this.#gemm.bind(g),
+      this.#observe,
     );
   }
 }
