@@ -4,6 +4,7 @@ import {
   crossEntropy,
   dense,
   type Job,
+  lstm,
   type Model,
   type OptimizerDescription,
   sequential,
@@ -50,6 +51,8 @@ export function buildModel(spec: ModelSpec): Model {
       const hidden = spec.sizes.slice(1, -1).map((units) => dense(units, 'relu'));
       return sequential(...hidden, dense(spec.sizes[spec.sizes.length - 1]));
     }
+    case 'lstm':
+      return sequential(lstm(spec.hidden), dense(spec.classes, { name: 'out' }));
     default:
       throw new Error(`no model of kind ${spec.kind}`);
   }

@@ -76,18 +76,10 @@ class Lstm(nn.Module):
         return self.out(last[0])
 
     def load(self, weights):
-        """Lockstep stores [in, 4 hidden]; where it has one bias, PyTorch's second one stays zero."""
+        """The recurrent weights have PyTorch's own names and shapes."""
         w = dict(weights)
-        fit = lambda value, like: value if value.shape == like.shape else value.t()
-        for kind in ("ih", "hh"):
-            target = getattr(self.lstm, f"weight_{kind}_l0")
-            target.copy_(fit(w[f"lstm/weight_{kind}"], target))
-        if "lstm/bias" in w:
-            self.lstm.bias_ih_l0.copy_(w["lstm/bias"])
-            self.lstm.bias_hh_l0.zero_().requires_grad_(False)
-        else:
-            self.lstm.bias_ih_l0.copy_(w["lstm/bias_ih"])
-            self.lstm.bias_hh_l0.copy_(w["lstm/bias_hh"])
+        for name, parameter in self.lstm.named_parameters():
+            parameter.copy_(w[f"lstm/{name}"])
         self.out.weight.copy_(dense_weight(w["out/weight"]))
         self.out.bias.copy_(w["out/bias"])
 
