@@ -10,8 +10,10 @@ import { isErrno, type StoreFs } from './store-fs.ts';
 export interface SaveRequest {
   readonly runDir: string;
   readonly facts: ManifestFacts;
-  /** The flat parameters, padded as the tensor table says. Must not change until the save has ended. */
+  /** The flat parameters to predict with, padded as the tensor table says. Must not change until the save has ended. */
   readonly parameters: Float32Array;
+  /** Likewise, those that training goes on with, where they are others (averages of weights, Schedule-Free). */
+  readonly trained?: Float32Array;
   /** Likewise, in the order of `facts.optimizer.slots`. */
   readonly slots: readonly Float32Array[];
   /** What is neither trained nor a slot. */
@@ -55,11 +57,14 @@ export function saveCheckpoint(fs: StoreFs, request: SaveRequest): SaveOutcome {
   }
 }
 
-function contents({ facts, parameters, slots, buffers }: SaveRequest): FileContent[] {
+function contents({ facts, parameters, trained, slots, buffers }: SaveRequest): FileContent[] {
   const { entries } = tensorTable(facts);
   const files: FileContent[] = [
     { name: 'parameters.safetensors', parts: safetensorsParts(parameterTensors(entries, parameters)) },
   ];
+  if (trained) {
+    files.push({ name: 'trained.safetensors', parts: safetensorsParts(parameterTensors(entries, trained)) });
+  }
   if (slots.length > 0) {
     const tensors = slotTensors(entries, facts.optimizer.slots, slots);
     files.push({ name: 'optimizer.safetensors', parts: safetensorsParts(tensors) });

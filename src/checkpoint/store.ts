@@ -33,7 +33,10 @@ export interface StoredCheckpoint {
 /** A checkpoint in memory, verified. The vectors are flat, as `tensorTable(manifest)` lays them out. */
 export interface Checkpoint extends StoredCheckpoint {
   readonly manifest: Manifest;
+  /** To predict and evaluate with. */
   readonly parameters: Float32Array;
+  /** Those that training goes on with, where they are others; absent when read for prediction. */
+  readonly trained?: Float32Array;
   /** In the order of `manifest.optimizer.slots`; empty when read for prediction. */
   readonly slots: readonly Float32Array[];
   /** What is neither trained nor a slot, by name; absent if the model has none. */
@@ -258,6 +261,7 @@ export function readCheckpoint(fs: StoreFs, path: string, parts: CheckpointParts
     return file;
   };
   const parameters = readParameters(entries, required('parameters.safetensors'), join(path, 'parameters.safetensors'));
+  const own = parts === 'all' ? load('trained.safetensors') : undefined;
   const { slots } = manifest.optimizer;
   const optimizer = join(path, 'optimizer.safetensors');
   const wanted = parts === 'all' && slots.length > 0;
@@ -266,6 +270,7 @@ export function readCheckpoint(fs: StoreFs, path: string, parts: CheckpointParts
     path,
     manifest,
     parameters,
+    ...(own && { trained: readParameters(entries, own, join(path, 'trained.safetensors')) }),
     slots: wanted ? readSlots(entries, slots, required('optimizer.safetensors'), optimizer) : [],
     buffers: load('buffers.safetensors'),
   };

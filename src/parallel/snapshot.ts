@@ -8,15 +8,20 @@ export interface SnapshotVector {
 
 type Vectors = Pick<Session, 'layout' | 'tensors' | 'slots'>;
 
-/** Everything a run is made of between two steps, but for the optimizer's progress: parameters, then the slots. */
+/**
+ * Everything a run is made of between two steps, but for the optimizer's progress: the parameters, the slots, and the parameters to
+ * evaluate with where the optimizer has others than it trains.
+ */
 export function snapshotVectors({ layout, tensors, slots }: Vectors): readonly SnapshotVector[] {
-  const floats = tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
+  const bytes = wholeLines(4 * tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0));
   return [
-    { address: layout.parameters, bytes: wholeLines(4 * floats) },
+    { address: layout.parameters, bytes },
     ...slots.map((slot, i) => ({ address: layout.slots[i], bytes: wholeLines(4 * slot.floats) })),
+    ...(hasEvaluated(layout) ? [{ address: layout.evaluated, bytes }] : []),
   ];
 }
 
+const hasEvaluated = ({ evaluated, parameters }: Session['layout']): boolean => evaluated !== parameters;
 const wholeLines = (bytes: number): number => 64 * Math.ceil(bytes / 64);
 
 /** Bytes of a snapshot: the vectors one after the other. */
@@ -24,14 +29,26 @@ export function snapshotBytes(session: Vectors): number {
   return snapshotVectors(session).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** The vectors of a snapshot, by views. */
-export function snapshotViews(session: Vectors, staging: SharedArrayBuffer): Float32Array[] {
+/** What a snapshot holds, by views. */
+export interface SnapshotViews {
+  /** To predict and evaluate with. */
+  readonly parameters: Float32Array;
+  /** Those that training goes on with, where they are others. */
+  readonly trained?: Float32Array;
+  readonly slots: readonly Float32Array[];
+}
+
+/** The vectors of a snapshot. */
+export function snapshotViews(session: Vectors, staging: SharedArrayBuffer): SnapshotViews {
   let at = 0;
-  return snapshotVectors(session).map(({ bytes }) => {
+  const [trained, ...rest] = snapshotVectors(session).map(({ bytes }) => {
     const view = new Float32Array(staging, at, bytes / 4);
     at += bytes;
     return view;
   });
+  const slots = rest.slice(0, session.slots.length);
+  const evaluated = rest.at(session.slots.length);
+  return evaluated ? { parameters: evaluated, trained, slots } : { parameters: trained, slots };
 }
 
 /** Copies this worker's part of every vector from the arena to `staging`, or back. The workers' parts cover all. */

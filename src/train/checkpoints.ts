@@ -108,14 +108,12 @@ export class Checkpoints {
     this.#savedAt = performance.now();
     this.#bestDue = false;
 
-    const vectors = snapshotViews(session, staging.memory);
     const rule = this.#plan.job.checkpoint;
     const keepBest = this.#keepBest && { ...this.#keepBest, count: 1 };
     const outcome = this.#writer.save({
       runDir: this.#runDir,
       facts: manifestFacts(this.#plan, { step, progress, watched, metrics, epoch: this.#log.epochState() }),
-      parameters: vectors[0],
-      slots: vectors.slice(1),
+      ...snapshotViews(session, staging.memory),
       retention: { keepLast: rule?.keepLast ?? 2, ...(keepBest ? { keepBest } : {}) },
     });
     staging.free = outcome.then((result) => this.#report(result, pauseMs));

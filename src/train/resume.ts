@@ -63,7 +63,8 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
   const { buffer } = session.memory;
   const { layout } = session;
   const { manifest, step } = checkpoint;
-  const vectors = [checkpoint.parameters, ...checkpoint.slots];
+  const { parameters, trained = parameters, slots } = checkpoint;
+  const vectors = [trained, ...slots, parameters];
   snapshotVectors(session).forEach(({ address }, i) => {
     new Float32Array(buffer, address, vectors[i].length).set(vectors[i]);
   });
