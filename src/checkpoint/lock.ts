@@ -5,14 +5,13 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { kill } from 'node:process';
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
@@ -37,7 +36,7 @@ export const LOCK_FILE = 'lock.json';
 export interface RunLock {
   /** A line for the user where a dead process's lock was taken over. */
   readonly note?: string;
-  /** Gives the folder up, and removes it if this lock made it and nothing else is in it; a second call does nothing. */
+  /** Gives the folder up; a second call does nothing. */
   release(): void;
 }
 
@@ -50,15 +49,10 @@ export interface RunLock {
  */
 export function lockRunDir(runDir: string): RunLock {
   try {
-    const made = mkdirSync(runDir, { recursive: true });
+    mkdirSync(runDir, { recursive: true });
     const lock = acquire(join(runDir, LOCK_FILE));
     removeAbandoned(runDir);
-    if (made === undefined) return lock;
-    const release = () => {
-      lock.release();
-      removeEmpty(runDir, made);
-    };
-    return { ...lock, release };
+    return lock;
   } catch (error) {
     if (error instanceof LockstepError) throw error;
     throw new LockstepError('E_RUN_DIR', {
@@ -68,18 +62,6 @@ export function lockRunDir(runDir: string): RunLock {
       fix: 'choose another folder (--run-dir, runDir) or make room and grant the right to write',
       cause: error,
     });
-  }
-}
-
-/** Removes a folder and its parents up to `top` as long as nothing is in them. */
-function removeEmpty(folder: string, top: string): void {
-  try {
-    for (let path = resolve(folder); ; path = dirname(path)) {
-      rmdirSync(path);
-      if (path === resolve(top)) return;
-    }
-  } catch {
-    // something is in it, or it is gone
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Worker } from 'node:worker_threads';
+import { startThread } from '../data/thread.ts';
 import type { SaveOutcome, SaveRequest } from './save.ts';
-import { startThread } from './thread-entry.ts';
 
 /**
  * Saves checkpoints in a thread of its own, so that neither training nor the main thread waits for hash and disk. The thread

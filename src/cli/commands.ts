@@ -22,7 +22,7 @@ Exit codes: 0 done; 1 an error in job, data or run (one line "error E_CODE: what
 
 const GENERAL_HELP = `
 Examples:
-  $ lockstep init data.csv --target species         write a job for a CSV file, and train it
+  $ lockstep init data.csv --target species         write a job for a CSV (or Parquet) file, and train it
   $ lockstep train train.ts                         train on all cores
   $ lockstep train train.ts --workers 2 --json      last line: the result as JSON
   $ lockstep compare train.ts --budget 10m          which optimizer should I use?
@@ -42,9 +42,8 @@ Examples:
   $ lockstep train train.ts --fast-dev-run
 
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
-job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys
-stopped (epochs, steps, early-stopping, callback, aborted), step, trainedSteps, epoch, loss, metrics, samplesPerSec, seconds,
-workers, shards, gemm, parametersSha256, cpuSecondsPerWorker. A new run wants a folder that no earlier run has used.
+job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys step,
+epoch, loss, metrics, samplesPerSec, seconds, workers, shards, gemm, parametersSha256, cpuSecondsPerWorker.
 ${EXIT_CODES}`;
 
 const COMPARE_HELP = `
@@ -158,10 +157,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
       '--run-dir <folder>',
       'write metrics.jsonl and checkpoints there (a job that saves checkpoints: default runs/<job>-<time>)',
     )
-    .option(
-      '--resume <folder>',
-      "go on from a run folder or checkpoint; 'auto': from --run-dir, or the newest runs/<job>-<time>",
-    )
+    .option('--resume <folder>', "go on from a run folder or checkpoint; 'auto': from --run-dir, if there is one")
     .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
     .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
     .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))
@@ -193,7 +189,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .action((path: string, options: SummaryCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./summary.ts')).summaryCommand(path, options, io));
     });
-  add('init <csv>', 'write a job for a CSV file, and train it')
+  add('init <table>', 'write a job for a CSV or Parquet file, and train it')
     .option('--target <column>', 'the column to predict')
     .option(
       '--task <kind>',

@@ -1,5 +1,5 @@
-import { MISSING_VALUES } from '../data/csv.ts';
-import type { ColumnProfile, CsvProfile } from '../data/csv-profile.ts';
+import { MISSING_VALUES } from '../data/table-options.ts';
+import type { ColumnProfile, TableProfile } from '../data/table-profile.ts';
 import { closest, LockstepError } from '../errors.ts';
 
 /** What `lockstep init` decides about a job, before it is written. */
@@ -12,6 +12,7 @@ export interface JobPlan {
   readonly columns: readonly PlannedColumn[];
   /** Of the data source, beside target and task. */
   readonly source: {
+    readonly kind: 'csv' | 'parquet';
     readonly delimiter?: string;
     readonly header?: false;
     readonly ignore: readonly string[];
@@ -63,7 +64,7 @@ const UPDATES = 20_000;
 const UPDATES_BETWEEN_SAVES = 60;
 
 /** Decides what a job for this file looks like. Pure. @throws E_DATA_MISSING for an unknown target, E_OPTION for one that cannot be. */
-export function planJob(profile: CsvProfile, options: PlanOptions): JobPlan {
+export function planJob(profile: TableProfile, options: PlanOptions): JobPlan {
   const { rows } = profile;
   const target = findTarget(profile, options);
   const task = taskOf(target, options);
@@ -98,7 +99,10 @@ export function planJob(profile: CsvProfile, options: PlanOptions): JobPlan {
   return {
     ...{ rows, trainingRows, target, task, columns, batchSize },
     source: {
-      ...(profile.delimiter === ',' || (profile.delimiter === '\t' && /\.tsv(\.gz)?$/i.test(options.file))
+      kind: isParquet(options.file) ? 'parquet' : 'csv',
+      ...(profile.delimiter === undefined ||
+      profile.delimiter === ',' ||
+      (profile.delimiter === '\t' && /\.tsv(\.gz)?$/i.test(options.file))
         ? {}
         : { delimiter: profile.delimiter }),
       ...(options.header === false ? { header: false as const } : {}),
@@ -118,7 +122,12 @@ export function planJob(profile: CsvProfile, options: PlanOptions): JobPlan {
   };
 }
 
-function findTarget(profile: CsvProfile, { file, target }: PlanOptions): ColumnProfile {
+/** Files that `parquet` reads, by their names; all others are for `csv`. */
+export function isParquet(file: string): boolean {
+  return /\.(parquet|pq)$/i.test(file);
+}
+
+function findTarget(profile: TableProfile, { file, target }: PlanOptions): ColumnProfile {
   const found = profile.columns.find((column) => column.name === target);
   if (found) return found;
   const names = profile.columns.map((column) => column.name);

@@ -1,4 +1,4 @@
-import type { ColumnProfile } from '../data/csv-profile.ts';
+import type { ColumnProfile } from '../data/table-profile.ts';
 import { formatCount } from './format.ts';
 import { type JobPlan, lacking } from './init-plan.ts';
 import { literal, quoted } from './source-text.ts';
@@ -45,7 +45,7 @@ export function renderJob(plan: JobPlan, { data, job, runDir }: JobTextOptions):
     ...head.map((line) => `// ${plain(line)}`.trimEnd()),
     '',
     `import { ${imports.join(', ')} } from 'lockstep';`,
-    `import { csv } from 'lockstep/data';`,
+    `import { ${plan.source.kind} } from 'lockstep/data';`,
     ...(regression ? [`import * as ops from 'lockstep/ops';`] : []),
     '',
     ...(regression ? [...networkLines(plan), ''] : []),
@@ -103,7 +103,7 @@ function dataLines(plan: JobPlan, data: string): string[] {
     );
   return [
     '  data: {',
-    `    train: csv(${quoted(data)}, {`,
+    `    train: ${source.kind}(${quoted(data)}, {`,
     ...lines.map((line) => `      ${line}`),
     '    }),',
     plan.test === undefined

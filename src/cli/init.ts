@@ -2,9 +2,10 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, relative, resolve, sep } from 'node:path';
 import { profileCsv } from '../data/csv-profile.ts';
 import { resolveFile } from '../data/files.ts';
+import { profileParquet } from '../data/parquet-profile.ts';
 import { LockstepError } from '../errors.ts';
 import { formatCount, formatTable, plural } from './format.ts';
-import { type JobPlan, lacking, planJob } from './init-plan.ts';
+import { isParquet, type JobPlan, lacking, planJob } from './init-plan.ts';
 import { describeColumn, renderJob } from './init-text.ts';
 import type { Io } from './io.ts';
 
@@ -25,12 +26,14 @@ export interface InitCommandOptions {
 
 const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs'];
 
-/** `lockstep init <csv>`: looks at the columns, writes a job for them, and trains it at once. */
+/** `lockstep init <table>`: looks at the columns, writes a job for them, and trains it at once. */
 export async function initCommand(path: string, options: InitCommandOptions, io: Io): Promise<void> {
   if (options.target !== undefined) checkOut(options);
   const file = resolveFile(path, process.cwd());
   const { delimiter, header } = options;
-  const profile = await profileCsv(file, { delimiter, header, signal: io.stop });
+  const profile = isParquet(file)
+    ? await profileParquet(file, io.stop)
+    : await profileCsv(file, { delimiter, header, signal: io.stop });
   const { target } = options;
   if (target === undefined) {
     for (const line of formatTable(

@@ -3,9 +3,11 @@ import { createInterface } from 'node:readline';
 import { CsvRecords } from '../data/csv-records.ts';
 import { didYouMean } from '../data/describe.ts';
 import { readError, resolveFile } from '../data/files.ts';
+import { openParquet } from '../data/parquet-file.ts';
 import { LockstepError } from '../errors.ts';
 import type { Row } from '../predict/predictor.ts';
 import type { RowEncoder, RowPlace } from '../predict/row-encoder.ts';
+import { isParquet } from './init-plan.ts';
 
 export interface TableOptions {
   readonly delimiter?: string;
@@ -30,7 +32,7 @@ export interface TablePiece {
 const PIECE_ROWS = 1024;
 
 /**
- * The rows of a CSV (gzipped or not; `-` is standard input) or of JSON lines (.jsonl, .ndjson: one object a line), piece by piece and no
+ * The rows of a CSV (gzipped or not; `-` is standard input) or of JSON lines (.jsonl, .ndjson: one object a line) or of a Parquet file (.parquet), piece by piece and no
  * faster than they are taken.
  *
  * @throws E_DATA_MISSING for a file or a column that is not there, E_DATA_FORMAT, E_DATA_VALUE, each with file and line; E_DATA_EMPTY.
@@ -43,8 +45,14 @@ export async function* tableRows(
 ): AsyncGenerator<TablePiece> {
   const file = data === '-' ? 'standard input' : resolveFile(data, process.cwd());
   const json = /\.(jsonl|ndjson)$/i.test(data);
-  const rows = json ? jsonRows(file, encoder, options, signal) : csvRows(file, data, encoder, options, signal);
-  let piece = newPiece(file);
+  const parquet = isParquet(data);
+  const rows = json
+    ? jsonRows(file, encoder, options, signal)
+    : parquet
+      ? parquetRows(file, encoder, options, signal)
+      : csvRows(file, data, encoder, options, signal);
+  const unit = parquet ? 'row' : 'line';
+  let piece = newPiece(file, unit);
   let seen = 0;
   for await (const { row, header, cells, line } of rows) {
     piece.rows.push(row);
@@ -54,21 +62,21 @@ export async function* tableRows(
     seen += 1;
     if (piece.rows.length < PIECE_ROWS) continue;
     yield piece;
-    piece = newPiece(file);
+    piece = newPiece(file, unit);
   }
   if (piece.rows.length > 0) yield piece;
   if (seen > 0) return;
   throw new LockstepError('E_DATA_EMPTY', { where: file, expected: 'at least one row', got: 'none', fix: 'add rows' });
 }
 
-function newPiece(file: string) {
+function newPiece(file: string, unit: 'line' | 'row') {
   const lines: number[] = [];
   return {
     rows: [] as Row[],
     header: [] as readonly string[],
     records: [] as (readonly string[])[],
     lines,
-    place: (row: number) => `${file} line ${lines[row]}`,
+    place: (row: number) => `${file} ${unit} ${lines[row]}`,
   };
 }
 
@@ -101,6 +109,27 @@ async function* csvRows(
     const row: Record<string, string> = {};
     for (const [name, at] of places) row[name] = record.cells[at];
     yield { row, header, cells: record.cells, line: record.line };
+  }
+}
+
+async function* parquetRows(
+  file: string,
+  encoder: RowEncoder,
+  { ignore = [] }: TableOptions,
+  signal: AbortSignal,
+): AsyncGenerator<FileRow> {
+  const opened = await openParquet(file);
+  const header = opened.columns.filter(({ type }) => type !== undefined).map(({ name }) => name);
+  checkColumns(header, encoder, ignore, file);
+  const known = new Set(encoder.mayHave);
+  for await (const group of opened.groups(header, signal)) {
+    for (let r = 0; r < group.rows; r++) {
+      const values = group.cells(r);
+      const row: Record<string, unknown> = {};
+      for (const [i, name] of header.entries()) if (known.has(name)) row[name] = values[i] ?? null;
+      const cells = values.map((value) => (value === undefined || Number.isNaN(value) ? '' : String(value)));
+      yield { row, header, cells, line: group.first + r };
+    }
   }
 }
 

@@ -2,58 +2,22 @@ import { z } from 'zod';
 import { parseOptions } from '../optim/options.ts';
 import type { FieldType, LoadOptions, Source } from './contract.ts';
 import { readCsv } from './csv-file.ts';
-import { fitCsv } from './csv-fit.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
 import type { RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
+import { fitTable } from './table-fit.ts';
+import { TABLE_OPTIONS, type TableOptions } from './table-options.ts';
 
-export interface CsvOptions {
-  /** The column to predict: its name, or its position from 0 where the file has no header. */
-  readonly target: string | number;
-  /** Columns to leave out (ids, names, dates). */
-  readonly ignore?: readonly (string | number)[];
-  /** What a column is, where the guess is wrong: a zip code is a 'category'. */
-  readonly types?: Readonly<Record<string, 'number' | 'category' | 'boolean'>>;
+export interface CsvOptions extends TableOptions {
   /** Default ',' (tab for .tsv). */
   readonly delimiter?: string;
   /** true (default): the first line has the names; false: columns are named 0, 1, 2 ...; or the names themselves. */
   readonly header?: boolean | readonly string[];
-  /** Number columns: 'standard' (default) to mean 0 and standard deviation 1, 'minmax' to [0, 1], or false. Never the target. */
-  readonly normalize?: 'standard' | 'minmax' | false;
-  /**
-   * 'classification': the target becomes labels i32 with class names; 'regression': f32. Default: classification for
-   * texts, booleans and integers with at most 20 different values in the training rows, else regression.
-   */
-  readonly task?: 'classification' | 'regression';
-  /**
-   * Cells without a value: 'error' (default); 'mean': the training mean (categories and booleans: the most frequent training
-   * value), never for the target; 'drop': such rows are left out.
-   */
-  readonly missing?: 'error' | 'mean' | 'drop';
-  /** Texts that mean "no value". Default: '', 'NA', 'N/A', 'NaN', 'nan', 'null', '?'. */
-  readonly missingValues?: readonly string[];
-  /** A category that the training rows do not have: 'error' (default), or 'zeros' in its one-hot numbers. */
-  readonly unknown?: 'error' | 'zeros';
-  /** Most different values of a category column or of the target's classes. Default 1000. */
-  readonly maxCategories?: number;
 }
 
-/** What means "no value" unless the source says otherwise. */
-export const MISSING_VALUES: readonly string[] = ['', 'NA', 'N/A', 'NaN', 'nan', 'null', '?'];
-
-const name = z.union([z.string(), z.number().int().nonnegative()]).transform(String);
-const OPTIONS = z.strictObject({
-  target: name,
-  ignore: z.array(name).default([]),
-  types: z.record(z.string(), z.enum(['number', 'category', 'boolean'])).default({}),
+const OPTIONS = TABLE_OPTIONS.extend({
   delimiter: z.string().min(1).optional(),
   header: z.union([z.boolean(), z.array(z.string()).min(1)]).default(true),
-  normalize: z.enum(['standard', 'minmax']).or(z.literal(false)).default('standard'),
-  task: z.enum(['classification', 'regression']).optional(),
-  missing: z.enum(['error', 'mean', 'drop']).default('error'),
-  missingValues: z.array(z.string()).default([...MISSING_VALUES]),
-  unknown: z.enum(['error', 'zeros']).default('error'),
-  maxCategories: z.number().int().min(2).default(1000),
 });
 const SOURCE = OPTIONS.extend({ kind: z.literal('csv'), path: z.string() });
 
@@ -85,5 +49,5 @@ export const csvReader: SourceReader = {
     const spec = parseOptions(SOURCE, source, 'csv');
     return readCsv(resolveFile(spec.path, baseDir), spec, signal);
   },
-  fit: (source, raw, ids) => fitCsv(parseOptions(SOURCE, source, 'csv'), raw, ids),
+  fit: (source, raw, ids) => fitTable(parseOptions(SOURCE, source, 'csv'), raw, ids),
 };

@@ -21,6 +21,7 @@ export type { FilePath } from './files.ts';
 export { type IdxOptions, idx } from './idx.ts';
 export { loadData } from './load.ts';
 export { type NpyOptions, npy, npz } from './npy.ts';
+export { type ParquetOptions, parquet } from './parquet.ts';
 export { type RowsOptions, type RowValue, rows } from './rows.ts';
 export type { FieldSpec } from './spec.ts';
 export { applyTransforms, type EncodedRow, type RawRow } from './transforms.ts';

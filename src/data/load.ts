@@ -9,6 +9,7 @@ import { encodeSplit } from './encode.ts';
 import { abortedError } from './files.ts';
 import { idxReader } from './idx.ts';
 import { npyReader } from './npy.ts';
+import { parquetReader } from './parquet.ts';
 import type { RawColumn, RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
@@ -21,12 +22,13 @@ const READERS: Readonly<Record<string, SourceReader>> = {
   csv: csvReader,
   npy: npyReader,
   npz: npyReader,
+  parquet: parquetReader,
   arrays: arraysReader,
   rows: rowsReader,
 };
 
 /** Sources that are files and options, nothing else: their description can be written down and loaded again. */
-const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz'];
+const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet'];
 
 /** Whether a source is described by plain data alone. */
 export function isFileSource({ kind }: Source): boolean {

@@ -102,7 +102,8 @@ export type WorkerTask =
     }
   | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
   /** Looks for the shard whose numbers broke in `step`, which was not committed. */
-  | { readonly kind: 'inspect'; readonly session: string; readonly step: number };
+  | { readonly kind: 'inspect'; readonly session: string; readonly step: number }
+  | { readonly kind: 'close'; readonly session: string };
 
 export interface WorkerReport {
   readonly rank: number;

@@ -6,8 +6,7 @@ import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.t
  */
 export class SinkFan {
   readonly #sinks: readonly Sink[];
-  /** What sinks have asked time for. */
-  readonly #waiting = new Set<Promise<unknown>>();
+  #busy = 0;
   #failure: { error: unknown } | undefined;
 
   private constructor(sinks: readonly Sink[]) {
@@ -46,12 +45,7 @@ export class SinkFan {
 
   /** A sink has asked for time: better hand on nothing more until this is false. */
   get full(): boolean {
-    return this.#waiting.size > 0;
-  }
-
-  /** Resolves when no sink asks for time any more. */
-  async room(): Promise<void> {
-    while (this.#waiting.size > 0) await Promise.all(this.#waiting);
+    return this.#busy > 0;
   }
 
   steps(records: readonly StepRecord[]): void {
@@ -77,12 +71,14 @@ export class SinkFan {
     try {
       const waiting = work();
       if (!waiting) return;
-      const settled = waiting
+      this.#busy += 1;
+      waiting
         .catch((error: unknown) => {
           this.#failure ??= { error };
         })
-        .finally(() => this.#waiting.delete(settled));
-      this.#waiting.add(settled);
+        .finally(() => {
+          this.#busy -= 1;
+        });
     } catch (error) {
       this.#failure ??= { error };
     }

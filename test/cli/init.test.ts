@@ -3,11 +3,13 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parquetWriteBuffer } from 'hyparquet-writer';
 import { afterAll, describe, expect, it } from 'vitest';
 import { describePlan } from '../../src/cli/init.ts';
 import { type JobPlan, planJob } from '../../src/cli/init-plan.ts';
 import { renderJob } from '../../src/cli/init-text.ts';
 import { profileCsv } from '../../src/data/csv-profile.ts';
+import { profileParquet } from '../../src/data/parquet-profile.ts';
 import { failure } from '../data/folder.ts';
 import { philox } from '../fixtures/philox.ts';
 import { runCli } from './run-cli.ts';
@@ -62,6 +64,26 @@ const table = (name: string, cell: (i: number) => string | number, rows = 100) =
   `${name},x,y\n${Array.from({ length: rows }, (_, i) => `${cell(i)},${(i * 7) % 10}.5,${(i * 3) % 2}`).join('\n')}\n`;
 
 describe('what init decides', () => {
+  it('the same for a Parquet file as for a CSV of the same table', async () => {
+    const n = Array.from({ length: 100 }, (_, i) => i % 50);
+    const kind = n.map((i) => ['a', 'b', 'c'][i % 3]);
+    const y = n.map((i) => i % 2);
+    const columnData = [
+      { name: 'n', data: n, type: 'INT32' as const },
+      { name: 'kind', data: kind.map((k, i) => (i === 7 ? null : k)), type: 'STRING' as const },
+      { name: 'y', data: y, type: 'INT32' as const },
+    ];
+    const file = join(folder, 'plan.parquet');
+    writeFileSync(file, new Uint8Array(parquetWriteBuffer({ columnData })));
+    const lines = n.map((_, i) => `${n[i]},${i === 7 ? '' : kind[i]},${y[i]}`);
+    const csv = await plan(`n,kind,y\n${lines.join('\n')}\n`, 'y');
+    const parquet = planJob(await profileParquet(file), { file, target: 'y' });
+    expect(parquet).toEqual({ ...csv, source: { ...csv.source, kind: 'parquet' } });
+    expect(renderJob(parquet, { data: 'plan.parquet', job: 'train.ts', runDir: 'runs/y' })).toMatch(
+      /train: parquet\('plan\.parquet', \{/,
+    );
+  });
+
   it.each<[string, string, (i: number) => string | number, RegExp | undefined]>([
     ['a counter', 'n', (i) => i + 10, /like an id/],
     ['distinct integers called id', 'user_id', (i) => 1000 + 17 * i, /like an id/],

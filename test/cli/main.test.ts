@@ -17,9 +17,7 @@ function write(name: string, text: string): string {
 }
 
 const KEYS = [
-  'stopped',
   'step',
-  'trainedSteps',
   'epoch',
   'loss',
   'metrics',

@@ -1,8 +1,8 @@
 import { LockstepError } from '../errors.ts';
-import type { CsvSource } from './csv.ts';
-import { CsvColumn, type CsvType } from './csv-column.ts';
 import { fitNumbers, means } from './fit.ts';
 import type { RawTable } from './raw.ts';
+import { type ColumnType, TableColumn } from './table-column.ts';
+import type { TableSource } from './table-options.ts';
 import { type Part, parseBoolean, partWidth, type Transform } from './transforms.ts';
 
 /** Integers with more different training values than this are numbers to predict, not classes. */
@@ -10,20 +10,21 @@ const MAX_INTEGER_CLASSES = 20;
 
 /** The training rows of one column. */
 interface Fitted {
-  readonly column: CsvColumn;
-  readonly type: CsvType;
+  readonly column: TableColumn;
+  readonly type: ColumnType;
   readonly rows: readonly number[];
 }
 
-/** Fits the columns of a CSV table on rows `ids` (all, if absent): features in file order to `x`, the target to `y`. */
-export function fitCsv(source: CsvSource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
+/** Fits the columns of a table on rows `ids` (all, if absent): features in file order to `x`, the target to `y`. */
+export function fitTable(source: TableSource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   const rows = ids ? Array.from(ids) : Array.from({ length: raw.size }, (_, i) => i);
   const transforms: Transform[] = [{ kind: 'missing', values: source.missingValues }];
   if (source.ignore.length > 0) transforms.push({ kind: 'ignored', columns: source.ignore });
   const parts: Part[] = [];
   let width = 0;
   for (const column of raw.columns.values()) {
-    if (column.kind !== 'cells' || !(column instanceof CsvColumn)) throw new TypeError('fitCsv: not a CSV table');
+    if (column.kind !== 'cells' || !(column instanceof TableColumn))
+      throw new TypeError('fitTable: another kind of table');
     const fitted: Fitted = { column, type: column.typeIn(rows), rows };
     if (column.name === source.target) {
       parts.push(fitTarget(source, fitted, raw));
@@ -37,7 +38,7 @@ export function fitCsv(source: CsvSource, raw: RawTable, ids: Int32Array | undef
   }
   if (width === 0) {
     throw new LockstepError('E_OPTION', {
-      where: `csv ${source.path}`,
+      where: `${source.kind} ${source.path}`,
       expected: 'at least one column beside the target',
       got: 'none (all are ignored)',
       fix: 'ignore fewer columns',
@@ -47,7 +48,7 @@ export function fitCsv(source: CsvSource, raw: RawTable, ids: Int32Array | undef
   return [...transforms, ...parts.sort((a, b) => Number(a.field === 'y') - Number(b.field === 'y'))];
 }
 
-function fitFeature(source: CsvSource, { column, type, rows }: Fitted, at: number, raw: RawTable): Part {
+function fitFeature(source: TableSource, { column, type, rows }: Fitted, at: number, raw: RawTable): Part {
   const base = { field: 'x', column: column.name, at };
   if (type === 'boolean') return { kind: 'boolean', ...base };
   if (type === 'number') {
@@ -74,7 +75,7 @@ function typical({ column, type, rows }: Fitted, raw: RawTable): string | number
   return type === 'boolean' ? parseBoolean(text) === true : text;
 }
 
-function fitTarget(source: CsvSource, { column, type, rows }: Fitted, raw: RawTable): Part {
+function fitTarget(source: TableSource, { column, type, rows }: Fitted, raw: RawTable): Part {
   const base = { field: 'y', column: column.name };
   const distinct = new Set<string | number | boolean>();
   for (const row of rows) {
@@ -87,7 +88,7 @@ function fitTarget(source: CsvSource, { column, type, rows }: Fitted, raw: RawTa
   const task = source.task ?? (type !== 'number' || fewIntegers ? 'classification' : 'regression');
   if (task === 'regression' && type !== 'number') {
     throw new LockstepError('E_OPTION', {
-      where: `csv ${source.path}: option task`,
+      where: `${source.kind} ${source.path}: option task`,
       expected: `numbers in the target "${column.name}"`,
       got: `a ${type} column`,
       fix: "choose task: 'classification', or another target",
@@ -96,7 +97,7 @@ function fitTarget(source: CsvSource, { column, type, rows }: Fitted, raw: RawTa
   if (task === 'regression') return { kind: 'tensor', ...base, dtype: 'f32', shape: [] };
   if (values.length > source.maxCategories) {
     throw new LockstepError('E_OPTION', {
-      where: `csv ${source.path}: target "${column.name}"`,
+      where: `${source.kind} ${source.path}: target "${column.name}"`,
       expected: `at most ${source.maxCategories} classes`,
       got: `${values.length}`,
       fix: "choose task: 'regression', or raise maxCategories",
@@ -108,7 +109,7 @@ function fitTarget(source: CsvSource, { column, type, rows }: Fitted, raw: RawTa
   return { kind: 'labels', ...base, type, values: sorted };
 }
 
-function targetValue(column: CsvColumn, type: CsvType, row: number): string | number | boolean | undefined {
+function targetValue(column: TableColumn, type: ColumnType, row: number): string | number | boolean | undefined {
   if (type === 'number') {
     const x = column.numberAt(row);
     return Number.isNaN(x) ? undefined : x;
@@ -118,7 +119,7 @@ function targetValue(column: CsvColumn, type: CsvType, row: number): string | nu
 }
 
 /** The different texts in the given rows with their counts. */
-function textsOf(column: CsvColumn, rows: readonly number[]): Map<string, number> {
+function textsOf(column: TableColumn, rows: readonly number[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const row of rows) {
     const cell = column.at(row);

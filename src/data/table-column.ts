@@ -3,30 +3,31 @@ import { ChunkedNumbers } from './chunks.ts';
 import type { Cell, CellColumn } from './raw.ts';
 import { parseBoolean, parseNumber } from './transforms.ts';
 
-export type CsvType = 'number' | 'category' | 'boolean';
+/** What a column is. */
+export type ColumnType = 'number' | 'category' | 'boolean';
 
 /** Where a cell stands, for messages: "iris.csv line 7, column "petal"". */
 export type CellPlace = (row: number) => string;
 
 /**
- * One column of a CSV file in memory: few different texts are kept once, with a code a row; more than `maxValues` of
+ * One column of a table in memory: few different texts are kept once, with a code a row; more than `maxValues` of
  * them that are all numbers become f64. So text never takes more than its dictionary.
  */
-export class CsvColumn implements CellColumn {
+export class TableColumn implements CellColumn {
   readonly kind = 'cells';
   readonly name: string;
-  readonly #declared: CsvType | undefined;
+  readonly #declared: ColumnType | undefined;
   readonly #maxValues: number;
   readonly #missing: ReadonlySet<string>;
   readonly #place: CellPlace;
-  readonly #texts: string[] = [];
-  readonly #codeOf = new Map<string, number>();
+  readonly #texts: (string | undefined)[] = [];
+  readonly #codeOf = new Map<string | undefined, number>();
   #codes = new ChunkedNumbers((n) => new Int32Array(n));
   #numbers: ChunkedNumbers<Float64Array> | undefined;
 
   constructor(options: {
     name: string;
-    type: CsvType | undefined;
+    type: ColumnType | undefined;
     maxValues: number;
     missing: ReadonlySet<string>;
     place: CellPlace;
@@ -39,17 +40,18 @@ export class CsvColumn implements CellColumn {
     if (this.#declared === 'number') this.#numbers = new ChunkedNumbers((n) => new Float64Array(n));
   }
 
-  /** Adds the cell of row `row` (rows come in order). */
-  push(text: string, row: number): void {
+  /** Adds the cell of row `row` (rows come in order); undefined is no value. */
+  push(cell: string | number | undefined, row: number): void {
     if (this.#numbers) {
-      this.#numbers.push(this.#numberOf(text, row));
+      this.#numbers.push(this.#numberOf(cell, row));
       return;
     }
+    const text = cell === undefined ? undefined : String(cell);
     let code = this.#codeOf.get(text);
     if (code === undefined) {
       if (this.#texts.length >= this.#maxValues) {
         this.#becomeNumbers(row);
-        this.push(text, row);
+        this.push(cell, row);
         return;
       }
       code = this.#texts.push(text) - 1;
@@ -62,7 +64,7 @@ export class CsvColumn implements CellColumn {
   at(row: number): Cell {
     if (!this.#numbers) {
       const text = this.#texts[this.#codes.at(row)];
-      return this.#missing.has(text) ? undefined : text;
+      return text === undefined || this.#missing.has(text) ? undefined : text;
     }
     const x = this.#numbers.at(row);
     return Number.isNaN(x) ? undefined : x;
@@ -81,7 +83,7 @@ export class CsvColumn implements CellColumn {
    * The declared type, else what the cells of `rows` are: booleans if all are, numbers if at least half are (the
    * others are then mistakes to report, not categories), else categories.
    */
-  typeIn(rows: Iterable<number>): CsvType {
+  typeIn(rows: Iterable<number>): ColumnType {
     if (this.#declared) return this.#declared;
     if (this.#numbers) return 'number';
     const counts = this.#countTexts(rows);
@@ -97,13 +99,18 @@ export class CsvColumn implements CellColumn {
   #countTexts(rows: Iterable<number>): Map<string, number> {
     const counts = new Array<number>(this.#texts.length).fill(0);
     for (const row of rows) counts[this.#codes.at(row)] += 1;
-    return new Map(this.#texts.flatMap((t, i) => (counts[i] > 0 && !this.#missing.has(t) ? [[t, counts[i]]] : [])));
+    return new Map(
+      this.#texts.flatMap((t, i) =>
+        counts[i] > 0 && t !== undefined && !this.#missing.has(t) ? [[t, counts[i]]] : [],
+      ),
+    );
   }
 
-  #numberOf(text: string, row: number): number {
-    if (this.#missing.has(text)) return Number.NaN;
-    const x = parseNumber(text);
-    if (!Number.isFinite(x)) throw this.#noNumber(text, row);
+  #numberOf(cell: string | number | undefined, row: number): number {
+    if (cell === undefined || Number.isNaN(cell)) return Number.NaN;
+    if (typeof cell === 'string' && this.#missing.has(cell)) return Number.NaN;
+    const x = typeof cell === 'number' ? cell : parseNumber(cell);
+    if (!Number.isFinite(x)) throw this.#noNumber(String(cell), row);
     return x;
   }
 
@@ -138,7 +145,7 @@ export class CsvColumn implements CellColumn {
 }
 
 /** The type of `all` cells of which so many are numbers and so many booleans. */
-export function typeOfCounts(all: number, numbers: number, booleans: number): CsvType {
+export function typeOfCounts(all: number, numbers: number, booleans: number): ColumnType {
   if (all > 0 && booleans === all) return 'boolean';
   return all > 0 && numbers * 2 >= all ? 'number' : 'category';
 }
