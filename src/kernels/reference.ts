@@ -1,3 +1,4 @@
+import { imageKernels } from './reference-images.ts';
 import { optimizerKernels } from './reference-optimizers.ts';
 import { recurrentKernels } from './reference-recurrent.ts';
 import type { BinaryKernel, KernelTable, Pointer, ReduceKernel, UnaryGradKernel, UnaryKernel } from './table.ts';
@@ -276,6 +277,7 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
 
     ...optimizerKernels(real, int, sums),
     ...recurrentKernels(heap),
+    ...imageKernels(real, int),
 
     fill(out, value, count) {
       real.fill(value, out >> 2, (out >> 2) + count);

@@ -210,6 +210,30 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
       mask: Pointer, rows: number, hidden: number,
     ): void; // biome-ignore format: grouped by operand
 
+    /**
+     * Windows of `images` images as rows of a matrix: out [images, outHeight, outWidth, kernelHeight, runs, run], where out[n, i, j, k, r, c]
+     * is x[n * imageStride + i * rowStride + j * positionStride + k * kernelRowStride + r * runStride + c]. `geometry` points to ten
+     * i32: imageStride, outHeight, rowStride, outWidth, positionStride, kernelHeight, kernelRowStride, runs, runStride, run
+     * (strides in elements).
+     */
+    im2col(out: Pointer, x: Pointer, images: number, geometry: Pointer): void;
+    /** Its adjoint: adds each element of `columns` to the element of x that im2col copies it from, in order. */
+    col2im(x: Pointer, columns: Pointer, images: number, geometry: Pointer): void;
+
+    /**
+     * Pooling of x [images, height, width, channels] to out [images, outHeight, outWidth, channels], over the part of each window that
+     * lies in the image. `geometry` points to eleven i32: height, width, channels, outHeight, outWidth, kernelHeight, kernelWidth,
+     * strideHeight, strideWidth, padTop, padLeft. Every window has an element. No overlap of out and inputs.
+     */
+    maxPool(out: Pointer, x: Pointer, images: number, geometry: Pointer): void;
+    /** out = the element of v [like x] where x has the (first) maximum of the window. */
+    maxPoolPick(out: Pointer, x: Pointer, v: Pointer, images: number, geometry: Pointer): void;
+    /** dx = 0; then dy of each window is added to dx where x has the (first) maximum of the window. */
+    maxPoolGrad(dx: Pointer, x: Pointer, dy: Pointer, images: number, geometry: Pointer): void;
+    avgPool(out: Pointer, x: Pointer, images: number, geometry: Pointer): void;
+    /** dx = 0; then dy / (elements of the window) is added to every element of the window. */
+    avgPoolGrad(dx: Pointer, dy: Pointer, images: number, geometry: Pointer): void;
+
     /** Data: out[i,:] = data[ids[i],:] for f32 or i32 columns. */
     gatherWords(out: Pointer, data: Pointer, ids: Pointer, rows: number, width: number): void;
     /** Data: out[i,j] = data[ids[i],j] (u8) * scale + shift as f32. */

@@ -30,12 +30,32 @@ export {
   zeros,
 } from './initializers.ts';
 export { type ActivationName, activation } from './layers/activation.ts';
+export {
+  type Conv1dLayerOptions,
+  type Conv2dLayerOptions,
+  type ConvTranspose2dLayerOptions,
+  conv1d,
+  conv2d,
+  convTranspose2d,
+  type DepthwiseConv2dLayerOptions,
+  depthwiseConv2d,
+} from './layers/convolution.ts';
 export { type DenseOptions, dense } from './layers/dense.ts';
 export { dropout } from './layers/dropout.ts';
 export { type Embedding, type EmbeddingOptions, embedding } from './layers/embedding.ts';
 export { flatten } from './layers/flatten.ts';
 export { type LambdaContext, type LambdaOptions, lambda } from './layers/lambda.ts';
 export type { LayerOptions } from './layers/layer.ts';
+export {
+  avgPool1d,
+  avgPool2d,
+  globalAvgPool,
+  globalMaxPool,
+  maxPool1d,
+  maxPool2d,
+  type Pool1dLayerOptions,
+  type Pool2dLayerOptions,
+} from './layers/pooling.ts';
 export {
   gru,
   lstm,
@@ -45,6 +65,7 @@ export {
   rnn,
   type SequenceOptions,
 } from './layers/recurrent.ts';
+export { reshape } from './layers/reshape.ts';
 export { type SequentialPart, sequential } from './layers/sequential.ts';
 export {
   binaryCrossEntropy,

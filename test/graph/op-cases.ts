@@ -2,6 +2,7 @@ import * as ops from '../../src/graph/ops/index.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import { philox4x32 } from '../../src/kernels/reference.ts';
 import type { InputNumbers, Numbers } from '../../src/testing.ts';
+import { IMAGE_ROWS } from './image-cases.ts';
 import type { Nd, randomStream } from './naive.ts';
 import * as np from './naive.ts';
 import { type NaiveCell, naiveRecurrent } from './naive-recurrent.ts';
@@ -18,7 +19,7 @@ export interface OpCase {
 }
 
 /** `steps`: no gradient to check, the op is flat or gives integers. `once`: its gradient has no gradient. */
-interface OpRow {
+export interface OpRow {
   /** The function of lockstep/ops that the row tests. */
   readonly op: keyof typeof ops;
   readonly label?: string;
@@ -243,6 +244,7 @@ function keeps(i: number, rate: number): boolean {
 }
 
 export const OP_ROWS: readonly OpRow[] = [
+  ...IMAGE_ROWS,
   unary('neg', ops.neg, (x) => -x),
   unary('exp', ops.exp, Math.exp),
   unary('log', ops.log, Math.log, { low: 0.2, high: 3 }),

@@ -3,10 +3,12 @@ import { ACTIVATION_OPS } from './activation.ts';
 import { BINARY_OPS } from './binary.ts';
 import { CAST_OPS } from './cast.ts';
 import { COMPARE_OPS } from './compare.ts';
+import { CONVOLUTION_OPS } from './convolution.ts';
 import { GATHER_OPS } from './gather.ts';
 import { LEAF_OPS } from './leaf.ts';
 import { LOSS_OPS } from './loss.ts';
 import { MATMUL_OPS } from './matmul.ts';
+import { POOLING_OPS } from './pooling.ts';
 import { RANDOM_OPS } from './random.ts';
 import { RANK_OPS } from './rank.ts';
 import { RECURRENT_OPS } from './recurrent.ts';
@@ -28,6 +30,8 @@ export const OPS: readonly OpDef[] = [
   ...REDUCE_OPS,
   ...SHAPE_OPS,
   ...MATMUL_OPS,
+  ...CONVOLUTION_OPS,
+  ...POOLING_OPS,
   ...GATHER_OPS,
   ...SOFTMAX_OPS,
   ...LOSS_OPS,

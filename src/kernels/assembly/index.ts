@@ -1,6 +1,7 @@
 /** Every export is a kernel of src/kernels/table.ts, under the same name. */
 export * from './bias-activation';
 export * from './binary';
+export { col2im, im2col } from './convolution';
 export { gemm } from './gemm';
 export * from './gradient-tree';
 export {
@@ -10,6 +11,7 @@ export * from './optimizer-rows';
 export * from './optimizers';
 export * from './optimizers-adam';
 export * from './optimizers-other';
+export { avgPool, avgPoolGrad, maxPool, maxPoolGrad, maxPoolPick } from './pooling';
 export * from './random';
 export {
   gruStep, gruStepGrad, lstmStep, lstmStepGrad, rnnStep, rnnStepGrad,

@@ -3,6 +3,7 @@ import { logSoftmax, softmax } from '../../graph/ops/softmax.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import { ACTIVATION_CODES, type Activation } from '../../kernels/table.ts';
 import type { Layer } from '../contract.ts';
+import { heNormal, type InitRule, xavierUniform } from '../initializers.ts';
 import { checkChoice } from '../options.ts';
 import { checkLayerOptions, type LayerOptions, makeLayer } from './layer.ts';
 
@@ -13,6 +14,14 @@ const ACTIVATION_NAMES: readonly string[] = [...Object.keys(ACTIVATION_CODES), '
 
 export function checkActivation(where: string, name: unknown): void {
   checkChoice(`${where}: activation`, name, ACTIVATION_NAMES);
+}
+
+/** Activations that pass about half of the variance on, for which He et al. 2015 derived their rule. */
+const RECTIFIERS: readonly ActivationName[] = ['relu', 'leakyRelu', 'elu', 'gelu', 'geluTanh', 'silu', 'softplus'];
+
+/** How weights start before this activation. */
+export function defaultInit(name: ActivationName): InitRule {
+  return RECTIFIERS.includes(name) ? heNormal() : xavierUniform();
 }
 
 export function applyActivation(name: ActivationName, x: Tensor): Tensor {

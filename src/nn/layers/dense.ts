@@ -1,10 +1,10 @@
 import { shapeError, showShape } from '../../graph/build.ts';
 import { linear } from '../../graph/ops/matmul.ts';
 import type { Layer } from '../contract.ts';
-import { heNormal, type InitRule, resolveInit, xavierUniform, zeros } from '../initializers.ts';
+import { type InitRule, resolveInit, zeros } from '../initializers.ts';
 import { optionError, show } from '../options.ts';
 import { parameter } from '../trace.ts';
-import { type ActivationName, applyActivation, checkActivation } from './activation.ts';
+import { type ActivationName, applyActivation, checkActivation, defaultInit } from './activation.ts';
 import { checkLayerOptions, type LayerOptions, makeLayer } from './layer.ts';
 
 export interface DenseOptions extends LayerOptions {
@@ -15,9 +15,6 @@ export interface DenseOptions extends LayerOptions {
   /** Default zeros(). */
   readonly biasInit?: InitRule;
 }
-
-/** Activations that pass about half of the variance on, for which He et al. 2015 derived their rule. */
-const RECTIFIERS: readonly ActivationName[] = ['relu', 'leakyRelu', 'elu', 'gelu', 'geluTanh', 'silu', 'softplus'];
 
 /**
  * activation(x weight + bias) over the last axis: [rows, ..., in] -> [rows, ..., units]. Parameters `weight` [in, units] and `bias`
@@ -40,7 +37,7 @@ export function dense(units: number, second?: ActivationName | DenseOptions, thi
   checkLayerOptions('dense', options, ['bias', 'init', 'biasInit']);
   const { bias = true, biasInit = zeros() } = options;
   if (typeof bias !== 'boolean') throw optionError('dense: bias', 'true or false', show(bias));
-  const init = options.init ?? (RECTIFIERS.includes(activation) ? heNormal() : xavierUniform());
+  const init = options.init ?? defaultInit(activation);
 
   return makeLayer('dense', options.name, (x, layer) => {
     if (x.shape.length < 2) {
