@@ -111,6 +111,22 @@ export function byteMoments(data: Uint8Array, ids: Int32Array | undefined, width
   return [mean, squares > 0 ? Math.sqrt(squares / n) : 1];
 }
 
+/**
+ * Scale and shift of bytes: mean 0 and standard deviation 1 over all of them, [0, 1] ('unit': bytes / 255), or as they are. Rounded once here,
+ * so that the kernel's f32 arithmetic and a raw row's are the same.
+ */
+export function fitPixels(
+  mode: 'standard' | 'unit' | false,
+  data: Uint8Array,
+  ids: Int32Array | undefined,
+  width: number,
+): { scale: number; shift: number } {
+  if (mode === false) return { scale: 1, shift: 0 };
+  if (mode === 'unit') return { scale: Math.fround(1 / 255), shift: 0 };
+  const [mean, std] = byteMoments(data, ids, width);
+  return { scale: Math.fround(1 / std), shift: Math.fround(-mean / std) };
+}
+
 /** An i32 column taken as it is; its size is the declared one, else the largest training value + 1. */
 export function fitIndex(
   name: string,

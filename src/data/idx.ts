@@ -3,7 +3,7 @@ import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
 import type { LoadOptions, Source } from './contract.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
-import { byteMoments, fitAll, fitIndex } from './fit.ts';
+import { fitAll, fitIndex, fitPixels } from './fit.ts';
 import { type IdxFile, readIdx } from './idx-file.ts';
 import type { RawArray, RawTable } from './raw.ts';
 import { type SourceReader, tensorColumn } from './reader.ts';
@@ -93,9 +93,5 @@ function fitImages(normalize: 'standard' | 'unit' | false, raw: RawTable, ids: I
   if (!(data instanceof Uint8Array)) {
     return fitAll(normalize === 'unit' ? 'minmax' : normalize, base, data, ids, width);
   }
-  if (normalize === false) return { kind: 'bytes', ...base, scale: 1, shift: 0 };
-  if (normalize === 'unit') return { kind: 'bytes', ...base, scale: Math.fround(1 / 255), shift: 0 };
-  const [mean, std] = byteMoments(data, ids, width);
-  // Rounded once here, so that the kernel's f32 arithmetic and a raw row's are the same.
-  return { kind: 'bytes', ...base, scale: Math.fround(1 / std), shift: Math.fround(-mean / std) };
+  return { kind: 'bytes', ...base, ...fitPixels(normalize, data, ids, width) };
 }

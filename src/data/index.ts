@@ -19,6 +19,7 @@ export { type CsvOptions, csv } from './csv.ts';
 export { type DatasetOptions, dataset } from './dataset.ts';
 export type { FilePath } from './files.ts';
 export { type IdxOptions, idx } from './idx.ts';
+export { type ImagesOptions, images } from './images.ts';
 export { loadData } from './load.ts';
 export { type NpyOptions, npy, npz } from './npy.ts';
 export { type ParquetOptions, parquet } from './parquet.ts';

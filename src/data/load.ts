@@ -8,6 +8,7 @@ import { describeValue, didYouMean } from './describe.ts';
 import { encodeSplit } from './encode.ts';
 import { abortedError } from './files.ts';
 import { idxReader } from './idx.ts';
+import { imagesReader } from './images.ts';
 import { npyReader } from './npy.ts';
 import { parquetReader } from './parquet.ts';
 import type { RawColumn, RawTable } from './raw.ts';
@@ -23,12 +24,13 @@ const READERS: Readonly<Record<string, SourceReader>> = {
   npy: npyReader,
   npz: npyReader,
   parquet: parquetReader,
+  images: imagesReader,
   arrays: arraysReader,
   rows: rowsReader,
 };
 
 /** Sources that are files and options, nothing else: their description can be written down and loaded again. */
-const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet'];
+const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet', 'images'];
 
 /** Whether a source is described by plain data alone. */
 export function isFileSource({ kind }: Source): boolean {

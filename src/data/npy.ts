@@ -4,7 +4,7 @@ import { parseOptions, unknownOption } from '../optim/options.ts';
 import type { FieldType, LoadOptions, Source } from './contract.ts';
 import { describeValue } from './describe.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
-import { byteMoments, fitIndex, fitNumbers, type Normalization } from './fit.ts';
+import { fitIndex, fitNumbers, fitPixels, type Normalization } from './fit.ts';
 import { elementsOfType, readNpy } from './npy-file.ts';
 import type { NpyHeader } from './npy-header.ts';
 import { type RawArray, type RawColumn, type RawTable, sharedArray, type TensorColumn } from './raw.ts';
@@ -240,13 +240,9 @@ function fitArrays(source: NpySource, raw: RawTable, ids: Int32Array | undefined
   });
 }
 
-/** Scale and shift of bytes, rounded once here so that the kernel's f32 arithmetic and a raw row's are the same. */
+/** Scale and shift of bytes; see fitPixels. */
 function fitBytes(mode: Normalization, data: Uint8Array, ids: Int32Array | undefined, width: number) {
-  if (mode === false) return { scale: 1, shift: 0 };
-  if (mode === 'standard') {
-    const [mean, std] = byteMoments(data, ids, width);
-    return { scale: Math.fround(1 / std), shift: Math.fround(-mean / std) };
-  }
+  if (mode !== 'minmax') return fitPixels(mode, data, ids, width);
   let [min, max] = [255, 0];
   for (let r = 0; r < (ids?.length ?? data.length / width); r++) {
     const row = (ids ? ids[r] : r) * width;

@@ -61,13 +61,23 @@ const TRANSFORM = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('missing'), values: z.array(z.string()).readonly() }),
   /** What stands in for no value in a column. */
   z.object({ kind: z.literal('impute'), column: z.string(), value: z.union([z.string(), z.number(), z.boolean()]) }),
+  /** A column of images: how an encoded one (PNG, JPEG) in a raw row becomes pixels. */
+  z.object({
+    kind: z.literal('image'),
+    column: z.string(),
+    size: z.tuple([z.number(), z.number()]).readonly(),
+    channels: z.union([z.literal(1), z.literal(3)]),
+    fit: z.enum(['cover', 'contain', 'fill']),
+  }),
   /** Columns of the data that make no field: rows may have them. */
   z.object({ kind: z.literal('ignored'), columns: z.array(z.string()).readonly() }),
 ]);
 
 export type Transform = z.output<typeof TRANSFORM>;
 /** A transform that writes elements of a field. */
-export type Part = Exclude<Transform, { kind: 'missing' | 'impute' | 'ignored' }>;
+export type Part = Exclude<Transform, { kind: 'missing' | 'impute' | 'image' | 'ignored' }>;
+/** How encoded images become pixels. */
+export type ImageTransform = Extract<Transform, { kind: 'image' }>;
 type NumericPart = Extract<Part, { shape: unknown }>;
 
 /** One raw row by column name: numbers, texts, booleans; arrays (flat or nested) for tensors. */
@@ -80,6 +90,8 @@ export class Encoder {
   readonly fields: readonly FieldInfo[];
   /** Columns that make no field. */
   readonly ignored: readonly string[];
+  /** Columns whose raw values may be encoded images. */
+  readonly images: readonly ImageTransform[];
   readonly #parts = new Map<string, Part[]>();
   readonly #missing = new Set<string>();
   readonly #impute = new Map<string, string | number | boolean>();
@@ -87,13 +99,16 @@ export class Encoder {
   /** Throws E_DATA_FORMAT if `transforms` (read from a checkpoint, say) are none. */
   constructor(transforms: readonly FittedTransform[]) {
     const ignored: string[] = [];
+    const images: ImageTransform[] = [];
     for (const transform of parseTransforms(transforms)) {
       if (transform.kind === 'missing') for (const text of transform.values) this.#missing.add(text);
       else if (transform.kind === 'impute') this.#impute.set(transform.column, transform.value);
       else if (transform.kind === 'ignored') ignored.push(...transform.columns);
+      else if (transform.kind === 'image') images.push(transform);
       else this.#parts.set(transform.field, [...(this.#parts.get(transform.field) ?? []), transform]);
     }
     this.ignored = ignored;
+    this.images = images;
     this.fields = [...this.#parts].map(([name, parts]) => fieldInfo(name, parts));
   }
 

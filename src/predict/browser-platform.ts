@@ -7,6 +7,15 @@ import type { Platform } from './platform.ts';
 
 /** Web pages and workers: models as bytes, kernels by `fetch`, WASM alone. */
 export const browserPlatform: Platform = {
+  async openDecoder({ size: [height, width], channels }) {
+    throw new LockstepError('E_OPTION', {
+      where: 'predict',
+      expected: `the pixels of an image, ${height} x ${width} x ${channels} bytes`,
+      got: 'an encoded image',
+      fix: 'draw it on a canvas of that size and take its pixels (getImageData, without the fourth of each); only Node decodes files',
+    });
+  },
+
   async readModel(source) {
     if (source instanceof Uint8Array) return decodeModel(source);
     if (source instanceof ArrayBuffer) return decodeModel(new Uint8Array(source));

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { imageDecoder } from '../data/image-decode.ts';
 import { chooseBackend, openGemm } from '../kernels/backend.ts';
 import { compileFile, type ReadFile } from '../kernels/kernel-files.ts';
 import { readStoredModel } from './node-model.ts';
@@ -8,6 +9,7 @@ import type { Platform } from './platform.ts';
 /** Node: models from disk, the system's BLAS where there is one. */
 export const nodePlatform: Platform = {
   readModel: readStoredModel,
+  openDecoder: imageDecoder,
 
   async openKernels({ portable, files }) {
     const backend = chooseBackend({ portable });

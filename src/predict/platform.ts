@@ -1,4 +1,5 @@
 import type { StoredModel } from '../checkpoint/model-file.ts';
+import type { DecodeImage, ImageForm } from '../data/image-decode.ts';
 import type { Gemm } from '../kernels/gemm.ts';
 import type { Kernels } from '../kernels/instantiate.ts';
 import type { KernelFiles } from '../kernels/kernel-files.ts';
@@ -34,10 +35,15 @@ export interface CheckpointChoice {
   readonly best?: string;
 }
 
+/** Decodes images of one form; see src/data/image-decode.ts. */
+export type OpenDecoder = (form: ImageForm) => Promise<DecodeImage>;
+
 /** What differs between Node and a web page. */
 export interface Platform {
   /** @throws E_CHECKPOINT if there is no whole model; E_OPTION for a source that cannot be read here. */
   readModel(source: ModelSource, choice: CheckpointChoice): Promise<StoredModel>;
   /** @throws E_KERNEL if the kernels are not found. */
   openKernels(options: { readonly portable: boolean; readonly files: KernelFiles }): Promise<PlatformKernels>;
+  /** @throws E_DATA_MISSING or E_OPTION where encoded images cannot be read. */
+  readonly openDecoder: OpenDecoder;
 }

@@ -11,6 +11,7 @@ import {
   type Regression, requireKind,
 } from './answer.ts'; // biome-ignore format: a list
 import { Batcher, type BatchRunner } from './batcher.ts';
+import { type DecodeRows, rowDecoder } from './image-rows.ts';
 import { type Machine, openMachine } from './machine.ts';
 import type { KernelInfo, ModelSource, Platform } from './platform.ts';
 import { RowEncoder, type RowPlace } from './row-encoder.ts';
@@ -122,7 +123,8 @@ export async function openPredictor(
   );
   const machine = openMachine(kernels, { programs, parameters, heads: headsOf(meanings) });
   const batcher = new Batcher(runnerOf(machine, encoder, meanings), createScheduler());
-  return predictorOf(manifest, meanings, encoder, machine.kernels, batcher);
+  const decode = rowDecoder(transforms.images, platform.openDecoder);
+  return predictorOf(manifest, meanings, encoder, machine.kernels, batcher, decode);
 }
 
 function predictorOf(
@@ -131,11 +133,13 @@ function predictorOf(
   encoder: RowEncoder,
   kernels: KernelInfo,
   batcher: Batcher,
+  decode: DecodeRows | undefined,
 ): OpenPredictor {
   let open: Batcher | undefined = batcher;
-  const add = (rows: readonly unknown[], place: RowPlace, strict: boolean): Promise<Prediction[]> => {
+  const add = async (given: readonly unknown[], place: RowPlace, strict: boolean): Promise<Prediction[]> => {
+    const rows = decode ? await decode(given, place) : given;
     const batches = open;
-    if (!batches) return Promise.reject(disposed());
+    if (!batches) throw disposed();
     return new Promise((resolve, reject) => {
       if (strict) for (const [i, row] of rows.entries()) encoder.check(row, i, place);
       batches.add({ rows, place, answers: [], resolve, reject });
