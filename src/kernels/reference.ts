@@ -1,6 +1,7 @@
 import { imageKernels } from './reference-images.ts';
 import { optimizerKernels } from './reference-optimizers.ts';
 import { recurrentKernels } from './reference-recurrent.ts';
+import { rowListKernels } from './reference-row-lists.ts';
 import type { BinaryKernel, KernelTable, Pointer, ReduceKernel, UnaryGradKernel, UnaryKernel } from './table.ts';
 import { ACTIVATION_CODES } from './table.ts';
 
@@ -388,6 +389,7 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
         for (let j = 0; j < width; j++) real[(table >> 2) + row * width + j] += real[(dy >> 2) + i * width + j];
       }
     },
+    ...rowListKernels(heap),
     gatherWords(out, data, ids, rows, width) {
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < width; j++)

@@ -166,6 +166,25 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     gatherRows(out: Pointer, table: Pointer, indices: Pointer, rows: number, width: number, tableRows: number): void;
     /** table[indices[i],:] += dy[i,:] in order of i, after table [tableRows, width] was set to zero by this call. */
     scatterAddRows(table: Pointer, dy: Pointer, indices: Pointer, rows: number, width: number, tableRows: number): void;
+    /**
+     * What scatterAddRows gives, without the rows that are zero: the distinct indices in ascending order and a row for each. `list`
+     * points to a header of three u32: count (written), addresses of i32 ids [count] and of rows [count, width], f32.
+     * `scratch`: 4 * count + 256 words.
+     */
+    listRows(
+      list: Pointer, indices: Pointer, dy: Pointer, count: number, width: number, tableRows: number, scratch: Pointer,
+    ): void; // biome-ignore format: one line reads better
+    /**
+     * Gradient tree over lists of rows: rows of equal ids are added in the order of the tree whose leaves are the lists, `perShard`
+     * (a power of two) of each of `shards`; headers lie 64 bytes apart, those of a shard `stride` bytes from those of the
+     * next. The ids are cut into `buckets` ranges of about equal numbers of entries; this call does ranges first..end-1: it writes
+     * where each begins and how many rows it has to places [buckets, 2] (i32), ids and rows from there on. Which
+     * ranges a call does changes no bit. `scratch`: mergeScratchBytes(shards * perShard, width).
+     */
+    mergeRowLists(
+      lists: Pointer, stride: number, shards: number, perShard: number, first: number, end: number, buckets: number,
+      places: Pointer, ids: Pointer, rows: Pointer, width: number, scratch: Pointer,
+    ): void; // biome-ignore format: grouped by operand
 
     /**
      * One time step of a recurrent layer. States (h, c and the like) are [rows, hidden], gates [rows, gates * hidden], one gate
@@ -288,6 +307,14 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
   };
 
 export type KernelName = keyof KernelTable;
+
+/** Bytes between the headers of two lists of rows. */
+export const ROW_LIST_STRIDE = 64;
+
+/** Scratch of mergeRowLists: a heap and a cursor for each list, a stack of 40 sums of which each may need a row. */
+export function mergeScratchBytes(lists: number, width: number): number {
+  return 12 * lists + 8 * 40 + 16 + 4 * 40 * width;
+}
 
 /** Scratch that each worker gives to the WASM GEMM for its packed panels. */
 export const GEMM_SCRATCH_BYTES = 4 * 1024 * 1024;

@@ -17,6 +17,7 @@ export {
   gruStep, gruStepGrad, lstmStep, lstmStepGrad, rnnStep, rnnStepGrad,
 } from './recurrent';
 export * from './reduce';
+export * from './row-lists';
 export * from './rows';
 export * from './unary';
 
