@@ -10,6 +10,7 @@ export function accumulatingProgram(program: Program, tensors: readonly TensorEn
   let activationBytes = align(program.activationBytes);
   let calls = program.calls;
   for (const tensor of tensors) {
+    if (tensor.sparse) continue; // lists of rows are added in the reduction
     const writers = calls.filter((call) => touches(call, tensor));
     if (writers.length === 1 && isZeroFill(writers[0])) {
       calls = calls.filter((call) => call !== writers[0]); // adding zero

@@ -1,4 +1,5 @@
 import { closest, LockstepError } from '../errors.ts';
+import { ROW_LIST_STRIDE } from '../kernels/table.ts';
 import { topologicalOrder } from './autodiff.ts';
 import { dtypeError, numbersAttr, shapeError, showShape, stringAttr } from './build.ts';
 import { canonicalText } from './canonical.ts';
@@ -7,9 +8,10 @@ import type { Item } from './emit.ts';
 import { emitCalls, storageOf } from './emit.ts';
 import { opOf } from './ops/table.ts';
 import { align } from './plan.ts';
-import type { Call, Field, Program, Ref, TensorEntry } from './program.ts';
+import type { Call, Field, Program, Ref, RowList, TensorEntry } from './program.ts';
 import type { Roots } from './roots.ts';
 import { findRoots } from './roots.ts';
+import { listsOf } from './row-lists.ts';
 import { isRowLocal } from './row-local.ts';
 import type { DType, Shape, Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
@@ -38,7 +40,10 @@ export interface CompileOptions {
   readonly loss?: WeightedTensor;
   /** Further sums, after those of the loss. */
   readonly sums?: readonly ({ readonly name: string } & WeightedTensor)[];
-  /** Write the gradient of the sum 'loss' into the gradients region: every element of every parameter on every run. */
+  /**
+   * Write the gradient of the sum 'loss' into the gradients region: every element of every parameter on every run; of sparse tables
+   * into lists of rows.
+   */
   readonly gradients: boolean;
   /** Whether dropout acts. Default: as `gradients`. */
   readonly training?: boolean;
@@ -55,6 +60,7 @@ export function compileProgram(options: CompileOptions): Program {
     ...roots.outputs.map((o) => o.value),
     ...roots.sums.flatMap((s) => (s.weight === undefined ? [s.value] : [s.value, s.weight])),
     ...roots.gradients.filter((g) => g !== undefined),
+    ...roots.lookups.flat().flatMap(({ ids, gradient }) => [ids, gradient]),
   ]);
   const constants = new ConstantPool();
   const home = new Map<Tensor, Ref>();
@@ -62,7 +68,8 @@ export function compileProgram(options: CompileOptions): Program {
   placeParameters(order, options.tensors, home);
   for (const node of order) if (node.op === 'constant') home.set(node, constants.tensor(node));
   const gradients = placeGradients(roots, options.tensors, home);
-  const items = schedule(order, roots, gradients);
+  const rowLists = placeRowLists(roots, options.tensors);
+  const items = schedule(order, roots, [...gradients, ...rowLists.items]);
   const kept = roots.outputs.map((o) => o.value);
   const { calls, activationBytes, refOf } = emitCalls(items, home, constants, kept);
   return {
@@ -79,6 +86,7 @@ export function compileProgram(options: CompileOptions): Program {
     batchBytes,
     activationBytes,
     constants: constants.bytes(),
+    rowLists: rowLists.lists,
     rowLocal: options.gradients && isRowLocal(order, roots, options.rows),
     flops: order.reduce((total, node) => total + (opOf(node.op).flops?.(node) ?? 0), 0),
   };
@@ -167,14 +175,32 @@ function placeGradients(roots: Roots, tensors: readonly TensorEntry[], home: Map
   });
 }
 
+/** A header for every lookup in a sparse table, those of a table one after the other. */
+function placeRowLists(roots: Roots, tensors: readonly TensorEntry[]): { lists: RowList[]; items: Item[] } {
+  const lists: RowList[] = [];
+  const items: Item[] = [];
+  let next = 0;
+  roots.lookups.forEach((lookups, tensor) => {
+    const { name, shape } = tensors[tensor];
+    lookups.forEach(({ ids, gradient }, i) => {
+      const list = next + i;
+      lists.push({ name, tensor, list, ids: sizeOf(ids.shape), width: sizeOf(shape.slice(1)) });
+      const to: Ref = { region: 'rowLists', offset: ROW_LIST_STRIDE * list };
+      items.push({ kind: 'rows', ids, gradient, tableRows: shape[0], to });
+    });
+    if (lookups.length > 0) next += listsOf(lookups.length);
+  });
+  return { lists, items };
+}
+
 function zeroFills(roots: Roots, tensors: readonly TensorEntry[]): Call[] {
   return tensors.flatMap((entry, i): Call[] =>
-    roots.gradients[i] === undefined ? [{ kernel: 'fill', args: [gradientRef(entry), 0, entry.size] }] : [],
+    roots.gradients[i] === undefined && !entry.sparse ? [{ kernel: 'fill', args: [gradientRef(entry), 0, entry.size] }] : [],
   );
 }
 
 /** Ops in order of creation, and what reads their results beside the graph as soon as these are there. */
-function schedule(order: readonly Tensor[], roots: Roots, copies: readonly Item[]): Item[] {
+function schedule(order: readonly Tensor[], roots: Roots, ends: readonly Item[]): Item[] {
   const after = new Map<number, Item[]>();
   const add = (item: Item, ...sources: readonly Tensor[]): void => {
     const id = Math.max(...sources.map((x) => x.id));
@@ -183,6 +209,9 @@ function schedule(order: readonly Tensor[], roots: Roots, copies: readonly Item[
   for (const [i, { value, weight }] of roots.sums.entries()) {
     add({ kind: 'sum', value, weight, to: { region: 'sums', offset: 8 * i } }, value, weight ?? value);
   }
-  for (const copy of copies) if (copy.kind === 'copy') add(copy, copy.source);
+  for (const item of ends) {
+    if (item.kind === 'copy') add(item, item.source);
+    else if (item.kind === 'rows') add(item, item.ids, item.gradient);
+  }
   return order.flatMap((node) => [{ kind: 'op', node } as const, ...(after.get(node.id) ?? [])]);
 }

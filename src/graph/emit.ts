@@ -12,7 +12,14 @@ import { sizeOf } from './tensor.ts';
 export type Item =
   | { readonly kind: 'op'; readonly node: Tensor }
   | { readonly kind: 'sum'; readonly value: Tensor; readonly weight: Tensor | undefined; readonly to: Ref }
-  | { readonly kind: 'copy'; readonly source: Tensor; readonly to: Ref };
+  | { readonly kind: 'copy'; readonly source: Tensor; readonly to: Ref }
+  | {
+      readonly kind: 'rows';
+      readonly ids: Tensor;
+      readonly gradient: Tensor;
+      readonly tableRows: number;
+      readonly to: Ref;
+    };
 
 /** The tensor whose memory this one is: reshape and the like have none of their own. */
 export function storageOf(node: Tensor): Tensor {
@@ -91,6 +98,12 @@ export function emitCalls(
     if (item.kind === 'op') emitOp(item.node, time);
     else if (item.kind === 'copy') {
       calls.push({ kernel: 'copy', args: [item.to, locate(item.source), sizeOf(item.source.shape)] });
+    } else if (item.kind === 'rows') {
+      const { to, ids, gradient, tableRows } = item;
+      const count = sizeOf(ids.shape);
+      const scratch = virtual(newBuffer(4 * count + 256, time, time));
+      const width = sizeOf(gradient.shape) / count;
+      calls.push({ kernel: 'listRows', args: [to, locate(ids), locate(gradient), count, width, tableRows, scratch] });
     } else {
       const count = sizeOf(item.value.shape);
       if (item.weight === undefined) calls.push({ kernel: 'sumF64', args: [item.to, locate(item.value), count] });
@@ -129,7 +142,10 @@ function lastUses(items: readonly Item[], kept: readonly Tensor[]): Map<Tensor, 
       // An alias reads nothing; whoever reads the alias reads its storage.
       if (!opOf(item.node.op).alias) for (const x of item.node.inputs) read(x, time);
     } else if (item.kind === 'copy') read(item.source, time);
-    else {
+    else if (item.kind === 'rows') {
+      read(item.ids, time);
+      read(item.gradient, time);
+    } else {
       read(item.value, time);
       if (item.weight !== undefined) read(item.weight, time);
     }

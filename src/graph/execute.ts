@@ -1,7 +1,7 @@
 import type { Gemm } from '../kernels/gemm.ts';
 import { wasmGemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
-import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
+import { GEMM_SCRATCH_BYTES, ROW_LIST_STRIDE } from '../kernels/table.ts';
 import { align } from './plan.ts';
 import type { Call, Program, Region, TensorEntry } from './program.ts';
 import type { Shape } from './tensor.ts';
@@ -88,7 +88,7 @@ export interface Executor {
   readonly parameters: number;
   /** The live parameter of that name; write it to set it. */
   parameter(name: string): Float32Array | Float64Array;
-  /** The gradient of that parameter after a run. */
+  /** The gradient of that parameter after a run; of a sparse table with all its rows, as they are now. */
   gradient(name: string): Float32Array | Float64Array;
   /** The live input of that name, or undefined when the program does not read it. */
   field(name: string): Float32Array | Float64Array | Int32Array | undefined;
@@ -113,7 +113,7 @@ function layoutRegions(
   program: Program,
   tensors: readonly TensorEntry[],
   base: number,
-): { addresses: Record<Region, number>; scratch: number; end: number } {
+): { addresses: Record<Region, number>; lists: { ids: number; rows: number }[]; scratch: number; end: number } {
   let end = base;
   const take = (bytes: number): number => {
     const start = end;
@@ -129,14 +129,19 @@ function layoutRegions(
     constants: take(program.constants.length),
     sums: take(8 * program.sums.length),
     key: take(16),
+    rowLists: take(ROW_LIST_STRIDE * program.rowLists.reduce((end, { list }) => Math.max(end, list + 1), 0)),
   };
-  return { addresses, scratch: take(GEMM_SCRATCH_BYTES), end };
+  const lists = program.rowLists.map(({ ids, width }) => ({ ids: take(4 * ids), rows: take(4 * ids * width) }));
+  return { addresses, lists, scratch: take(GEMM_SCRATCH_BYTES), end };
 }
 
 /** Lays the program's regions out from `memory.base`, writes its constants and binds it. */
 export function createExecutor(program: Program, tensors: readonly TensorEntry[], memory: ExecutorMemory): Executor {
   const { real, int, sums, kernels } = memory;
-  const { addresses, scratch } = layoutRegions(program, tensors, memory.base);
+  const { addresses, lists, scratch } = layoutRegions(program, tensors, memory.base);
+  program.rowLists.forEach(({ list }, i) => {
+    int.set([0, lists[i].ids, lists[i].rows], (addresses.rowLists + ROW_LIST_STRIDE * list) / 4);
+  });
   if (memory.parameters !== undefined) addresses.parameters = memory.parameters;
   writeConstants(program.constants, addresses.constants, real, int);
   const run = bindProgram(program, addresses, kernels, memory.bindGemm ?? wasmGemm(kernels, scratch).bind);
@@ -154,7 +159,20 @@ export function createExecutor(program: Program, tensors: readonly TensorEntry[]
     program,
     parameters: addresses.parameters,
     parameter: (name) => flat('parameters', entry(name)),
-    gradient: (name) => flat('gradients', entry(name)),
+    gradient(name) {
+      const gradient = flat('gradients', entry(name));
+      if (!entry(name).sparse) return gradient;
+      gradient.fill(0);
+      program.rowLists.forEach(({ name: table, list, width }, i) => {
+        if (table !== name) return;
+        const count = int[(addresses.rowLists + ROW_LIST_STRIDE * list) / 4];
+        for (let k = 0; k < count * width; k++) {
+          const at = int[lists[i].ids / 4 + Math.floor(k / width)] * width + (k % width);
+          gradient[at] += real[lists[i].rows / 4 + k];
+        }
+      });
+      return gradient;
+    },
     field(name) {
       const field = program.fields.find((f) => f.name === name);
       return field && at('batch', field.offset, sizeOf(field.shape), field.dtype);

@@ -12,14 +12,24 @@ export interface TensorSpec {
   readonly init: Initializer;
   /** Index of the optimizer's parameter group; default 0. */
   readonly group?: number;
+  /** Its gradient is lists of rows; default false. */
+  readonly sparse?: boolean | undefined;
 }
 
-/** The tensor table: where each parameter lies in the flat vectors. `flatSize` is their length in elements, a multiple of 16. */
-export function layoutTensors(specs: readonly TensorSpec[]): { entries: TensorEntry[]; flatSize: number } {
-  const entries: TensorEntry[] = [];
+/** Where each parameter lies in the flat vectors. */
+export interface TensorLayout {
+  /** The tensor table, in the order of the specs. */
+  readonly entries: TensorEntry[];
+  /** Length of the flat vectors in elements, a multiple of 16. */
+  readonly flatSize: number;
+  /** Length of flat gradients: sparse tensors lie behind the others and have no place in them. */
+  readonly gradientSize: number;
+}
+
+/** Makes the tensor table. Throws E_MODEL for two parameters of one name. */
+export function layoutTensors(specs: readonly TensorSpec[]): TensorLayout {
   const names = new Set<string>();
-  let offset = 0;
-  for (const { name, shape, init, group = 0 } of specs) {
+  for (const { name } of specs) {
     if (names.has(name)) {
       throw new LockstepError('E_MODEL', {
         where: `parameter ${name}`,
@@ -29,11 +39,21 @@ export function layoutTensors(specs: readonly TensorSpec[]): { entries: TensorEn
       });
     }
     names.add(name);
-    const size = sizeOf(shape);
-    entries.push({ name, shape: [...shape], size, offset, init, group });
-    offset += Math.ceil(size / LINE) * LINE;
   }
-  return { entries, flatSize: offset };
+  const offsets = new Map<TensorSpec, number>();
+  const place = (from: number, some: readonly TensorSpec[]): number =>
+    some.reduce((offset, spec) => {
+      offsets.set(spec, offset);
+      return offset + Math.ceil(sizeOf(spec.shape) / LINE) * LINE;
+    }, from);
+  const gradientSize = place(0, specs.filter(({ sparse }) => !sparse)); // biome-ignore format: short
+  const flatSize = place(gradientSize, specs.filter(({ sparse }) => sparse)); // biome-ignore format: short
+  const entries = specs.map((spec): TensorEntry => {
+    const { name, shape, init, group = 0, sparse } = spec;
+    const offset = offsets.get(spec) ?? 0;
+    return { name, shape: [...shape], size: sizeOf(shape), offset, init, group, ...(sparse && { sparse }) };
+  });
+  return { entries, flatSize, gradientSize };
 }
 
 /** A range of one tensor in the flat vectors; offset and length in elements. */
@@ -45,10 +65,11 @@ export interface Block {
   readonly length: number;
 }
 
-/** Cuts the flat vectors into blocks of at most `maxFloats` elements (a multiple of 16), never across a tensor. */
+/** Cuts flat gradients into blocks of at most `maxFloats` elements (a multiple of 16), never across a tensor. */
 export function makeBlocks(entries: readonly TensorEntry[], maxFloats = 16384): Block[] {
   const blocks: Block[] = [];
   for (const [tensor, entry] of entries.entries()) {
+    if (entry.sparse) continue;
     for (let start = 0; start < entry.size; start += maxFloats) {
       blocks.push({ tensor, offset: entry.offset + start, length: Math.min(maxFloats, entry.size - start) });
     }

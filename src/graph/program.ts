@@ -13,7 +13,8 @@ export type Region =
   | 'activations' // everything computed, this worker's
   | 'constants' // tables and literals of this program
   | 'sums' // f64 side sums of this shard
-  | 'key'; // four i32: seed low, seed high, step, shard
+  | 'key' // four i32: seed low, seed high, step, shard
+  | 'rowLists'; // headers of the lists of rows that are this shard's sparse gradients
 
 /** A handle into a region; never a bare number, so that a region may move. Offset in bytes. */
 export interface Ref {
@@ -52,10 +53,24 @@ export interface Program {
   readonly activationBytes: number;
   /** Initial content of the constants region. */
   readonly constants: Uint8Array;
+  /** Gradients of sparse tables, in order; only of programs with gradients. */
+  readonly rowLists: readonly RowList[];
   /** Rows of several shards may go through it together: see row-local.ts. Only for programs with gradients. */
   readonly rowLocal: boolean;
   /** GEMM floating-point operations of one run. */
   readonly flops: number;
+}
+
+/** One list of rows that a program writes: the gradient of a lookup in a sparse table. */
+export interface RowList {
+  /** Name of the table, and its place in the tensor table. */
+  readonly name: string;
+  readonly tensor: number;
+  /** Its header is at byte ROW_LIST_STRIDE * list of `rowLists`. */
+  readonly list: number;
+  /** Ids that one run looks up: the most rows that the list may have. */
+  readonly ids: number;
+  readonly width: number;
 }
 
 /** One parameter of the model: a row of the tensor table. */
@@ -69,6 +84,8 @@ export interface TensorEntry {
   readonly init: Initializer;
   /** Index of the optimizer's parameter group. */
   readonly group: number;
+  /** Its gradient is lists of rows: it lies behind all others, where flat gradients have ended. */
+  readonly sparse?: boolean;
 }
 
 /** How a parameter starts; plain data, computed by Philox from (seed, tensor index). */

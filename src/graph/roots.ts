@@ -6,6 +6,7 @@ import type { CompileOptions, WeightedTensor } from './compile.ts';
 import { cast } from './ops/cast.ts';
 import { constant } from './ops/leaf.ts';
 import { broadcastTo } from './ops/shape.ts';
+import { type Lookup, lookupsOf } from './row-lists.ts';
 import type { Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
 
@@ -20,8 +21,10 @@ export interface SumRoot {
 export interface Roots {
   readonly outputs: readonly { readonly name: string; readonly value: Tensor }[];
   readonly sums: readonly SumRoot[];
-  /** By the tensor table; undefined where the loss does not reach a parameter. */
+  /** By the tensor table; undefined where the loss does not reach a parameter, and for sparse tables. */
   readonly gradients: readonly (Tensor | undefined)[];
+  /** Where the gradients of sparse tables come from, by the tensor table; empty for all others. */
+  readonly lookups: readonly (readonly Lookup[])[];
 }
 
 /** Merges the traced graph, differentiates the loss and merges again what that added. */
@@ -41,14 +44,35 @@ export function findRoots(options: CompileOptions): Roots {
 
   const second = canonicalise([...forward.map((x) => renamed(first, x)), ...found.values()], { training });
   const final = (x: Tensor): Tensor => renamed(second, renamed(first, x));
+  const gradients = sources.map((source) => {
+    const gradient = source && found.get(source);
+    return gradient && renamed(second, gradient);
+  });
   return {
     outputs: outputs.map(({ name, value }) => ({ name, value: final(value) })),
     sums: sums.map(({ name, value, weight }) => ({ name, value: final(value), weight: weight && final(weight) })),
-    gradients: sources.map((source) => {
-      const gradient = source && found.get(source);
-      return gradient && renamed(second, gradient);
+    gradients: gradients.map((gradient, i) => (options.tensors[i].sparse ? undefined : gradient)),
+    lookups: gradients.map((gradient, i) => {
+      const { sparse, name } = options.tensors[i];
+      if (!sparse || gradient === undefined) return [];
+      const lookups = lookupsOf(gradient, options.rows);
+      if (lookups === undefined) throw new TypeError(`table ${name} is used for more than lookups`);
+      return lookups;
     }),
   };
+}
+
+/** Ids that a row looks up in each table that nothing else is done with, by name. */
+export function lookupsByTable(options: CompileOptions): ReadonlyMap<string, number> {
+  const { gradients } = findRoots(options);
+  return new Map(
+    options.tensors.flatMap(({ name }, i): [string, number][] => {
+      const gradient = gradients[i];
+      const lookups = gradient && lookupsOf(gradient, options.rows);
+      if (lookups === undefined) return [];
+      return [[name, lookups.reduce((sum, { ids }) => sum + sizeOf(ids.shape), 0) / options.rows]];
+    }),
+  );
 }
 
 function lossGradients(

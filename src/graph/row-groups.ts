@@ -22,7 +22,7 @@ export interface FixedSum {
 
 /**
  * Several shards in one pass of a row-local program for all their rows together: larger GEMMs, parameters read once. What adds
- * rows up (gradients, sums, and dropout with its key a shard) is done shard by shard over its own rows, so every shard's
+ * rows up (gradients, lists of rows, sums, and dropout with its key a shard) is done shard by shard over its own rows, so every shard's
  * gradient and sums have the bits of a pass of their own, provided that the GEMM gives a row the same bits among any
  * number of others (kernels/gemm-bits.ts).
  *
@@ -78,7 +78,8 @@ export function commonGemms(group: Program): number[][] {
 }
 
 function isEnd({ kernel, args }: Call): boolean {
-  return kernel === 'dropout' || args.some((arg) => isIn(arg, 'gradients') || isIn(arg, 'sums'));
+  const ends = ['gradients', 'sums', 'rowLists'] as const;
+  return kernel === 'dropout' || args.some((arg) => ends.some((region) => isIn(arg, region)));
 }
 
 function isIn(arg: Operand, region: Ref['region']): arg is Ref {
@@ -109,6 +110,11 @@ function partOf(call: Call, all: number, start: number, rows: number): Call | un
     case 'dotF64': {
       const [out, x, weight, count] = args;
       return { kernel, args: [out, move(x, count), move(weight, count), share(count)] };
+    }
+    case 'listRows': {
+      const [to, ids, dy, count, width, ...rest] = args;
+      const partDy = move(dy, Number(count) * Number(width));
+      return { kernel, args: [to, move(ids, count), partDy, share(count), width, ...rest] };
     }
     case 'dropout': {
       const [out, x, count, ...rest] = args;

@@ -33,6 +33,7 @@ export function isRowLocal(order: readonly Tensor[], roots: Roots, rows: number)
     if (!kind) return false;
     kinds.set(node, kind);
   }
+  if (!roots.lookups.flat().every(({ ids, gradient }) => isRows(ids) && isRows(gradient))) return false;
   const counts = (x: Tensor): boolean => x.op === 'constant' && sizeOf(x.shape) <= 2;
   return roots.sums.every(({ value, weight }) =>
     weight === undefined ? isRows(value) || counts(value) : isRows(value) && isRows(weight),

@@ -80,6 +80,8 @@ export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
   readonly init: Initializer;
+  /** Of tables that are looked up: see EmbeddingOptions. */
+  readonly sparseGradient?: boolean | 'auto';
 }
 
 /** A row of the summary. */

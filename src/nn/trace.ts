@@ -185,7 +185,13 @@ function choosePath(trace: Trace, kind: string, name: string | undefined): reado
  * The parameter `name` of `layer`, made by its first call and shared by the others. Throws E_SHAPE when a later call needs
  * another shape.
  */
-export function parameter(layer: Layer, name: string, shape: Shape, init: Initializer): Tensor {
+export function parameter(
+  layer: Layer,
+  name: string,
+  shape: Shape,
+  init: Initializer,
+  sparseGradient?: ParameterSpec['sparseGradient'],
+): Tensor {
   const trace = activeTrace(layer.kind);
   const entry = trace.layers.get(layer);
   if (entry === undefined) throw new TypeError(`parameter ${name} of a layer that was not entered`);
@@ -194,7 +200,12 @@ export function parameter(layer: Layer, name: string, shape: Shape, init: Initia
   if (known === undefined) {
     const tensor = parameterLeaf(path, shape);
     entry.parameters.set(name, tensor);
-    trace.parameters.push({ name: path, shape: [...shape], init });
+    trace.parameters.push({
+      name: path,
+      shape: [...shape],
+      init,
+      ...(sparseGradient !== undefined && { sparseGradient }),
+    });
     return tensor;
   }
   if (showShape(known.shape) === showShape(shape)) return known;

@@ -79,6 +79,7 @@ export const ADAGRAD: OptimizerDef<z.output<typeof options>> = {
       }
     }
   },
+  sparseIsDense: true,
   sparseKernel: ({ weightDecay }) => (weightDecay === 0 ? 'adagradRows' : undefined),
   compat: {
     pytorch: {},

@@ -109,12 +109,6 @@ const rule = {
     if (amsgrad) return 'amsgrad';
     return epsRoot === 0 && (decoupled || weightDecay === 0) ? 'adamw' : 'adam';
   },
-} satisfies Partial<OptimizerDef<Resolved>>;
-
-export const ADAM: OptimizerDef<Resolved> = {
-  ...rule,
-  kind: 'adam',
-  options: optionsWith(0, false),
   sparseUpdate({ param, slots: { m, v }, width, ids, grad }, s) {
     for (let row = 0; row < ids.length; row++) {
       for (let j = 0; j < width; j++) {
@@ -127,6 +121,12 @@ export const ADAM: OptimizerDef<Resolved> = {
     }
   },
   sparseKernel: ({ amsgrad, weightDecay }) => (!amsgrad && weightDecay === 0 ? 'adamRows' : undefined),
+} satisfies Partial<OptimizerDef<Resolved>>;
+
+export const ADAM: OptimizerDef<Resolved> = {
+  ...rule,
+  kind: 'adam',
+  options: optionsWith(0, false),
   compat: { pytorch: {}, keras: { eps: 1e-7, epsHat: true }, optax: {} },
   about: {
     rule: 'm, v <- running means of g, g^2; p <- p - lr m^ / (sqrt(v^) + eps)',

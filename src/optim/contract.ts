@@ -144,11 +144,17 @@ export interface OptimizerDef<H extends object = object> {
   after?(view: View, s: Float64Array, options: H): void;
   /**
    * One update of the rows that a gradient names, with the same scalars; rows that it does not name cost nothing and stay as
-   * they are, their slots too. Absent: the optimizer has no such form.
+   * they are, their slots too. Absent: the optimizer has no such form. Optimizers that measure, transform the gradient, work
+   * after the update, average or drive have none either.
    */
   sparseUpdate?(view: SparseView, s: Float64Array, options: H): void;
-  /** The kernel that does what `sparseUpdate` does; undefined where these options have no sparse form. */
+  /**
+   * The kernel that does what `sparseUpdate` does; undefined where these options have no sparse form. Without it `sparseUpdate`
+   * itself runs, on views that are made in each step.
+   */
   sparseKernel?(options: H): SparseOptimizerKernelName | undefined;
+  /** A gradient of zero leaves parameter and slots alone, so the sparse form, where there is one, trains as the dense one. */
+  readonly sparseIsDense?: boolean;
   /**
    * Parameters to evaluate, predict and save with, where they are not those that are trained (Schedule-Free, averages):
    * those of `view` into `out`. `grad` of the view means nothing here.

@@ -132,6 +132,7 @@ const rule = {
       for (let j = 0; j < width; j++) param[ids[row] * width + j] -= s[1] * s[0] * grad[row * width + j];
     }
   },
+  sparseIsDense: true,
   // Momentum and decay move rows that have no gradient.
   sparseKernel: ({ momentum, weightDecay }) => (momentum === 0 && weightDecay === 0 ? 'sgdRows' : undefined),
 } satisfies Omit<OptimizerDef<Resolved>, 'kind' | 'options'>;

@@ -177,6 +177,7 @@ function planLayout(
   const regions = {
     parameters: take(4 * parameters.length),
     gradients: nothing, // prediction has none
+    rowLists: nothing,
     buffers: nothing,
     sums: take(64),
     key: take(16), // zeros: dropout does not act

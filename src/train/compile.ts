@@ -1,17 +1,23 @@
 import type { FieldInfo, LoadedData } from '../data/contract.ts';
 import { shardRange } from '../data/sampler.ts';
 import { LockstepError } from '../errors.ts';
-import { compileProgram } from '../graph/compile.ts';
+import { type CompileOptions, compileProgram } from '../graph/compile.ts';
 import { type Block, layoutTensors, makeBlocks } from '../graph/layout.ts';
 import type { Program, TensorEntry } from '../graph/program.ts';
+import { lookupsByTable } from '../graph/roots.ts';
 import type { LayerRow, MetricDef, TracedModel } from '../nn/contract.ts';
 import { applyLoss, lossWarnings } from '../nn/losses.ts';
 import { resolveMetrics } from '../nn/metrics.ts';
 import { traceModel } from '../nn/trace.ts';
+import type { ResolvedOptimizer } from '../optim/catalogue.ts';
+import { bindOptimizer } from '../optim/groups.ts';
 import { checkLookups } from './check-lookups.ts';
 import type { ResolvedJob } from './resolve-job.ts';
 import { defaultShards, rowsPerSample } from './shards.ts';
+import { chooseSparse } from './sparse-tables.ts';
 
+/** Rows of the program that is asked about the model. */
+const PROBE_ROWS = 4;
 /** Rows of an evaluation shard, before the activation budget. */
 const EVALUATION_ROWS = 256;
 
@@ -19,6 +25,8 @@ const EVALUATION_ROWS = 256;
 export interface CompiledJob {
   readonly tensors: readonly TensorEntry[];
   readonly flatSize: number;
+  /** Length of flat gradients: sparse tables lie behind it. */
+  readonly gradientSize: number;
   readonly blocks: readonly Block[];
   readonly batchSize: number;
   readonly shards: number;
@@ -40,16 +48,16 @@ export interface CompiledJob {
   readonly warnings: readonly string[];
 }
 
-export function compileJob(job: ResolvedJob, data: LoadedData): CompiledJob {
+export function compileJob(job: ResolvedJob, data: LoadedData, optimizer: ResolvedOptimizer): CompiledJob {
   const rows = data.train.size;
   const batchSize = Math.min(rows, job.batchSize === 'full' ? rows : job.batchSize);
   const stepsPerEpoch = Math.ceil(rows / batchSize);
   const epochs = job.epochs ?? (job.steps === undefined ? 1 : Math.ceil(job.steps / stepsPerEpoch));
   const totalSteps = Math.min(job.steps ?? Number.POSITIVE_INFINITY, epochs * stepsPerEpoch);
 
-  const compiler = new Compiler(job, data.fields);
+  const compiler = new Compiler(job, data.fields, optimizer, batchSize);
   checkLookups(Object.values(compiler.traced.outputs), data);
-  const probe = compiler.train(Math.min(batchSize, 4));
+  const probe = compiler.train(Math.min(batchSize, PROBE_ROWS));
   const perSample = rowsPerSample(probe);
   const shards =
     job.shards ?? defaultShards(batchSize, perSample, (n) => compiler.train(n).activationBytes, job.activationBudget);
@@ -100,12 +108,12 @@ function distinctShardRows(batches: readonly number[], shards: number): number[]
 class Compiler {
   readonly metrics: readonly MetricDef[];
   readonly traced: TracedModel;
-  readonly layout: { tensors: readonly TensorEntry[]; flatSize: number; blocks: readonly Block[] };
+  readonly layout: Pick<CompiledJob, 'tensors' | 'flatSize' | 'gradientSize' | 'blocks'>;
   readonly #job: ResolvedJob;
   readonly #fields: readonly FieldInfo[];
   readonly #programs = new Map<string, Program>();
 
-  constructor(job: ResolvedJob, fields: readonly FieldInfo[]) {
+  constructor(job: ResolvedJob, fields: readonly FieldInfo[], optimizer: ResolvedOptimizer, batchSize: number) {
     this.#job = job;
     this.#fields = fields;
     this.metrics = resolveMetrics(job.metrics, job.loss);
@@ -118,8 +126,24 @@ class Compiler {
         fix: 'add a layer with weights, such as dense(units)',
       });
     }
-    const { entries, flatSize } = layoutTensors(this.traced.parameters);
-    this.layout = { tensors: entries, flatSize, blocks: makeBlocks(entries) };
+    const sparse = this.#sparseTables(optimizer, batchSize);
+    const specs = this.traced.parameters.map((spec) => ({ ...spec, sparse: sparse.has(spec.name) }));
+    const { entries, ...sizes } = layoutTensors(specs);
+    this.layout = { tensors: entries, ...sizes, blocks: makeBlocks(entries) };
+  }
+
+  /** Which tables have sparse gradients. */
+  #sparseTables(optimizer: ResolvedOptimizer, batchSize: number): ReadonlySet<string> {
+    const { parameters } = this.traced;
+    if (!parameters.some(({ sparseGradient }) => sparseGradient)) return new Set();
+    const { entries } = layoutTensors(parameters);
+    return chooseSparse({
+      parameters,
+      lookups: lookupsByTable(this.#options(Math.min(batchSize, PROBE_ROWS), true, entries)),
+      optimizer: bindOptimizer(optimizer, entries),
+      clip: this.#job.clip,
+      batchSize,
+    });
   }
 
   train(rows: number): Program {
@@ -134,26 +158,22 @@ class Compiler {
     const key = `${training ? 'train' : 'evaluate'}/${rows}`;
     let program = this.#programs.get(key);
     if (!program) {
-      const traced = traceModel(this.#job.model, this.#fields, rows, { training });
-      const loss = applyLoss(this.#job.loss, traced);
-      const sums = this.metrics.flatMap((metric) =>
-        Object.entries(metric.sums(traced.outputs, traced.inputs)).map(([name, sum]) => ({
-          name: sumName(metric, name),
-          ...sum,
-        })),
-      );
-      program = compileProgram({
-        rows,
-        fields: this.#fields,
-        tensors: this.layout.tensors,
-        outputs: {},
-        loss,
-        sums,
-        gradients: training,
-      });
+      program = compileProgram(this.#options(rows, training, this.layout.tensors));
       this.#programs.set(key, program);
     }
     return program;
+  }
+
+  #options(rows: number, training: boolean, tensors: readonly TensorEntry[]): CompileOptions {
+    const traced = traceModel(this.#job.model, this.#fields, rows, { training });
+    const loss = applyLoss(this.#job.loss, traced);
+    const sums = this.metrics.flatMap((metric) =>
+      Object.entries(metric.sums(traced.outputs, traced.inputs)).map(([name, sum]) => ({
+        name: sumName(metric, name),
+        ...sum,
+      })),
+    );
+    return { rows, fields: this.#fields, tensors, outputs: {}, loss, sums, gradients: training };
   }
 }
 

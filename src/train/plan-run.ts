@@ -90,12 +90,12 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
   const { module: kernels } = await compileKernels({ simd: backend.simd });
   const loaded = given ?? (await loadJobData(job, options));
   const data = trial ? trialData(loaded, trial, job) : loaded;
-  const untied = compileJob(job, data);
+  const untied = compileJob(job, data, optimizer);
   const bound = bindOptimizer(optimizer, untied.tensors);
   refuseMiniBatches(bound, untied);
   const compiled = { ...untied, tensors: untied.tensors.map((t, i) => ({ ...t, group: bound.groupOf[i] })) };
   const needs = optimizerMemory(bound, compiled.tensors, compiled.blocks, job.clip);
-  const slots = partialSlots(compiled.shards, workers, 4 * compiled.flatSize, PARTIALS_BUDGET);
+  const slots = partialSlots(compiled.shards, workers, 4 * compiled.gradientSize, PARTIALS_BUDGET);
   const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
   const accumulate = accumulatesExactly(
     backend,

@@ -12,6 +12,14 @@ import { checkLayerOptions, type LayerOptions } from './layer.ts';
 export interface EmbeddingOptions extends LayerOptions {
   /** Of the table. Default normal(1), as PyTorch; fans are size and width. */
   readonly init?: InitRule;
+  /**
+   * Sparse gradients: only the rows that a batch looks up are reduced, clipped and updated, so a step costs the same however
+   * large the table is. Needs an optimizer with a sparse form (sgd without momentum, adagrad, adam and adamw; none with weight
+   * decay on the table) and a table that is only looked up. Under Adam this is another rule ("lazy Adam"): the moments of a
+   * row stand still while nothing looks it up. Default: 'auto', sparse where that changes nothing but speed (sgd, adagrad) and
+   * the table is larger than what a batch looks up.
+   */
+  readonly sparse?: boolean | 'auto';
 }
 
 /** A table of vectors: called with ids it looks them up, `attend` compares with all of them. */
@@ -32,13 +40,16 @@ export interface Embedding extends Layer {
 export function embedding(size: number, width: number, options: EmbeddingOptions = {}): Embedding {
   checkCount('size', size, 'give the number of different ids, as in embedding(info.user.size, 32)');
   checkCount('width', width, 'give the length of the vectors, as in embedding(1000, 32)');
-  checkLayerOptions('embedding', options, ['init']);
-  const { name, init = normal(1) } = options;
+  checkLayerOptions('embedding', options, ['init', 'sparse']);
+  const { name, init = normal(1), sparse = 'auto' } = options;
+  if (typeof sparse !== 'boolean' && sparse !== 'auto') {
+    throw optionError('embedding: sparse', "true, false or 'auto'", show(sparse));
+  }
   const initializer = resolveInit('embedding: init', init, size, width);
 
   const enter = (x: Tensor, build: (weight: Tensor) => Tensor): Tensor => {
     requireTensor(name ?? 'embedding', x);
-    return callLayer(layer, name, () => build(parameter(layer, 'weight', [size, width], initializer)));
+    return callLayer(layer, name, () => build(parameter(layer, 'weight', [size, width], initializer, sparse)));
   };
   const layer: Embedding = Object.assign((ids: Tensor) => enter(ids, (weight) => gather(weight, ids)), {
     kind: 'embedding',
