@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { Encoder } from '../data/transforms.ts';
 import { LockstepError } from '../errors.ts';
-import { layoutTensors } from '../graph/layout.ts';
-import type { TensorEntry } from '../graph/program.ts';
+import { layoutTensors, type TensorLayout } from '../graph/layout.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import { damaged, quote } from './damage.ts';
 import { EVALUATION_FACTS } from './evaluation-graph.ts';
@@ -101,9 +100,9 @@ const FACTS = {
   transforms: z.array(z.looseObject({ kind: z.string() })),
   /** Says what the outputs mean: cross-entropy gives logits of classes, and so on. */
   loss: z.strictObject({ name: z.string(), output: z.string().optional(), target: z.string().optional() }),
-  /** The tensor table; offsets follow from it. */
+  /** The tensor table; offsets follow from it, and from which tables have sparse gradients. */
   tensors: z
-    .array(z.strictObject({ name: named, shape, init: initializer, group: count }))
+    .array(z.strictObject({ name: named, shape, init: initializer, group: count, sparse: z.boolean().optional() }))
     .min(1)
     .max(1_000_000),
   model: PREDICTION_GRAPH,
@@ -226,7 +225,7 @@ function unique(items: readonly { readonly name: string }[], where: string): voi
 }
 
 /** The tensor table with its offsets. */
-export function tensorTable(manifest: Pick<Manifest, 'tensors'>): { entries: TensorEntry[]; flatSize: number } {
+export function tensorTable(manifest: Pick<Manifest, 'tensors'>): TensorLayout {
   return layoutTensors(manifest.tensors);
 }
 

@@ -195,7 +195,9 @@ function placeRowLists(roots: Roots, tensors: readonly TensorEntry[]): { lists: 
 
 function zeroFills(roots: Roots, tensors: readonly TensorEntry[]): Call[] {
   return tensors.flatMap((entry, i): Call[] =>
-    roots.gradients[i] === undefined && !entry.sparse ? [{ kernel: 'fill', args: [gradientRef(entry), 0, entry.size] }] : [],
+    roots.gradients[i] === undefined && !entry.sparse
+      ? [{ kernel: 'fill', args: [gradientRef(entry), 0, entry.size] }]
+      : [],
   );
 }
 

@@ -3,6 +3,7 @@ import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
 import { BARRIER_WORDS } from './barrier.ts';
 import { CONTROL_WORDS } from './control.ts';
 import { RING_CAPACITY } from './record-ring.ts';
+import { placeRows, ROW_BUCKETS, type RowRegions, type RowTable, rowScratchBytes } from './row-memory.ts';
 
 /**
  * The arena: one shared WebAssembly.Memory of a node, cut into regions. Pure planning: sizes in, byte addresses out.
@@ -15,6 +16,10 @@ export interface ArenaSpec {
   readonly shards: number;
   /** Elements of the flat parameter vector, padding included. */
   readonly flatSize: number;
+  /** Elements of a flat gradient. Default: flatSize. */
+  readonly gradientSize?: number;
+  /** Tables with sparse gradients. Default none. */
+  readonly rowTables?: readonly RowTable[];
   readonly blocks: number;
   /** Elements of each optimizer slot. */
   readonly slots: readonly number[];
@@ -72,6 +77,8 @@ export interface WorkerRegions {
   readonly scalars: number;
   readonly optimizerScratch: number;
   readonly transformed: number;
+  /** For merging lists of rows. */
+  readonly rowScratch: number;
 }
 
 export interface ArenaLayout {
@@ -83,7 +90,7 @@ export interface ArenaLayout {
   readonly evaluationSums: number;
   /** f64 squared norm of each block. */
   readonly norms: number;
-  /** i32 epoch word of each block. */
+  /** i32 epoch word of each block, then of each bucket of the sparse tables. */
   readonly epochs: number;
   /** f64 [shards, sums] of the passes after the first, where the optimizer makes several a step; else `shardSums`. */
   readonly trialSums: number;
@@ -100,6 +107,8 @@ export interface ArenaLayout {
   readonly evaluated: number;
   /** The reduced gradient. */
   readonly reduced: number;
+  /** Sparse gradients. */
+  readonly rows: RowRegions;
   readonly constants: readonly number[];
   readonly workers: readonly WorkerRegions[];
   readonly data: number;
@@ -129,6 +138,8 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     return placed;
   };
   const vector = 4 * spec.flatSize;
+  const gradient = 4 * (spec.gradientSize ?? spec.flatSize);
+  const { rowTables = [] } = spec;
 
   const control = region('control and barrier', () => ({
     barrier: take(4 * BARRIER_WORDS),
@@ -136,7 +147,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     shardSums: take(8 * spec.shards * spec.sums),
     evaluationSums: take(8 * spec.evaluationShards * spec.sums),
     norms: take(8 * spec.blocks),
-    epochs: take(4 * spec.blocks),
+    epochs: take(4 * spec.blocks + 4 * ROW_BUCKETS * rowTables.length),
     progress: take(2 * 8 * spec.progress),
     trialSums: take(spec.drives ? 8 * spec.shards * spec.sums : 0),
     clipScales: take(8 * (spec.tensors ?? 0)),
@@ -146,11 +157,13 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
   const parameters = region('parameters', () => take(vector));
   const slots = region('optimizer slots', () => spec.slots.map((floats) => take(4 * floats)));
   const evaluated = spec.evaluates ? region('parameters to evaluate with', () => take(vector)) : parameters;
-  const reduced = region('reduced gradient', () => take(vector));
+  const reduced = region('reduced gradient', () => take(gradient));
+  const placeLists = () => placeRows(rowTables, spec.shards, take);
+  const rows = rowTables.length > 0 ? region('gradients of looked-up rows', placeLists) : placeLists();
   const constants = region('program constants', () => spec.constantBytes.map(take));
   const workers = region(`workers (${spec.workers}): partial sums, activations, batch, scratch`, () =>
     Array.from({ length: spec.workers }, () => ({
-      partials: Array.from({ length: spec.partialSlots }, () => take(vector)),
+      partials: Array.from({ length: spec.partialSlots }, () => take(gradient)),
       activations: take(spec.activationBytes),
       batch: take(spec.batchBytes),
       sums: take(8 * spec.sums * spec.group),
@@ -161,11 +174,25 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
       scalars: take(8 * spec.scalars),
       optimizerScratch: take(4 * (spec.optimizerScratch ?? 0)),
       transformed: take(4 * (spec.transformed ?? 0)),
+      rowScratch: take(rowScratchBytes(rowTables, spec.shards)),
     })),
   );
   const data = region('data', () => take(spec.dataBytes));
   if (top > MAX_ARENA_BYTES) throw tooLarge(top, spec, regions);
-  return { ...control, ring, parameters, slots, evaluated, reduced, constants, workers, data, bytes: top, regions };
+  return {
+    ...control,
+    ring,
+    parameters,
+    slots,
+    evaluated,
+    reduced,
+    rows,
+    constants,
+    workers,
+    data,
+    bytes: top,
+    regions,
+  };
 }
 
 /** Largest number of workers whose regions fit beside the shared ones. */

@@ -56,6 +56,7 @@ export class TensorClip {
       if (clip.value !== undefined) kernels.clampScaled(layout.reduced + at, source + at, length, scale, clip.value);
       else if (clip.adaptive === undefined) kernels.scale(layout.reduced + at, source + at, length, scale);
     }
+    this.#worker.rowGradients.clip(gradScale, this.#coefficients, clip.value);
     return { gradient: layout.reduced, gradScale: 1, smallest };
   }
 
@@ -67,6 +68,7 @@ export class TensorClip {
     blocks.forEach(({ tensor }, i) => {
       this.#coefficients[tensor] += norms[i];
     });
+    this.#worker.rowGradients.addSquaredNorms(this.#coefficients);
     let smallest = 1;
     for (let i = 0; i < tensors.length; i++) {
       const norm = (clipScale * Math.sqrt(this.#coefficients[i])) / weight;

@@ -8,6 +8,7 @@ import type { WorkerState } from './worker-state.ts';
  * parameters, writes its own memory: may be repeated.
  */
 export function computeShards(worker: WorkerState, plan: StepPlan, t: number, shardSums: Float64Array): void {
+  worker.rowGradients.clear(plan.idle);
   for (const instruction of plan.instructions) {
     if (instruction.kind === 'compute') computeInstruction(worker, t, instruction, shardSums);
     else mergePartials(worker, instruction.into, instruction.from);
@@ -42,7 +43,7 @@ function computeInstruction(
 /** partial sum `into` += partial sum `from`: two siblings of the tree become their parent. */
 function mergePartials(worker: WorkerState, into: number, from: number): void {
   const { partials } = worker.regions;
-  worker.kernels.addPartials(partials[into], partials[into], partials[from], worker.flatSize);
+  worker.kernels.addPartials(partials[into], partials[into], partials[from], worker.gradientSize);
 }
 
 /** In my blocks: adds all partial sums of the node in tree order and takes squared norms. Frozen parameters count for nothing. */

@@ -20,7 +20,7 @@ export interface BadShard {
  */
 export function inspectShards(worker: WorkerState, t: number): BadShard | undefined {
   const { session, bound } = worker;
-  const trained = session.tensors.filter((_, i) => !bound.groups[bound.groupOf[i]].frozen);
+  const trained = session.tensors.filter(({ sparse }, i) => !sparse && !bound.groups[bound.groupOf[i]].frozen);
   const plan = worker.planFor(worker.sampler.batchRows(t));
   const sums = new Float64Array(session.shards * session.sums.length);
   const targets = plan.instructions.flatMap((i) => (i.kind === 'compute' ? i.shards : []));
@@ -33,9 +33,10 @@ export function inspectShards(worker: WorkerState, t: number): BadShard | undefi
     const ofShard: StepPlan = { ...plan, instructions: [alone] };
     computeShards(worker, ofShard, t, sums);
     const loss = !Number.isFinite(sums[target.shard * session.sums.length]);
-    const tensor = trained.find(({ offset, size }) => hasBad(worker, worker.regions.partials[0] + 4 * offset, size));
+    const flat = trained.find(({ offset, size }) => hasBad(worker, worker.regions.partials[0] + 4 * offset, size));
+    const tensor = flat?.name ?? worker.rowGradients.badTable(target.shard);
     if (!loss && !tensor) continue;
-    return { shard: target.shard, loss, ...(tensor && { tensor: tensor.name }), rows: badRows(worker, target.rows) };
+    return { shard: target.shard, loss, ...(tensor && { tensor }), rows: badRows(worker, target.rows) };
   }
   return undefined;
 }

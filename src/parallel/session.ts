@@ -8,6 +8,7 @@ import type { RateChange } from '../optim/schedules.ts';
 import type { SlotVector } from '../optim/slots.ts';
 import type { ArenaLayout } from './arena.ts';
 import type { BadShard } from './inspect.ts';
+import type { RowTable } from './row-memory.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
 export interface ModuleRef {
@@ -63,6 +64,8 @@ export interface Session {
   readonly totalSteps: number;
   readonly tensors: readonly TensorEntry[];
   readonly blocks: readonly Block[];
+  /** Tables with sparse gradients. */
+  readonly rowTables: readonly RowTable[];
   readonly partialSlots: number;
   /** The GEMM accumulates exactly: sibling shards of one worker share a partial sum. */
   readonly accumulate: boolean;

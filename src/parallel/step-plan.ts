@@ -37,6 +37,8 @@ export interface StepPlan {
   readonly gradient: number;
   /** 1 for each shard that has rows. */
   readonly nonEmpty: Uint8Array;
+  /** Shards of this worker that have none. */
+  readonly idle: readonly number[];
 }
 
 /** What decides who computes what, and how. */
@@ -47,6 +49,7 @@ export function planStep(session: PlanInput, rank: number, batchRows: number): S
   const { shards, layout } = session;
   const isEmpty = (shard: number) => rowsOf(session, batchRows, shard) === 0;
   const plans = workerPlans(session, batchRows);
+  const mine = assignShards(shards, session.workers)[rank];
   const partials = plans.flatMap((plan, worker) =>
     plan.partials.map((p) => ({ ...p, address: layout.workers[worker].partials[p.slot] })),
   );
@@ -59,6 +62,7 @@ export function planStep(session: PlanInput, rank: number, batchRows: number): S
     additions: reduction.additions,
     gradient: reduction.single === undefined ? layout.reduced : sources[reduction.single],
     nonEmpty: Uint8Array.from({ length: shards }, (_, shard) => (isEmpty(shard) ? 0 : 1)),
+    idle: Array.from({ length: mine.count }, (_, i) => mine.first + i).filter(isEmpty),
   };
 }
 

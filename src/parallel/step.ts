@@ -24,8 +24,9 @@ export function step(worker: WorkerState, t: number): StepAction {
   worker.barrier.wait(); // all partial sums of the node are complete
   mark(worker.timings, PHASE.gathered);
 
-  // Phase 2, reduce: in my blocks, add all partial sums in tree order and take squared norms.
+  // Phase 2, reduce: in my blocks, add all partial sums in tree order and take squared norms; so too the rows of sparse tables.
   reduceBlocks(worker, plan);
+  worker.rowGradients.reduce();
   mark(worker.timings, PHASE.reduced);
   worker.barrier.wait(); // the gradient and all norms are complete
   mark(worker.timings, PHASE.normed);
@@ -80,6 +81,7 @@ function update(worker: WorkerState, plan: StepPlan, t: number): StepAction {
     optimizer.update(i, clipped.gradient);
     markPiece(worker, i, 2 * t); // ... to here
   }
+  worker.rowGradients.update(t);
   return 'update';
 }
 
@@ -98,6 +100,7 @@ function commit(worker: WorkerState, t: number): void {
 function markAll(worker: WorkerState, epoch: number): void {
   for (let i = 0; i < worker.optimizer.pieces.length; i++) markPiece(worker, i, epoch);
   markFrozen(worker, epoch);
+  worker.rowGradients.mark(epoch);
 }
 
 function markPiece(worker: WorkerState, piece: number, epoch: number): void {

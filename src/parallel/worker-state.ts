@@ -21,13 +21,18 @@ import { type IndexedBlock, ownedBlocks } from './pieces.ts';
 import { progressWidth, readProgress, writeProgress } from './progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
+import { RowGradients } from './row-gradients.ts';
+import { epochWords, rowListStride } from './row-memory.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
-import { type ComputeInstruction, planStep, type StepPlan } from './step-plan.ts';
+import { type ComputeInstruction, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
 import { TIMING_SLOTS } from './timings.ts';
 
 /** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
 export const MOST_BAD_IN_A_ROW = 10;
+
+/** Where programs without gradients would write them. */
+const NO_TARGET = { slot: 0, shard: 0 };
 
 /** A compute instruction bound to this worker's memory. */
 export interface BoundCompute {
@@ -70,7 +75,9 @@ export class WorkerState {
   readonly optimizer: OptimizerRunner;
   /** Only rank 0 has one. */
   readonly recorder: Recorder | undefined;
-  readonly flatSize: number;
+  /** Length of a flat gradient. */
+  readonly gradientSize: number;
+  readonly rowGradients: RowGradients;
   /** The optimizer, fitted to the model. */
   readonly bound: BoundOptimizer;
   readonly tensorClip: TensorClip;
@@ -122,7 +129,8 @@ export class WorkerState {
     this.kernels = instantiateKernels(session.kernels, memory);
     this.#gemm = openGemm(session.backend, memory, this.kernels, this.regions.scratch);
     this.barrier = new Barrier(i32(layout.barrier, BARRIER_WORDS), session.workers, session.spins);
-    this.flatSize = session.tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
+    const flat = session.tensors.filter(({ sparse }) => !sparse);
+    this.gradientSize = flat.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
 
     const train = session.splits.train;
     this.sampler = createSampler({
@@ -138,7 +146,7 @@ export class WorkerState {
     this.shardSums = f64(layout.shardSums, session.shards * width);
     this.evaluationSums = f64(layout.evaluationSums, evaluationShardsOf(session) * width);
     this.norms = f64(layout.norms, session.blocks.length);
-    this.epochs = i32(layout.epochs, session.blocks.length);
+    this.epochs = i32(layout.epochs, epochWords(session.blocks, session.rowTables));
     this.trialSums = f64(layout.trialSums, custom.optimizer.def.drive ? session.shards * width : 0);
     this.progress = f64(layout.progress, 2 * progressWidth(session.progressNames));
     this.bound = bindOptimizer(custom.optimizer, session.tensors);
@@ -156,6 +164,7 @@ export class WorkerState {
       bindGemm: (operands) => this.#gemm.bind(operands),
     });
     this.tensorClip = new TensorClip(this);
+    this.rowGradients = new RowGradients(this);
     this.#normHistory = session.clip.globalNorm === 'auto' ? new NormHistory() : undefined;
     this.#persistent = new Float64Array(session.progressNames.length);
     const { decision, shardSums, optimizer } = this;
@@ -200,12 +209,12 @@ export class WorkerState {
     writeProgress(this.progress, t, this.#standing, this.#persistent, outcome);
   }
 
-  /** Squared norm of the summed gradient, over the blocks of all workers in their order. */
+  /** Squared norm of the summed gradient, over the blocks of all workers in their order, then the rows of sparse tables. */
   squaredNorm(): number {
     const { norms } = this;
     let sum = 0;
     for (let i = 0; i < norms.length; i++) sum += norms[i];
-    return sum;
+    return sum + this.rowGradients.squaredNorm();
   }
 
   /** Largest global norm in this step. */
@@ -262,7 +271,7 @@ export class WorkerState {
       const placed = find(this.session.evaluationPrograms, rows);
       bound = {
         gather: this.#gather(placed.program, split),
-        run: this.#bind(placed, placed.program.calls, 0, 0, this.session.layout.evaluated),
+        run: this.#bind(placed, placed.program.calls, NO_TARGET, 0, this.session.layout.evaluated),
       };
       this.#evaluate.set(name, bound);
     }
@@ -302,9 +311,9 @@ export class WorkerState {
     });
     const gather = this.#gather(placed.program, 'train');
     if (targets.length === 1) {
-      const [{ slot, accumulate }] = targets;
-      const program = accumulate ? accumulatingProgram(placed.program, session.tensors) : placed.program;
-      return { shards, gather, run: this.#bind(placed, program.calls, slot, 0) };
+      const [target] = targets;
+      const program = target.accumulate ? accumulatingProgram(placed.program, session.tensors) : placed.program;
+      return { shards, gather, run: this.#bind(placed, program.calls, target, 0) };
     }
     const grouped = groupProgram(
       placed.program,
@@ -313,7 +322,7 @@ export class WorkerState {
       targets.map((t) => t.accumulate),
       session.tensors,
     );
-    const pieces = grouped.pieces.map(({ shard, calls }) => this.#bind(placed, calls, targets[shard].slot, shard));
+    const pieces = grouped.pieces.map(({ shard, calls }) => this.#bind(placed, calls, targets[shard], shard));
     const { fixedSums } = grouped;
     return {
       shards,
@@ -338,11 +347,11 @@ export class WorkerState {
     return gatherComputed(split, read, program.fields, buffer, regions.batch, this.ids, session.seed);
   }
 
-  /** Calls of a program with addresses: gradients in partial-sum slot `slot`, sums and key of the `member`-th shard of a group. */
+  /** Calls of a program with addresses: gradients where `target` says, sums and key of the `member`-th shard of a group. */
   #bind(
     { program, constants }: PlacedProgram,
     calls: Program['calls'],
-    slot: number,
+    { slot, shard }: Pick<ShardTarget, 'slot' | 'shard'>,
     member: number,
     parameters = this.session.layout.parameters,
   ): () => void {
@@ -358,6 +367,7 @@ export class WorkerState {
         constants: session.layout.constants[constants],
         sums: regions.sums + 8 * session.sums.length * member,
         key: regions.key + KEY_STRIDE * member,
+        rowLists: session.layout.rows.headers + rowListStride(session.rowTables) * shard,
       },
       this.kernels,
       (g) => this.#gemm.bind(g),

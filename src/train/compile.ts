@@ -11,6 +11,7 @@ import { resolveMetrics } from '../nn/metrics.ts';
 import { traceModel } from '../nn/trace.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { bindOptimizer } from '../optim/groups.ts';
+import { type RowTable, rowTables } from '../parallel/row-memory.ts';
 import { checkLookups } from './check-lookups.ts';
 import type { ResolvedJob } from './resolve-job.ts';
 import { defaultShards, rowsPerSample } from './shards.ts';
@@ -36,6 +37,8 @@ export interface CompiledJob {
   /** Sizes that a global batch can have. */
   readonly batches: readonly number[];
   readonly trainPrograms: readonly Program[];
+  /** Tables with sparse gradients. */
+  readonly rowTables: readonly RowTable[];
   /** The training program for any number of rows. */
   compileTrain(rows: number): Program;
   readonly evaluationPrograms: readonly Program[];
@@ -71,6 +74,7 @@ export function compileJob(job: ResolvedJob, data: LoadedData, optimizer: Resolv
   const evaluationSizes = [data.validation, data.test].flatMap((split) =>
     split ? distinctShardRows([split.size], Math.max(1, Math.ceil(split.size / evaluationRows))) : [],
   );
+  const trainPrograms = trainRows.map((n) => compiler.train(n));
   return {
     ...compiler.layout,
     batchSize,
@@ -79,7 +83,8 @@ export function compileJob(job: ResolvedJob, data: LoadedData, optimizer: Resolv
     epochs,
     totalSteps,
     batches,
-    trainPrograms: trainRows.map((n) => compiler.train(n)),
+    trainPrograms,
+    rowTables: rowTables(trainPrograms, compiler.layout.tensors),
     compileTrain: (n) => compiler.train(n),
     evaluationPrograms: [...new Set(evaluationSizes)].map((n) => compiler.evaluate(n)),
     evaluationRows,

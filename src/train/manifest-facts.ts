@@ -82,7 +82,13 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
       ...(job.loss.output ? { output: job.loss.output } : {}),
       ...(job.loss.target ? { target: job.loss.target } : {}),
     },
-    tensors: compiled.tensors.map(({ name, shape, init, group }) => ({ name, shape: [...shape], init, group })),
+    tensors: compiled.tensors.map(({ name, shape, init, group, sparse }) => ({
+      name,
+      shape: [...shape],
+      init,
+      group,
+      ...(sparse && { sparse }),
+    })),
     ...graphs(plan),
     origin: { ...plan.origin, ...describedData(plan) },
   };

@@ -1,6 +1,7 @@
 import { createSampler } from '../data/sampler.ts';
 import { LockstepError } from '../errors.ts';
 import type { BadShard } from '../parallel/inspect.ts';
+import { ROW_BUCKETS } from '../parallel/row-memory.ts';
 import type { Session } from '../parallel/session.ts';
 import { planStep } from '../parallel/step-plan.ts';
 import { MOST_BAD_IN_A_ROW } from '../parallel/worker-state.ts';
@@ -68,11 +69,26 @@ export function badTensor(session: Session, step: number): BadTensor | undefined
   const { splits, batchSize, seed, shuffle, tensors, layout } = session;
   const sampler = createSampler({ size: splits.train?.size ?? 1, batchSize, seed, shuffle });
   const { gradient } = planStep(session, 0, sampler.batchRows(step));
-  const firstBad = (base: number) => tensors.find((t) => hasBad(session, base + 4 * t.offset, t.size))?.name;
-  const value = firstBad(layout.parameters);
-  if (value !== undefined) return { name: value, part: 'value' };
-  const name = firstBad(gradient);
+  const value = tensors.find((t) => hasBad(session, layout.parameters + 4 * t.offset, t.size));
+  if (value !== undefined) return { name: value.name, part: 'value' };
+  const flat = tensors.find((t) => !t.sparse && hasBad(session, gradient + 4 * t.offset, t.size));
+  const name = flat?.name ?? badTable(session);
   return name === undefined ? undefined : { name, part: 'gradient' };
+}
+
+/** The first sparse table whose merged rows are bad. */
+function badTable(session: Session): string | undefined {
+  const { rowTables, layout, memory, tensors } = session;
+  const bad = rowTables.find(({ width }, i) => {
+    const { places, rows } = layout.rows.tables[i];
+    const ranges = new Int32Array(memory.buffer, places, 2 * ROW_BUCKETS);
+    for (let b = 0; b < ROW_BUCKETS; b++) {
+      const [start, count] = ranges.subarray(2 * b, 2 * b + 2);
+      if (hasBad(session, rows + 4 * width * start, width * count)) return true;
+    }
+    return false;
+  });
+  return bad && tensors[bad.tensor].name;
 }
 
 function hasBad({ memory }: Session, address: number, size: number): boolean {

@@ -3,6 +3,7 @@ import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { definitionOf } from '../optim/custom.ts';
 import { createArena } from '../parallel/arena.ts';
 import { WorkerPool } from '../parallel/pool.ts';
+import { writeRowHeaders } from '../parallel/row-memory.ts';
 import type { ModuleRef, PlacedProgram, Session, SplitName } from '../parallel/session.ts';
 import { referTo } from './custom-ref.ts';
 import { namedSplits, placeData } from './place.ts';
@@ -43,6 +44,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
 
   const memory = createArena(layout);
   adviseHugePages(memory.buffer);
+  writeRowHeaders(layout.rows, memory.buffer);
   const placed = plan.programs.map((program, index): PlacedProgram => {
     new Uint8Array(memory.buffer, layout.constants[index], program.constants.length).set(program.constants);
     return { program, constants: index };
@@ -62,6 +64,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     totalSteps: compiled.totalSteps,
     tensors: compiled.tensors,
     blocks: compiled.blocks,
+    rowTables: compiled.rowTables,
     partialSlots: plan.partialSlots,
     accumulate: plan.accumulate,
     groupRows: plan.groupRows,

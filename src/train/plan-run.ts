@@ -118,6 +118,8 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     workers,
     shards: compiled.shards,
     flatSize: compiled.flatSize,
+    gradientSize: compiled.gradientSize,
+    rowTables: compiled.rowTables,
     blocks: compiled.blocks.length,
     slots: needs.slots.map(({ floats }) => floats),
     partialSlots: slots,

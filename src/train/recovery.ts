@@ -4,6 +4,7 @@ import { CONTROL_WORDS } from '../parallel/control.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import { Recorder } from '../parallel/recorder.ts';
+import { epochWords } from '../parallel/row-memory.ts';
 import type { WorkerReport } from '../parallel/session.ts';
 import { planStep } from '../parallel/step-plan.ts';
 import { TIMING_SLOTS } from '../parallel/timings.ts';
@@ -165,7 +166,7 @@ export class Recovery {
 
   #epochs(): Int32Array {
     const { session } = this.#run;
-    return new Int32Array(session.memory.buffer, session.layout.epochs, session.blocks.length);
+    return new Int32Array(session.memory.buffer, session.layout.epochs, epochWords(session.blocks, session.rowTables));
   }
 
   #progressPlaces(): Float64Array {

@@ -1,9 +1,10 @@
 import { fromExactJson, toExactJson } from '../checkpoint/exact-json.ts';
-import type { Manifest } from '../checkpoint/manifest.ts';
+import { type Manifest, tensorTable } from '../checkpoint/manifest.ts';
 import { type Checkpoint, findCheckpoint, listCheckpoints } from '../checkpoint/store.ts';
 import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
 import { progressWidth, writeProgress } from '../parallel/progress.ts';
+import { epochWords } from '../parallel/row-memory.ts';
 import type { Session } from '../parallel/session.ts';
 import { snapshotVectors } from '../parallel/snapshot.ts';
 import { describeJob, packageVersion } from './header.ts';
@@ -68,7 +69,7 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
   snapshotVectors(session).forEach(({ address }, i) => {
     new Float32Array(buffer, address, vectors[i].length).set(vectors[i]);
   });
-  new Int32Array(buffer, layout.epochs, session.blocks.length).fill(2 * step);
+  new Int32Array(buffer, layout.epochs, epochWords(session.blocks, session.rowTables)).fill(2 * step);
   const { updates, state } = manifest.optimizer;
   const { badInARow = 0 } = manifest.progress;
   const names = session.progressNames;
@@ -82,13 +83,20 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
 }
 
 /** Puts only the parameters into the arena, after the workers initialised everything; slots that are to begin as they do follow. */
-export function placeParameters({ memory, layout, slots, tensors }: Session, { parameters }: Checkpoint): void {
+export function placeParameters(
+  { memory, layout, slots, tensors }: Session,
+  { manifest, parameters }: Checkpoint,
+): void {
   const view = (address: number, length: number) => new Float32Array(memory.buffer, address, length);
-  view(layout.parameters, parameters.length).set(parameters);
-  slots.forEach(({ offsets, inits }, slot) => {
-    tensors.forEach(({ offset, size }, i) => {
-      if (inits[i] !== 'parameter') return;
-      view(layout.slots[slot] + 4 * offsets[i], size).set(parameters.subarray(offset, offset + size));
+  // By name: another job may have other tables sparse, so that its tensors lie elsewhere.
+  const saved = new Map(tensorTable(manifest).entries.map((entry) => [entry.name, entry]));
+  tensors.forEach(({ name, offset, size }, i) => {
+    const from = saved.get(name);
+    if (!from) throw new RangeError(`no tensor ${name} in the checkpoint`);
+    const values = parameters.subarray(from.offset, from.offset + size);
+    view(layout.parameters + 4 * offset, size).set(values);
+    slots.forEach(({ offsets, inits }, slot) => {
+      if (inits[i] === 'parameter') view(layout.slots[slot] + 4 * offsets[i], size).set(values);
     });
   });
 }

@@ -12,6 +12,7 @@ const plan = {
   additions: [],
   gradient: 0,
   nonEmpty: Uint8Array.of(1, 1),
+  idle: [],
 };
 
 function shared() {
