@@ -2,6 +2,7 @@ import { channel } from 'node:diagnostics_channel';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import type { Worker } from 'node:worker_threads';
 import {
   adam,
@@ -17,7 +18,7 @@ import {
 import { arrays } from 'lockstep/data';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { blobs } from '../fixtures/blobs.ts';
-import { always, alwaysInUpdate, inGather, inUpdate } from '../fixtures/dying-job.ts';
+import { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inUpdate } from '../fixtures/dying-job.ts';
 import { philox } from '../fixtures/philox.ts';
 
 /** Every thread that this process starts, while it lives. */
@@ -112,14 +113,18 @@ describe('a worker that dies in its own code', () => {
   const trap = join(folder, 'trap');
   process.env.LOCKSTEP_TEST_TRAP = trap; // threads started from now on see it
   afterAll(() => rmSync(folder, { recursive: true }));
+  const limitHeap = (mb: number) => setFlagsFromString(`--max-old-space-size=${mb}`); // of threads started from now on
+  afterEach(() => limitHeap(0)); // the default
 
   test.each([
     { name: 'update', deadly: inUpdate, note: /during an update .* replaying from step 0/ },
     { name: 'gather', deadly: inGather, note: /after step \d+ .* go on from there/ },
+    { name: 'heap', deadly: inHeap, note: /JS heap out of memory.* go on from there/ },
   ])('in the $name: the run ends in the same bytes', async ({ deadly, note }) => {
     const undisturbed = await train(deadly, { workers: 2, module });
     const notes: string[] = [];
     let set = false;
+    if (deadly === inHeap) limitHeap(192); // soon full
     const disturbed = await train(deadly, {
       workers: 2,
       module,
@@ -165,10 +170,14 @@ describe('a worker that dies in its own code', () => {
     expect((error as LockstepError).message).toContain('no step 3');
   });
 
-  test('always, in every thread: the run ends with the cause, once', async () => {
-    const error = await train(always, { workers: 2, module }).catch((e: unknown) => e);
+  test.each([
+    { name: 'exit', deadly: always, cause: /exited with code: 3/ },
+    { name: 'heap', deadly: alwaysInHeap, cause: /JS heap out of memory/ },
+  ])('always, in every thread ($name): the run ends with the cause, once', async ({ deadly, cause }) => {
+    if (deadly === alwaysInHeap) limitHeap(192);
+    const error = await train(deadly, { workers: 2, module }).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(LockstepError);
     expect((error as LockstepError).code).toBe('E_WORKER');
-    expect((error as LockstepError).message).toMatch(/exited with code: 3/);
+    expect((error as LockstepError).message).toMatch(cause);
   });
 });
