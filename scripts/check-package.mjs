@@ -80,7 +80,7 @@ if (losses.length !== 4 || !losses.every(Number.isFinite)) throw new Error(\`los
 `;
 
 const KEYS = [
-  'step', 'epoch', 'loss', 'metrics', 'samplesPerSec', 'seconds', 'workers', 'shards', 'gemm', 'parametersSha256', 'cpuSecondsPerWorker',
+  'stopped', 'step', 'trainedSteps', 'epoch', 'loss', 'metrics', 'samplesPerSec', 'seconds', 'workers', 'shards', 'gemm', 'parametersSha256', 'cpuSecondsPerWorker',
 ]; // biome-ignore format: a table
 
 const start = performance.now();

@@ -5,13 +5,14 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { kill } from 'node:process';
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
@@ -36,7 +37,7 @@ export const LOCK_FILE = 'lock.json';
 export interface RunLock {
   /** A line for the user where a dead process's lock was taken over. */
   readonly note?: string;
-  /** Gives the folder up; a second call does nothing. */
+  /** Gives the folder up, and removes it if this lock made it and nothing else is in it; a second call does nothing. */
   release(): void;
 }
 
@@ -49,10 +50,15 @@ export interface RunLock {
  */
 export function lockRunDir(runDir: string): RunLock {
   try {
-    mkdirSync(runDir, { recursive: true });
+    const made = mkdirSync(runDir, { recursive: true });
     const lock = acquire(join(runDir, LOCK_FILE));
     removeAbandoned(runDir);
-    return lock;
+    if (made === undefined) return lock;
+    const release = () => {
+      lock.release();
+      removeEmpty(runDir, made);
+    };
+    return { ...lock, release };
   } catch (error) {
     if (error instanceof LockstepError) throw error;
     throw new LockstepError('E_RUN_DIR', {
@@ -62,6 +68,18 @@ export function lockRunDir(runDir: string): RunLock {
       fix: 'choose another folder (--run-dir, runDir) or make room and grant the right to write',
       cause: error,
     });
+  }
+}
+
+/** Removes a folder and its parents up to `top` as long as nothing is in them. */
+function removeEmpty(folder: string, top: string): void {
+  try {
+    for (let path = resolve(folder); ; path = dirname(path)) {
+      rmdirSync(path);
+      if (path === resolve(top)) return;
+    }
+  } catch {
+    // something is in it, or it is gone
   }
 }
 

@@ -25,7 +25,8 @@ export type RetentionDecision =
 
 /**
  * What to do with each checkpoint, by step ascending. Pure. The one of step `latest`, saved just now, is always kept: resume
- * needs it. Of equally good ones the earlier counts as better, as in early stopping; NaN is never good.
+ * needs it. Later ones are damaged ones that the run passed over when it went on from an older one; a policy gives them up. Of
+ * equally good ones the earlier counts as better, as in early stopping; NaN is never good.
  */
 export function retain(
   existing: readonly RetentionCandidate[],
@@ -34,8 +35,9 @@ export function retain(
 ): RetentionDecision[] {
   const { keepLast, keepBest } = policy;
   const steps = [...existing].sort((a, b) => a.step - b.step);
-  const last = new Set(keepLast === undefined ? [] : steps.slice(Math.max(0, steps.length - keepLast)));
-  const best = new Set(keepBest ? rankBest(steps, keepBest.mode).slice(0, keepBest.count) : []);
+  const ofRun = steps.filter(({ step }) => step <= latest);
+  const last = new Set(keepLast === undefined ? [] : ofRun.slice(Math.max(0, ofRun.length - keepLast)));
+  const best = new Set(keepBest ? rankBest(ofRun, keepBest.mode).slice(0, keepBest.count) : []);
   const all = keepLast === undefined && keepBest === undefined;
   return steps.map((candidate): RetentionDecision => {
     const reasons = [

@@ -42,8 +42,9 @@ Examples:
   $ lockstep train train.ts --fast-dev-run
 
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
-job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys step,
-epoch, loss, metrics, samplesPerSec, seconds, workers, shards, gemm, parametersSha256, cpuSecondsPerWorker.
+job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys
+stopped (epochs, steps, early-stopping, callback, aborted), step, trainedSteps, epoch, loss, metrics, samplesPerSec, seconds,
+workers, shards, gemm, parametersSha256, cpuSecondsPerWorker. A new run wants a folder that no earlier run has used.
 ${EXIT_CODES}`;
 
 const COMPARE_HELP = `
@@ -157,7 +158,10 @@ export function readCommandLine(args: readonly string[], version: string): Reque
       '--run-dir <folder>',
       'write metrics.jsonl and checkpoints there (a job that saves checkpoints: default runs/<job>-<time>)',
     )
-    .option('--resume <folder>', "go on from a run folder or checkpoint; 'auto': from --run-dir, if there is one")
+    .option(
+      '--resume <folder>',
+      "go on from a run folder or checkpoint; 'auto': from --run-dir, or the newest runs/<job>-<time>",
+    )
     .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
     .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
     .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))

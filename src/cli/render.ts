@@ -165,12 +165,34 @@ export function renderEvaluation(record: {
   ];
 }
 
-/** The last line. */
+const STOPPED = {
+  epochs: 'done',
+  steps: 'done',
+  'early-stopping': 'stopped early',
+  callback: 'stopped by a callback',
+  aborted: 'interrupted',
+} as const satisfies Record<TrainSummary['stopped'], string>;
+
+/** The last line: why the run ended, and what it did. */
 export function renderEnd(summary: TrainSummary): Span[] {
+  const { stopped, step, trainedSteps, seconds, samplesPerSec, parametersSha256 } = summary;
+  const parameters = `, parameters sha256 ${parametersSha256.slice(0, 16)}`;
+  const count = (n: number) => `${formatCount(n)} ${n === 1 ? 'step' : 'steps'}`;
+  if (trainedSteps === 0 && stopped !== 'aborted') {
+    const why = stopped === 'early-stopping' ? 'early' : stopped === 'callback' ? 'by a callback' : 'when it was done';
+    return [
+      { text: `nothing left to train: the run had ended ${why}, after ${count(step)}`, style: 'plain' },
+      { text: parameters, style: 'dim' },
+    ];
+  }
+  const resumed = trainedSteps < step ? `, now at step ${formatCount(step)}` : '';
   return [
-    { text: `trained ${formatCount(summary.step)} steps in ${formatDuration(summary.seconds)}`, style: 'plain' },
     {
-      text: `, ${formatRate(summary.samplesPerSec)} samples/s, parameters sha256 ${summary.parametersSha256.slice(0, 16)}`,
+      text: `${STOPPED[stopped]}: trained ${count(trainedSteps)} in ${formatDuration(seconds)}${resumed}`,
+      style: 'plain',
+    },
+    {
+      text: `${trainedSteps === 0 ? '' : `, ${formatRate(samplesPerSec)} samples/s`}${parameters}`,
       style: 'dim',
     },
   ];

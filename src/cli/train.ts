@@ -1,6 +1,9 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
+import { checkpointsFolder } from '../checkpoint/store.ts';
 import { toLine } from '../record/jsonl.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
+import type { Job } from '../train/job.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { type JobOptions, overrideJob } from './options.ts';
@@ -23,7 +26,7 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
   const { train } = await import('../train/train.ts');
   const loaded = await loadJob(path);
   const job = overrideJob(loaded.job, options);
-  const runDir = options.runDir ?? (job.checkpoint && !isTrial(options) ? newRunDir(path, new Date()) : undefined);
+  const runDir = isTrial(options) ? options.runDir : runDirOf(path, job, options);
   const display = options.quiet ? undefined : terminal({ stream: io.progress });
   try {
     const result = await train(job, {
@@ -37,12 +40,11 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
       signal: io.stop,
       onProgress: display,
     });
-    if (result.stopped === 'aborted' && result.checkpoint) {
-      io.progress.write(
-        `saved step ${result.step}; to go on: lockstep train ${path} --run-dir ${runDir} --resume auto\n`,
-      );
+    if (result.stopped === 'aborted' && result.checkpoint && runDir !== undefined) {
+      io.progress.write(`saved step ${result.step}; to go on: ${resumeCommand(path, runDir, options)}\n`);
     }
     if (options.json) io.out(toLine(summaryOf(result)).trimEnd());
+    if (result.problems.length > 0) throw result.problems[0]; // the result is there, but not all of it on disk
   } finally {
     display?.close();
   }
@@ -52,21 +54,80 @@ function isTrial({ fastDevRun, overfitBatches }: TrainCommandOptions): boolean {
   return fastDevRun === true || overfitBatches !== undefined;
 }
 
-/** Where a job that saves checkpoints does so when nobody says where: `runs/train-20260131-235959` for train.ts. */
+/** Where a run goes: as told, on in the folder that is resumed, or, for a job that saves checkpoints, into a new one. */
+function runDirOf(path: string, job: Job, { runDir, resume }: TrainCommandOptions): string | undefined {
+  if (runDir !== undefined) return runDir;
+  if (resume === 'auto') return newestRunDir(path) ?? newRunDir(path, new Date());
+  if (resume !== undefined && existsSync(checkpointsFolder(resume))) return resume;
+  return job.checkpoint ? newRunDir(path, new Date()) : undefined;
+}
+
+const RUNS = 'runs';
+const TIME = /^-\d{8}-\d{6}(-\d+)?$/;
+
+/** `runs/train-20260131-235959` for train.ts; with a number behind it where that exists. */
 export function newRunDir(path: string, now: Date): string {
   const time = now
     .toISOString()
     .replaceAll(/[-:]|\..*/g, '')
     .replace('T', '-');
-  return join('runs', `${basename(path, extname(path))}-${time}`);
+  const name = join(RUNS, `${jobName(path)}-${time}`);
+  for (let n = 1; ; n++) {
+    const dir = n === 1 ? name : `${name}-${n}`;
+    if (!existsSync(dir)) return dir;
+  }
+}
+
+/** The newest folder that `newRunDir` has named for this job. */
+function newestRunDir(path: string): string | undefined {
+  if (!existsSync(RUNS)) return undefined;
+  const job = jobName(path);
+  const newest = readdirSync(RUNS)
+    .filter((name) => name.startsWith(job) && TIME.test(name.slice(job.length)))
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .at(-1);
+  return newest === undefined ? undefined : join(RUNS, newest);
+}
+
+function jobName(path: string): string {
+  return basename(path, extname(path));
+}
+
+/** With the options that make the job what it was: another job would be refused. */
+export function resumeCommand(path: string, runDir: string, options: TrainCommandOptions): string {
+  const { workers, shards, batchSize, epochs, steps, seed, overfitBatches, set } = options;
+  const given = Object.entries({
+    workers,
+    shards,
+    'batch-size': batchSize,
+    epochs,
+    steps,
+    seed,
+    'overfit-batches': overfitBatches,
+  });
+  const words = [
+    'lockstep',
+    'train',
+    path,
+    ...given.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)])),
+  ];
+  for (const setting of set) words.push('--set', setting);
+  return [...words, '--run-dir', runDir, '--resume', 'auto'].map(quoted).join(' ');
+}
+
+/** A word as a shell reads it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./\\-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** The documented keys and no others: a result also holds the history and the parameters. */
 function summaryOf(result: TrainSummary): TrainSummary {
-  const { step, epoch, loss, metrics, samplesPerSec, seconds } = result;
+  const { stopped, step, trainedSteps, epoch, loss, metrics, samplesPerSec, seconds } = result;
   const { workers, shards, gemm, parametersSha256, cpuSecondsPerWorker } = result;
   return {
+    stopped,
     step,
+    trainedSteps,
     epoch,
     loss,
     metrics,

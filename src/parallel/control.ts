@@ -8,13 +8,11 @@ const LINE = 16;
 export const REQUESTED_LIMIT = 0 * LINE;
 /** Rank 0 -> all: the last step of this segment. */
 export const DECIDED_LIMIT = 1 * LINE;
-/** Last committed step (rank 0 writes). */
-export const COMMITTED = 2 * LINE;
 /** Next free index of the record ring (rank 0 writes) and the next to be read (main writes). */
-export const RING_WRITE = 3 * LINE;
-export const RING_READ = 4 * LINE;
+export const RING_WRITE = 2 * LINE;
+export const RING_READ = 3 * LINE;
 /** Ranks claimed so far. */
-export const CLAIMED_RANKS = 5 * LINE;
+export const CLAIMED_RANKS = 4 * LINE;
 /** Next evaluation shard that nobody has taken. */
-export const NEXT_EVALUATION_SHARD = 6 * LINE;
-export const CONTROL_WORDS = 7 * LINE;
+export const NEXT_EVALUATION_SHARD = 5 * LINE;
+export const CONTROL_WORDS = 6 * LINE;

@@ -1,5 +1,5 @@
 import type { ClipDecision } from '../optim/clip.ts';
-import { COMMITTED, DECIDED_LIMIT, REQUESTED_LIMIT } from './control.ts';
+import { DECIDED_LIMIT, REQUESTED_LIMIT } from './control.ts';
 import { treeSum } from './gradient-tree.ts';
 import type { RecordRing } from './record-ring.ts';
 import { RECORD_FIELDS, RECORD_SUMS } from './record-ring.ts';
@@ -35,12 +35,11 @@ export class Recorder {
   }
 
   /** Before the last barrier of step t: everybody will read the limit after it. */
-  publishLimit(t: number, action: StepAction): void {
+  publishLimit(t: number): void {
     const requested = Atomics.load(this.#control, REQUESTED_LIMIT);
     if (requested < Atomics.load(this.#control, DECIDED_LIMIT)) {
       Atomics.store(this.#control, DECIDED_LIMIT, Math.max(requested, t));
     }
-    if (action !== 'stop') Atomics.store(this.#control, COMMITTED, t);
   }
 
   /** Before the last barrier of step t: the sums are still those of this step. */

@@ -105,8 +105,7 @@ export type WorkerTask =
     }
   | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
   /** Looks for the shard whose numbers broke in `step`, which was not committed. */
-  | { readonly kind: 'inspect'; readonly session: string; readonly step: number }
-  | { readonly kind: 'close'; readonly session: string };
+  | { readonly kind: 'inspect'; readonly session: string; readonly step: number };
 
 export interface WorkerReport {
   readonly rank: number;

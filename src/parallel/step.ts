@@ -41,7 +41,7 @@ export function step(worker: WorkerState, t: number): StepAction {
 
   // Phase 5, record: rank 0 publishes how far the workers may go, and writes down what happened.
   const recorder = worker.recorder;
-  recorder?.publishLimit(t, action);
+  recorder?.publishLimit(t);
   recorder?.write(t, plan, worker.numbers);
   worker.barrier.wait(); // the next forward may read the parameters
   mark(worker.timings, PHASE.done);

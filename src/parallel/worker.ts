@@ -16,8 +16,8 @@ interface OpenSession {
   readonly cpuAtOpen: number;
 }
 
-/** Sessions of this thread: it keeps its memory views and bound programs from task to task. */
-const sessions = new Map<string, OpenSession>();
+/** The session of this thread: it keeps its memory views and bound programs from task to task. */
+let current: OpenSession | undefined;
 
 /** Thread entry: one task in, one answer out; errors are answers too, so that they keep their code. */
 export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
@@ -32,15 +32,13 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
       opened.worker.barrier.wait();
       return { report: report(opened) };
     }
-    const opened = sessions.get(task.session);
-    if (!opened) throw new RangeError(`worker: session ${task.session} is not open here`);
+    const opened = current;
+    if (opened?.worker.session.id !== task.session) {
+      throw new RangeError(`worker: session ${task.session} is not open here`);
+    }
     rank = opened.worker.rank;
     const { worker } = opened;
     switch (task.kind) {
-      case 'close':
-        worker.barrier.wait();
-        sessions.delete(task.session);
-        return { report: report(opened) };
       case 'snapshot':
       case 'restore':
         copySnapshot(worker.session, rank, task.staging, task.kind === 'snapshot' ? 'out' : 'in');
@@ -76,9 +74,8 @@ function trainSteps(worker: WorkerState, from: number): WorkerReport['stopped'] 
 
 async function open(session: Session): Promise<OpenSession> {
   const custom = await importCustomCode(session);
-  const opened = { worker: new WorkerState(session, custom), cpuAtOpen: threadCpuSeconds() };
-  sessions.set(session.id, opened);
-  return opened;
+  current = { worker: new WorkerState(session, custom), cpuAtOpen: threadCpuSeconds() };
+  return current;
 }
 
 function report({ worker, cpuAtOpen }: OpenSession): WorkerReport {

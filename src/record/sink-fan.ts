@@ -6,7 +6,8 @@ import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.t
  */
 export class SinkFan {
   readonly #sinks: readonly Sink[];
-  #busy = 0;
+  /** What sinks have asked time for. */
+  readonly #waiting = new Set<Promise<unknown>>();
   #failure: { error: unknown } | undefined;
 
   private constructor(sinks: readonly Sink[]) {
@@ -45,7 +46,12 @@ export class SinkFan {
 
   /** A sink has asked for time: better hand on nothing more until this is false. */
   get full(): boolean {
-    return this.#busy > 0;
+    return this.#waiting.size > 0;
+  }
+
+  /** Resolves when no sink asks for time any more. */
+  async room(): Promise<void> {
+    while (this.#waiting.size > 0) await Promise.all(this.#waiting);
   }
 
   steps(records: readonly StepRecord[]): void {
@@ -71,14 +77,12 @@ export class SinkFan {
     try {
       const waiting = work();
       if (!waiting) return;
-      this.#busy += 1;
-      waiting
+      const settled = waiting
         .catch((error: unknown) => {
           this.#failure ??= { error };
         })
-        .finally(() => {
-          this.#busy -= 1;
-        });
+        .finally(() => this.#waiting.delete(settled));
+      this.#waiting.add(settled);
     } catch (error) {
       this.#failure ??= { error };
     }

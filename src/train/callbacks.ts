@@ -16,9 +16,18 @@ export interface Callbacks {
   onEnd?(result: TrainSummary): void | Promise<void>;
 }
 
+/**
+ * Why a run ended: all epochs or `steps` are done, early stopping, a callback, or an abort (Ctrl-C, a signal) after which `resume`
+ * goes on.
+ */
+export type StopReason = 'epochs' | 'steps' | 'early-stopping' | 'callback' | 'aborted';
+
 /** The last line of `--json`. */
 export interface TrainSummary {
+  readonly stopped: StopReason;
   readonly step: number;
+  /** Updates that were made here: fewer than `step` after a resume, none where the run had ended before. */
+  readonly trainedSteps: number;
   readonly epoch: number;
   readonly loss: number;
   /** 'val.accuracy', 'test.accuracy', 'test.loss', training 'accuracy' of the last epoch ... */

@@ -1,5 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { SaveOutcome } from '../checkpoint/save.ts';
 import { CheckpointWriter } from '../checkpoint/writer.ts';
+import { LockstepError } from '../errors.ts';
 import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { snapshotBytes, snapshotViews } from '../parallel/snapshot.ts';
@@ -9,6 +11,9 @@ import type { RunPlan } from './plan-run.ts';
 import type { Recovery } from './recovery.ts';
 import type { RunRules } from './rules.ts';
 import type { RunLog } from './run-log.ts';
+
+/** Pauses before the state at the end of a run is saved again, when that failed: nobody will come by later. */
+const RETRY_MS = [500, 2000];
 
 /**
  * Saves a run as it goes. Between two segments the workers copy parameters and slots to staging memory (that is all they wait
@@ -29,6 +34,9 @@ export class Checkpoints {
   /** Best value of the monitored metric in this run so far, and whether its parameters are still to be saved. */
   #best = Number.NaN;
   #bestDue = false;
+  /** Why the newest save failed, and what comes next. */
+  #failure: string | undefined;
+  #next = 'training goes on, earlier checkpoints stay, the next one is tried as planned';
   /** Folder of the newest checkpoint that was written. */
   newest: string | undefined;
 
@@ -120,10 +128,41 @@ export class Checkpoints {
     staging.free.catch(() => undefined); // a callback threw: whoever waits for this staging next will throw it
   }
 
+  /**
+   * Waits until the state after `step`, the last of the run, is on disk, and tries again when that fails. Gives what is wrong after
+   * the last try.
+   */
+  async saveLast(
+    step: number,
+    watched: Watched,
+    metrics: Readonly<Record<string, number>>,
+  ): Promise<LockstepError | undefined> {
+    await this.#written(); // what fails now was planned before
+    for (const wait of [...RETRY_MS, undefined]) {
+      this.#next = wait === undefined ? 'it is lost' : 'trying again';
+      await this.save(step, watched, metrics);
+      await this.#written();
+      if (this.#savedStep === step || step === 0) return undefined;
+      if (wait !== undefined) await pause(wait);
+    }
+    return new LockstepError('E_RUN_DIR', {
+      where: `run folder ${this.#runDir}`,
+      expected: `the checkpoint of step ${step}, the last`,
+      got: this.#failure ?? 'none',
+      fix: this.newest
+        ? 'make room and go on from the newest checkpoint: --resume auto'
+        : 'make room, or choose another folder (--run-dir, runDir)',
+    });
+  }
+
+  async #written(): Promise<void> {
+    for (const { free } of this.#stagings) await free;
+  }
+
   /** Waits for what is still being written, and ends the writer. */
   async close(): Promise<void> {
     try {
-      for (const { free } of this.#stagings) await free;
+      await this.#written();
     } finally {
       await this.#writer.close();
     }
@@ -137,10 +176,9 @@ export class Checkpoints {
       if (outcome.problem) this.#log.note(`an old checkpoint could not be deleted: ${outcome.problem}`);
       return;
     }
-    this.#savedStep = -1; // not saved: the next occasion tries again
-    this.#log.note(
-      `checkpoint of step ${outcome.step} was not written (${outcome.reason.message}): training goes on, earlier checkpoints stay, the next one is tried as planned`,
-    );
+    if (this.#savedStep === outcome.step) this.#savedStep = -1; // not saved: the next occasion tries again
+    this.#failure = outcome.reason.message;
+    this.#log.note(`checkpoint of step ${outcome.step} was not written (${this.#failure}): ${this.#next}`);
   }
 
   /** The one that is not the restore point. */

@@ -53,6 +53,6 @@ export interface TrainResult extends TrainSummary {
   readonly checkpoint?: string;
   /** Steps left out by nonFinite: 'skip'. */
   readonly skippedSteps: number;
-  /** Why the run ended. */
-  readonly stopped: 'epochs' | 'steps' | 'early-stopping' | 'callback' | 'aborted';
+  /** What went wrong beside the training: a last checkpoint that could not be written, records that a sink has not kept. */
+  readonly problems: readonly Error[];
 }

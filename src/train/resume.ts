@@ -1,6 +1,6 @@
 import { fromExactJson, toExactJson } from '../checkpoint/exact-json.ts';
 import { type Manifest, tensorTable } from '../checkpoint/manifest.ts';
-import { type Checkpoint, findCheckpoint, listCheckpoints } from '../checkpoint/store.ts';
+import { type Checkpoint, type FoundCheckpoint, findCheckpoint, listCheckpoints } from '../checkpoint/store.ts';
 import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
 import { progressWidth, writeProgress } from '../parallel/progress.ts';
@@ -16,6 +16,8 @@ export interface StartPoint {
   readonly checkpoint: Checkpoint;
   /** Only the parameters are taken; step, optimizer and everything else start anew. */
   readonly warm: boolean;
+  /** Newer ones that are damaged. */
+  readonly refused: FoundCheckpoint['refused'];
   readonly notes: readonly string[];
 }
 
@@ -36,7 +38,7 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
   if (warmStart !== undefined) {
     const { checkpoint, refused } = findCheckpoint(nodeFs, warmStart);
     refuseDifferentTensors(plan, checkpoint);
-    return { checkpoint, warm: true, notes: [...refusals(refused), `warm start from ${checkpoint.path}`] };
+    return { checkpoint, refused, warm: true, notes: [...refusals(refused), `warm start from ${checkpoint.path}`] };
   }
   if (resume === undefined) return undefined;
   if (resume === 'auto') {
@@ -56,7 +58,7 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
     );
   }
   if (then !== now) notes.push(`kernels differ (${then} then, ${now} now): the result is no longer that of one run`);
-  return { checkpoint, warm: false, notes };
+  return { checkpoint, refused, warm: false, notes };
 }
 
 /** Puts a checkpoint's state into the arena, as after its step. The workers are not started yet. */

@@ -30,6 +30,8 @@ export class RunLog {
   epochMetrics: Readonly<Record<string, number>> = {};
   samples = 0;
   lastStep = 0;
+  /** Steps that were trained here and not before a resume. */
+  trainedSteps = 0;
   /** Steps that were left out because their numbers were not finite. */
   skipped = 0;
   /** Updates of this process whose gradient was shortened. */
@@ -43,9 +45,12 @@ export class RunLog {
   #ring: RecordRing | undefined;
   #timer: NodeJS.Timeout | undefined;
   #epochSamples = 0;
+  /** Of them, those that were trained here and not before a resume, and since when. */
+  #epochSamplesHere = 0;
   #epochStarted = performance.now();
   #lastRecord: StepRecord | undefined;
   #sinksReported = false;
+  #closing: Promise<Error | undefined> | undefined;
 
   private constructor(plan: RunPlan, header: RunHeader, options: TrainOptions, sinks: SinkFan) {
     this.#plan = plan;
@@ -110,7 +115,7 @@ export class RunLog {
    * `onError`: out of a timer it would end the process.
    */
   follow(hurry: () => boolean, onError: (error: unknown) => void): void {
-    this.#epochStarted = this.#epochSamples === 0 ? performance.now() : this.#epochStarted;
+    if (this.#epochSamplesHere === 0) this.#epochStarted = performance.now();
     this.#timer = setInterval(() => {
       if (this.#sinks.full && !hurry()) return; // a slow sink fills the ring, and a full ring holds the workers
       try {
@@ -124,6 +129,18 @@ export class RunLog {
   unfollow(): void {
     clearInterval(this.#timer);
     this.drain();
+  }
+
+  /** Resolves when the sinks can take more: short segments would else pile up what slow ones have not written. An abort ends it. */
+  async room(signal: AbortSignal | undefined): Promise<void> {
+    if (!this.#sinks.full || signal?.aborted) return;
+    let onAbort = () => {};
+    const aborted = new Promise<void>((resolve) => {
+      onAbort = resolve;
+    });
+    signal?.addEventListener('abort', onAbort);
+    await Promise.race([this.#sinks.room(), aborted]);
+    signal?.removeEventListener('abort', onAbort);
   }
 
   get lastRecord(): StepRecord {
@@ -148,11 +165,12 @@ export class RunLog {
       const seconds = (performance.now() - this.#epochStarted) / 1000;
       this.epochLoss = loss;
       this.epochMetrics = metrics;
-      const samplesPerSec = this.#epochSamples / seconds;
+      const samplesPerSec = this.#epochSamplesHere / seconds;
       this.#options.onProgress?.({ kind: 'epoch', epoch, step, loss, metrics, samplesPerSec, seconds });
     }
     this.#epochSums.fill(0);
     this.#epochSamples = 0;
+    this.#epochSamplesHere = 0;
     return { epoch, loss: this.epochLoss };
   }
 
@@ -181,12 +199,23 @@ export class RunLog {
     this.#options.onProgress?.({ kind: 'end', summary });
   }
 
-  async close(): Promise<void> {
+  /** Closes the sinks; a second call does nothing. Gives why one of them has not kept everything, and never throws it. */
+  close(): Promise<Error | undefined> {
     clearInterval(this.#timer);
-    await this.#sinks.close();
+    this.#closing ??= this.#closeSinks();
+    return this.#closing;
   }
 
-  /** Says once, when it happens, that a sink has failed; `close` throws it. */
+  async #closeSinks(): Promise<Error | undefined> {
+    try {
+      await this.#sinks.close();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  /** Says once, when it happens, that a sink has failed; `close` gives it. */
   #reportSinks(): void {
     const { failure } = this.#sinks;
     if (!failure || this.#sinksReported) return;
@@ -209,6 +238,8 @@ export class RunLog {
       this.lastStep = record.step;
       this.samples += record.samples;
       this.#epochSamples += record.samples;
+      this.#epochSamplesHere += record.samples;
+      this.trainedSteps += 1;
       const sound = Number.isFinite(record.loss) && Number.isFinite(record.gradNorm);
       if (values[offset + AT.action] === 1 && !sound) this.skipped += 1;
       else for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { lockRunDir } from '../checkpoint/lock.ts';
 import type { Fields } from '../data/contract.ts';
 import type { LockstepError } from '../errors.ts';
 import type { TensorEntry } from '../graph/program.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import type { EvaluationRecord } from '../record/contract.ts';
-import type { RunControl, TrainSummary } from './callbacks.ts';
+import type { RunControl, StopReason, TrainSummary } from './callbacks.ts';
 import { checkOptions } from './check-options.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { finishSums } from './compile.ts';
@@ -19,8 +18,9 @@ import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
 import { nextPlateau, PLATEAU_START } from './plateau.ts';
 import { Recovery } from './recovery.ts';
-import { findStart, type StartPoint } from './resume.ts';
+import type { StartPoint } from './resume.ts';
 import { type RunRules, resolveRules } from './rules.ts';
+import { type RunFolder, takeRunFolder } from './run-folder.ts';
 import { RunLog } from './run-log.ts';
 import { trialOptions } from './trial.ts';
 
@@ -42,28 +42,37 @@ export async function train<F extends Fields>(job: Job<F>, options: TrainOptions
 /** Trains what `planRun` planned with the same options. A plan is good for one run. */
 export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<TrainResult> {
   const rules = resolveRules(plan, options);
-  const start = findStart(plan, options);
-  const lock = options.runDir === undefined ? undefined : lockRunDir(options.runDir);
+  const folder = takeRunFolder(plan, options);
   try {
-    const log = await RunLog.open(plan, runHeader(plan), options);
-    let result: TrainResult;
+    const run = await openRun(plan, options.module, folder.start);
     try {
-      const run = await openRun(plan, options.module, start);
-      const training = new Training(plan, run, log, options, rules, start);
-      try {
-        result = await training.run([...(lock?.note ? [lock.note] : []), ...(start?.notes ?? [])], start);
-      } finally {
-        await training.close();
-      }
-      result = { ...result, checkpoint: training.newestCheckpoint };
-    } catch (error) {
-      await log.close().catch(() => undefined); // what went wrong first is what the user must see
-      throw error;
+      return await trainOpened(plan, run, options, rules, folder);
+    } finally {
+      await run.pool.close();
     }
-    await log.close();
-    return result;
   } finally {
-    lock?.release();
+    folder.release();
+  }
+}
+
+/** The books are opened last: what is refused before leaves no trace in them. */
+async function trainOpened(
+  plan: RunPlan,
+  run: OpenRun,
+  options: TrainOptions,
+  rules: RunRules,
+  { start, notes }: RunFolder,
+): Promise<TrainResult> {
+  const log = await RunLog.open(plan, runHeader(plan), options);
+  try {
+    const training = new Training(plan, run, log, options, rules, start);
+    try {
+      return await training.run(notes, start);
+    } finally {
+      await training.close();
+    }
+  } finally {
+    await log.close();
   }
 }
 
@@ -76,7 +85,7 @@ class Training {
   readonly #recovery: Recovery;
   readonly #signal: AbortSignal | undefined;
   readonly #latest: Record<string, number> = {};
-  #stopped: TrainResult['stopped'] | undefined;
+  #stopped: StopReason | undefined;
   readonly #checkpoints: Checkpoints | undefined;
   #stopping = STOPPING_START;
   #plateau = PLATEAU_START;
@@ -102,10 +111,6 @@ class Training {
     }
   }
 
-  get newestCheckpoint(): string | undefined {
-    return this.#checkpoints?.newest;
-  }
-
   /** Ends threads and waits for what is still being written. */
   async close(): Promise<void> {
     try {
@@ -126,6 +131,7 @@ class Training {
       },
     };
     let step = this.#takeUp(start);
+    const problems: Error[] = [];
 
     this.#log.attach(this.#run.session, notes);
     await callbacks.onStart?.(this.#log.header, control);
@@ -151,12 +157,21 @@ class Training {
       }
       if (this.#checkpoints?.due(step)) await this.#save(step);
     }
-    await this.#save(step);
+    await this.#save(step); // written while the test rows are evaluated
     if (data.test && this.#stopped !== 'aborted') await this.#evaluate('test', step);
-    const result = this.#result(step);
-    this.#log.end(result.summary);
-    await callbacks.onEnd?.(result.summary);
-    return { ...result.summary, ...result.more };
+    for (const problem of [await this.#saveLast(step), await this.#log.close()]) if (problem) problems.push(problem);
+    const { parameters, summary } = this.#end(step);
+    this.#log.end(summary);
+    await callbacks.onEnd?.(summary);
+    return {
+      ...summary,
+      history: this.#log.history.records(),
+      evaluations: this.#log.evaluations,
+      parameters,
+      checkpoint: this.#checkpoints?.newest,
+      skippedSteps: this.#log.skipped,
+      problems,
+    };
   }
 
   /** The step from which the run goes on: 0, or that of a checkpoint, whose books are taken over. */
@@ -181,10 +196,22 @@ class Training {
   }
 
   async #save(step: number): Promise<void> {
+    await this.#checkpoints?.save(step, this.#watched(), this.#metrics());
+  }
+
+  async #saveLast(step: number): Promise<Error | undefined> {
+    return this.#checkpoints?.saveLast(step, this.#watched(), this.#metrics());
+  }
+
+  /** What rules have counted so far. */
+  #watched() {
+    return { stopping: this.#stopping, ...(this.#rules.plateau && { plateau: this.#plateau }) };
+  }
+
+  /** Of the last epoch and the latest evaluations. */
+  #metrics(): Record<string, number> {
     const { epochLoss, epochMetrics } = this.#log;
-    const watched = { stopping: this.#stopping, ...(this.#rules.plateau && { plateau: this.#plateau }) };
-    const ofEpoch = Number.isNaN(epochLoss) ? {} : { loss: epochLoss, ...epochMetrics };
-    await this.#checkpoints?.save(step, watched, { ...ofEpoch, ...this.#latest });
+    return { ...(Number.isNaN(epochLoss) ? {} : { loss: epochLoss, ...epochMetrics }), ...this.#latest };
   }
 
   /** Runs steps until `to` (fewer after an abort, or when a checkpoint is due by the clock) while the log is kept up to date. */
@@ -211,12 +238,13 @@ class Training {
       this.#log.unfollow();
     }
     if (failure) throw failure.error; // of a callback
+    await this.#log.room(this.#signal);
     this.#trainingMs += performance.now() - start;
     this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
     const broken = reports.some((r) => r.stopped === 'nonFinite');
     if (broken) {
       const error = await this.#nonFinite();
-      await this.#save(this.#log.lastStep);
+      await this.#saveLast(this.#log.lastStep);
       throw error;
     }
     return this.#log.lastStep;
@@ -292,13 +320,16 @@ class Training {
     return nonFiniteError(this.#run.session, record, found[0], tensor);
   }
 
-  #result(step: number): { summary: TrainSummary; more: Omit<TrainResult, keyof TrainSummary> } {
+  #end(step: number): Pick<TrainResult, 'parameters'> & { summary: TrainSummary } {
     const { compiled, workers, backend } = this.#plan;
     const log = this.#log;
     const { parameters, sha256 } = readParameters(this.#run, compiled.tensors);
     const seconds = log.elapsedSeconds();
+    const byLimit = step === compiled.epochs * compiled.stepsPerEpoch ? 'epochs' : 'steps';
     const summary: TrainSummary = {
+      stopped: this.#stopped ?? byLimit,
       step,
+      trainedSteps: log.trainedSteps,
       epoch: log.epochOf(step),
       loss: log.epochLoss,
       metrics: { ...log.epochMetrics, ...this.#latest },
@@ -310,17 +341,7 @@ class Training {
       parametersSha256: sha256,
       cpuSecondsPerWorker: this.#cpuSeconds,
     };
-    const byLimit = step === compiled.epochs * compiled.stepsPerEpoch ? 'epochs' : 'steps';
-    return {
-      summary,
-      more: {
-        history: log.history.records(),
-        evaluations: log.evaluations,
-        parameters,
-        stopped: this.#stopped ?? byLimit,
-        skippedSteps: log.skipped,
-      },
-    };
+    return { summary, parameters };
   }
 }
 

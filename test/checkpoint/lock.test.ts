@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -40,6 +40,7 @@ const dead = { id: 'dead', pid: 2 ** 22 + 5, host: hostname(), startedAt: '2026-
 describe('the lock of a run folder', () => {
   it('is held by one, also within a process, until it is released', () => {
     const folder = join(runDir, 'a', 'b');
+    mkdirSync(folder, { recursive: true });
     const lock = lockRunDir(folder);
     expect(lock.note).toBeUndefined();
     expect(() => lockRunDir(folder)).toThrow(new RegExp(`process ${process.pid} on `));
@@ -51,6 +52,16 @@ describe('the lock of a run folder', () => {
     lock.release(); // the lock of another holder by now
     expect(readdirSync(folder)).toEqual([LOCK_FILE]);
     again.release();
+  });
+
+  it('takes folders that it made away again, unless something is in them', () => {
+    const folder = join(runDir, 'c', 'd');
+    lockRunDir(folder).release();
+    expect(readdirSync(runDir)).toEqual([]);
+    const lock = lockRunDir(folder);
+    writeFileSync(join(folder, 'metrics.jsonl'), '');
+    lock.release();
+    expect(readdirSync(folder)).toEqual(['metrics.jsonl']);
   });
 
   it('is refused to others while its process lives, given up when that ends, taken over when it was killed', async () => {

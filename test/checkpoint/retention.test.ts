@@ -52,22 +52,29 @@ describe('retain', () => {
     );
   });
 
-  it('keeps the latest, the newest n and the best k, and nothing else', () => {
+  it('gives up what lies after the latest: the run passed it over', () => {
+    const existing = [10, 20, 30].map((step) => ({ step, metric: step === 30 ? 0.1 : 0.5 }));
+    const policy = { keepLast: 2, keepBest: { monitor: 'val.loss', mode: 'min', count: 1 } } as const;
+    expect(deleted(retain(existing, 20, policy))).toEqual([30]);
+  });
+
+  it('keeps the latest, the newest n and the best k up to it, and nothing else', () => {
     fc.assert(
       fc.property(candidates, few, few, mode, ({ existing, latest }, keepLast, count, direction) => {
         const keep = new Set(
           kept(retain(existing, latest, { keepLast, keepBest: { monitor: 'x', mode: direction, count } })),
         );
         // The rule as counting, where retain() sorts.
+        const ofRun = existing.filter((e) => e.step <= latest);
         for (const { step, metric = Number.NaN } of existing) {
-          const newer = existing.filter((e) => e.step > step).length;
-          const better = existing.filter(({ step: other, metric: m = Number.NaN }) =>
+          const newer = ofRun.filter((e) => e.step > step).length;
+          const better = ofRun.filter(({ step: other, metric: m = Number.NaN }) =>
             direction === 'min'
               ? m < metric || (m === metric && other < step)
               : m > metric || (m === metric && other < step),
           ).length;
           const best = !Number.isNaN(metric) && better < count;
-          expect(keep.has(step)).toBe(step === latest || newer < keepLast || best);
+          expect(keep.has(step)).toBe(step <= latest && (step === latest || newer < keepLast || best));
         }
       }),
       { numRuns: 500 },

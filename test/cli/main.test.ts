@@ -17,7 +17,9 @@ function write(name: string, text: string): string {
 }
 
 const KEYS = [
+  'stopped',
   'step',
+  'trainedSteps',
   'epoch',
   'loss',
   'metrics',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { paint, renderBar } from '../../src/cli/render.ts';
+import { paint, renderBar, renderEnd } from '../../src/cli/render.ts';
 import { terminal } from '../../src/cli/terminal.ts';
 import type { RunHeader, StepRecord } from '../../src/record/contract.ts';
 import type { TrainSummary } from '../../src/train/callbacks.ts';
@@ -58,7 +58,9 @@ const epoch = (n: number): ProgressEvent => ({
   seconds: 0.04,
 });
 const summary: TrainSummary = {
+  stopped: 'epochs',
   step: 20,
+  trainedSteps: 20,
   epoch: 2,
   loss: 0.5,
   metrics: {},
@@ -71,6 +73,29 @@ const summary: TrainSummary = {
   cpuSecondsPerWorker: [1, 1],
 };
 const end: ProgressEvent = { kind: 'end', summary };
+
+it.each<[Partial<TrainSummary>, string]>([
+  [{}, 'done: trained 20 steps in 1.50 s, 25.0 k samples/s, '],
+  [{ stopped: 'steps', trainedSteps: 1 }, 'done: trained 1 step in 1.50 s, now at step 20, 25.0 k samples/s, '],
+  [{ stopped: 'early-stopping' }, 'stopped early: trained 20 steps'],
+  [{ stopped: 'callback' }, 'stopped by a callback: trained 20 steps'],
+  [{ stopped: 'aborted' }, 'interrupted: trained 20 steps'],
+  [
+    { stopped: 'aborted', trainedSteps: 0 },
+    'interrupted: trained 0 steps in 1.50 s, now at step 20, parameters sha256 ',
+  ],
+  [
+    { trainedSteps: 0, samplesPerSec: 0 },
+    'nothing left to train: the run had ended when it was done, after 20 steps, param',
+  ],
+  [{ stopped: 'early-stopping', trainedSteps: 0 }, 'nothing left to train: the run had ended early, after 20 steps'],
+])('the last line says why a run ended: %j', (change, line) => {
+  const text = renderEnd({ ...summary, ...change })
+    .map((span) => span.text)
+    .join('');
+  expect(text.slice(0, line.length)).toBe(line);
+  expect(text.endsWith('parameters sha256 0123456789abcdef')).toBe(true);
+});
 
 /** A terminal of some width whose clock the test moves. */
 function screen(options: { columns?: number; interactive?: boolean; color?: boolean } = {}) {
@@ -131,7 +156,7 @@ describe('terminal, drawing', () => {
       'evaluation  step 15  val.accuracy 0.8750  0.25 s',
       'epoch 2/2  step 20  loss 0.5000  accuracy 0.7500  val.accuracy 0.8750  25.0 k samples/s  sync 25 %  40 ms',
       'evaluation  step 20  test.accuracy 0.8750  0.25 s',
-      'trained 20 steps in 1.50 s, 25.0 k samples/s, parameters sha256 0123456789abcdef',
+      'done: trained 20 steps in 1.50 s, 25.0 k samples/s, parameters sha256 0123456789abcdef',
       '',
     ]);
   });

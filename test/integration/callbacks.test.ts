@@ -109,21 +109,38 @@ test.each<{ overrides: Partial<BlobJob>; options?: TrainOptions; message: string
   expect(threadsStarted).toBe(0);
 });
 
-test('a sink that fails is reported at once, and the run goes on to its end', async () => {
-  const notes: string[] = [];
-  const steps: number[] = [];
-  const sink = { open() {}, steps: bomb, evaluation() {}, close() {} };
-  const error = await train(
-    job({ epochs: 3, callbacks: { onSteps: (r) => void steps.push(...r.map((s) => s.step)) } }),
-    {
+test.each(['steps', 'evaluation', 'close'] as const)(
+  'a sink that fails in %s is reported, and the run goes on to its end and gives its result',
+  async (method) => {
+    const notes: string[] = [];
+    const sink = { open() {}, steps() {}, evaluation() {}, close() {}, [method]: bomb };
+    const result = await train(job({ epochs: 3 }), {
       workers: 2,
       sinks: [sink],
       onProgress: (event) => event.kind === 'note' && notes.push(event.text),
+    });
+    expect(result).toMatchObject({ step: 36, trainedSteps: 36, stopped: 'epochs', problems: [new Error('boom')] });
+    expect(notes.filter((text) => text.includes('boom'))).toHaveLength(method === 'close' ? 0 : 1);
+  },
+);
+
+test('a slow sink holds back short segments, so that little waits for it', async () => {
+  let waiting = 0;
+  let most = 0;
+  const sink = {
+    open() {},
+    async steps(records: readonly unknown[]) {
+      waiting += records.length;
+      most = Math.max(most, waiting);
+      for (let turn = 0; turn < 5000; turn++) await new Promise(setImmediate);
+      waiting -= records.length;
     },
-  ).catch((e: unknown) => e);
-  expect(error).toEqual(new Error('boom'));
-  expect(notes.filter((text) => text.includes('boom'))).toHaveLength(1);
-  expect(steps.at(-1)).toBe(36);
+    evaluation() {},
+    close() {},
+  };
+  const { step } = await train(job({ batchSize: 'full', epochs: 8 }), { workers: 1, sinks: [sink] });
+  expect(step).toBe(8);
+  expect(most).toBeLessThanOrEqual(2);
 });
 
 test('an abort ends a run whose sink never answers and whose ring is full', async () => {

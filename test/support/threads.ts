@@ -33,7 +33,7 @@ export class Threads {
     );
   }
 
-  /** Opens a run of `job` on `workers` of the threads, hands it to `use`, and closes it. */
+  /** Opens a run of `job` on `workers` of the threads, hands it to `use`, one run at a time. */
   async run<T>(job: Job, workers: number, use: (run: ThreadRun) => Promise<T>): Promise<T> {
     const plan = await planRun(job, { workers });
     const session = { ...(await createSession(plan, undefined)), spins: 0 };
@@ -41,7 +41,7 @@ export class Threads {
     const control = new Int32Array(buffer, session.layout.control, CONTROL_WORDS);
     const all = (task: WorkerTask) => this.#all(task, workers);
     await all({ kind: 'open', session, committed: 0 });
-    const result = await use({
+    return use({
       plan,
       session,
       train(from, to) {
@@ -56,8 +56,6 @@ export class Threads {
       floats: (address, length) => new Float32Array(buffer, address, length).slice(),
       doubles: (address, length) => new Float64Array(buffer, address, length).slice(),
     });
-    await all({ kind: 'close', session: session.id });
-    return result;
   }
 
   async close(): Promise<void> {
