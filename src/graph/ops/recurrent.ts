@@ -17,7 +17,7 @@ import { notEqual } from './compare.ts';
 import { constant } from './leaf.ts';
 import { matmul } from './matmul.ts';
 import { reshape, transpose } from './shape.ts';
-import { shift } from './strides.ts';
+import { lowerMove, shift } from './strides.ts';
 
 /** 'rnn' with tanh, 'rnnRelu' with relu. */
 type Cell = 'rnn' | 'rnnRelu' | 'lstm' | 'gru';
@@ -159,12 +159,15 @@ const tapeOp: OpDef = {
     l.call('fill', steps[0].hPrevious, 0, rows * hidden);
     if (cell === 'lstm') l.call('fill', steps[0].cPrevious, 0, rows * hidden);
     if (cell === 'gru') l.call('fill', steps[0].recurrent, 0, rows * width);
+    // Transposed once: GEMM need not do it anew in every time step.
+    const weightHh = time > 1 ? l.scratch(hidden * width) : l.input(2);
+    if (time > 1) lowerMove(l, weightHh, l.input(2), [hidden, width], [1, hidden], [width, 1]);
     for (const [i, s] of steps.entries()) {
       if (i > 0) {
         const to = cell === 'gru' ? ({ beta: 0, c: s.recurrent } as const) : ({ beta: 1, c: s.gates } as const);
         l.gemm({
-          ...{ transA: false, transB: true, m: rows, n: width, k: hidden },
-          ...{ a: s.hPrevious, lda: hidden, b: l.input(2), ldb: hidden, ...to, ldc: width },
+          ...{ transA: false, transB: false, m: rows, n: width, k: hidden },
+          ...{ a: s.hPrevious, lda: hidden, b: weightHh, ldb: width, ...to, ldc: width },
         });
       }
       if (cell === 'lstm') {

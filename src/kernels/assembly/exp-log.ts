@@ -132,13 +132,32 @@ export function log1pUnit(e: v128): v128 {
   return f32x4.add(logNormal(u, splat(0)), f32x4.div(lost, u));
 }
 
-/** 1 / (1 + exp(-x)) without overflow: both forms divide by 1 + exp(-|x|). */
+/**
+ * 0, 1: bounds of x, inside of which one step scales by a power of 2. 2: -1 / ln 2. 3: ln 2 in one part with FMA to 4 and the
+ * rest. 5-9: (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2 with signs for -r, a minimax fit with relative error 3e-9 of exp.
+ */
+const SIGMOID = memory.data<f32>([
+  -87.0, 88.0, -1.442695040888963407, 0.693145751953125, 1.428606765330187045e-6, 0.0013814540101, -0.0083687451956,
+  0.041668390791, -0.16666520398, 0.49999993432,
+]);
+
+/** 1 / (1 + exp(-x)); 0 where that is below the smallest normal number. */
 // @ts-ignore: decorator
 @inline
 export function sigmoid4(x: v128): v128 {
-  const e = exp4(f32x4.neg(f32x4.abs(x)));
-  const numerator = select(f32x4.lt(x, splat(0)), e, splat(1.0));
-  return f32x4.div(numerator, f32x4.add(splat(1.0), e));
+  const clamped = atMost(atLeast(x, constant(SIGMOID, 0)), constant(SIGMOID, 1));
+  const rounded = madd(clamped, constant(SIGMOID, 2), constant(EXP, 3));
+  const n = f32x4.sub(rounded, constant(EXP, 3));
+  // -x = n ln 2 - r
+  const r = madd(n, constant(SIGMOID, 4), madd(n, constant(SIGMOID, 3), clamped));
+  let u = madd(constant(SIGMOID, 5), r, constant(SIGMOID, 6));
+  u = madd(u, r, constant(SIGMOID, 7));
+  u = madd(u, r, constant(SIGMOID, 8));
+  u = madd(u, r, constant(SIGMOID, 9));
+  const p = f32x4.add(f32x4.sub(f32x4.mul(f32x4.mul(r, r), u), r), splat(1.0));
+  const e = i32x4.add(p, i32x4.shl(rounded, 23));
+  const y = f32x4.div(splat(1.0), f32x4.add(splat(1.0), e));
+  return v128.andnot(y, f32x4.lt(x, constant(SIGMOID, 0)));
 }
 
 /** log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)) */
@@ -148,26 +167,31 @@ export function softplus4(x: v128): v128 {
   return f32x4.add(atLeast(x, splat(0)), log1pUnit(exp4(f32x4.neg(f32x4.abs(x)))));
 }
 
-/** (tanh(x) - x) / x^3 in x^2 below 0.625, after Cephes; 5: that bound. */
+/**
+ * 0, 1: bounds beyond which tanh is -1 or 1. 2: 2 / ln 2. 3, 4: ln 2 / 2 in two parts. 5-10: (exp(2 h) - 1) / h for |h| <= ln 2 / 4,
+ * a minimax fit with relative error 2e-8.
+ */
 const TANH = memory.data<f32>([
-  -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1, 0.625,
+  -10.0, 10.0, 2.885390081777926815, 0.3465728759765625, 7.143033826650935225e-7, 0.08884810582, 0.26772951096, 0.66667521142,
+  1.33332347389, 1.99999992598, 2.0,
 ]);
 
-/** The polynomial for small |x|, 1 - 2 / (exp(2|x|) + 1) above. */
+/** e / (e + 2) with e = exp(2 x) - 1, which keeps its relative precision where x is small. */
 // @ts-ignore: decorator
 @inline
 export function tanh4(x: v128): v128 {
-  const magnitude = f32x4.abs(x);
-  const z = f32x4.mul(x, x);
-  let p = madd(constant(TANH, 0), z, constant(TANH, 1));
-  p = madd(p, z, constant(TANH, 2));
-  p = madd(p, z, constant(TANH, 3));
-  p = madd(p, z, constant(TANH, 4));
-  const near = madd(f32x4.mul(p, z), x, x);
-  const e = exp4(f32x4.add(magnitude, magnitude));
-  const far = f32x4.sub(splat(1.0), f32x4.div(splat(2.0), f32x4.add(e, splat(1.0))));
-  const sign = v128.and(x, splat(-0.0));
-  return select(f32x4.lt(magnitude, constant(TANH, 5)), near, v128.or(far, sign));
+  const clamped = atMost(atLeast(x, constant(TANH, 0)), constant(TANH, 1));
+  const rounded = madd(clamped, constant(TANH, 2), constant(EXP, 3));
+  const n = f32x4.sub(rounded, constant(EXP, 3));
+  const h = nmadd(n, constant(TANH, 4), nmadd(n, constant(TANH, 3), clamped));
+  let u = madd(constant(TANH, 5), h, constant(TANH, 6));
+  u = madd(u, h, constant(TANH, 7));
+  u = madd(u, h, constant(TANH, 8));
+  u = madd(u, h, constant(TANH, 9));
+  u = f32x4.mul(h, madd(u, h, constant(TANH, 10)));
+  const scale = i32x4.shl(i32x4.sub(rounded, constant(EXP_BITS, 2)), 23);
+  const e = madd(scale, u, f32x4.sub(scale, splat(1.0)));
+  return f32x4.div(e, f32x4.add(e, splat(2.0)));
 }
 
 /** 0-6: -log(1 - erf(t)) - t, 7-12: (erf(x) - x) / x in x^2, 13: the bound between, 14: where erf is 1. After N. Juffa. */

@@ -113,21 +113,23 @@ export function rnnStepGrad(
 
 // @ts-ignore: decorator
 @inline
-function lstmLanes(
-  h: usize, c: usize, tanhC: usize, gates: usize, bias: usize, cPrevious: usize, bytes: usize, rest: usize,
-): void {
+function lstmCellLanes(c: usize, gates: usize, bias: usize, cPrevious: usize, bytes: usize, rest: usize): void {
   const i = sigmoid4(f32x4.add(read(gates, rest), read(bias, rest)));
   write(gates, rest, i);
   const f = sigmoid4(f32x4.add(read(gates + bytes, rest), read(bias + bytes, rest)));
   write(gates + bytes, rest, f);
   const g = tanh4(f32x4.add(read(gates + 2 * bytes, rest), read(bias + 2 * bytes, rest)));
   write(gates + 2 * bytes, rest, g);
-  const cell = madd(f, read(cPrevious, rest), f32x4.mul(i, g));
-  write(c, rest, cell);
-  const t = tanh4(cell);
+  write(c, rest, madd(f, read(cPrevious, rest), f32x4.mul(i, g)));
+}
+
+// @ts-ignore: decorator
+@inline
+function lstmOutputLanes(h: usize, tanhC: usize, c: usize, gate: usize, bias: usize, rest: usize): void {
+  const o = sigmoid4(f32x4.add(read(gate, rest), read(bias, rest)));
+  write(gate, rest, o);
+  const t = tanh4(read(c, rest));
   write(tanhC, rest, t);
-  const o = sigmoid4(f32x4.add(read(gates + 3 * bytes, rest), read(bias + 3 * bytes, rest)));
-  write(gates + 3 * bytes, rest, o);
   write(h, rest, f32x4.mul(o, t));
 }
 
@@ -144,12 +146,17 @@ export function lstmStep(
       memory.copy(h, hPrevious, bytes);
       memory.copy(c, cPrevious, bytes);
     } else {
+      // In two loops, which have shorter chains: the processor then overlaps more of them.
       for (let j: usize = 0; j < full; j += 16) {
-        lstmLanes(h + j, c + j, tanhC + j, gates + j, bias + j, cPrevious + j, bytes, 0);
+        lstmCellLanes(c + j, gates + j, bias + j, cPrevious + j, bytes, 0);
       }
-      if (rest) {
-        lstmLanes(h + full, c + full, tanhC + full, gates + full, bias + full, cPrevious + full, bytes, rest);
+      if (rest) lstmCellLanes(c + full, gates + full, bias + full, cPrevious + full, bytes, rest);
+      const gate = gates + 3 * bytes;
+      const gateBias = bias + 3 * bytes;
+      for (let j: usize = 0; j < full; j += 16) {
+        lstmOutputLanes(h + j, tanhC + j, c + j, gate + j, gateBias + j, 0);
       }
+      if (rest) lstmOutputLanes(h + full, tanhC + full, c + full, gate + full, gateBias + full, rest);
     }
     h += bytes;
     c += bytes;
