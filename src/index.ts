@@ -7,6 +7,8 @@ export type { Tensor } from './graph/tensor.ts';
 export * from './nn/index.ts';
 export * from './optim/index.ts';
 export type { EvaluationRecord, PhaseTimings, RunHeader, Sink, StepRecord } from './record/contract.ts';
+export { CsvSink } from './record/csv.ts';
+export { TensorBoardSink } from './record/tensorboard.ts';
 export type { Callbacks, RunControl, TrainSummary } from './train/callbacks.ts';
 export { defineJob, type EarlyStopping, type Job } from './train/job.ts';
 export type { LrPoint, SmoothedPoint } from './train/lr-curve.ts';

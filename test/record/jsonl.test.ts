@@ -2,35 +2,8 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EvaluationRecord, RunHeader, StepRecord } from '../../src/record/contract.ts';
 import { JsonlSink, METRICS_FILE, toLine } from '../../src/record/jsonl.ts';
-
-const header: RunHeader = {
-  kind: 'header',
-  job: { optimizer: { kind: 'adam', lr: 0.001 } },
-  versions: { lockstep: '0.1.0' },
-  seed: 1,
-  machine: { cpu: 'test', cores: 2, memoryBytes: 1024, platform: 'linux-x64' },
-  kernels: { gemm: 'wasm', simd: 'relaxed', detail: '' },
-  workers: 2,
-  shards: 4,
-  parameters: 10,
-  startedAt: '2026-01-01T00:00:00.000Z',
-};
-
-const step = (n: number, loss = 1 / n): StepRecord => ({
-  step: n,
-  epoch: 1,
-  loss,
-  metrics: { accuracy: 0.5 },
-  lr: 0.001,
-  gradNorm: 1,
-  clipScale: 1,
-  samples: 32,
-  timings: { stepMs: 1, gatherMs: 0, computeMs: 1, waitMs: 0, reduceMs: 0, updateMs: 0 },
-});
-
-const evaluation: EvaluationRecord = { step: 2, epoch: 1, split: 'val', metrics: { 'val.loss': 0.5 }, seconds: 0.1 };
+import { evaluation, header, step } from './fixtures.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -1,0 +1,47 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { CsvSink, EVALUATIONS_CSV, STEPS_CSV } from '../../src/record/csv.ts';
+import { evaluation, header, step } from './fixtures.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lockstep-csv-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const rows = (name: string): Record<string, string>[] =>
+  parse(readFileSync(join(folder, name)), { columns: true }) as Record<string, string>[];
+
+async function write(...records: Parameters<CsvSink['steps']>[0]): Promise<void> {
+  const sink = new CsvSink(folder);
+  await sink.open(header);
+  void sink.steps(records);
+  void sink.evaluation(evaluation);
+  await sink.close();
+}
+
+test('a row a step with its metrics and phases, a row a number of an evaluation', async () => {
+  await write(step(1), step(2, Number.NaN));
+  expect(rows(STEPS_CSV)).toMatchObject([
+    { step: '1', epoch: '1', loss: '1', accuracy: '0.5', lr: '0.001', gradNorm: '1', samples: '32', stepMs: '1' },
+    { step: '2', loss: 'NaN', computeMs: '1', updateMs: '0' },
+  ]);
+  expect(rows(EVALUATIONS_CSV)).toEqual([
+    { step: '2', epoch: '1', split: 'val', metric: 'val.loss', value: '0.5', seconds: '0.1' },
+  ]);
+});
+
+test('a run that goes on in the folder is appended under the same head', async () => {
+  await write(step(1));
+  await write(step(2));
+  expect(rows(STEPS_CSV).map((row) => row.step)).toEqual(['1', '2']);
+  expect(rows(EVALUATIONS_CSV)).toHaveLength(2);
+});
+
+test('a metric may have any name', async () => {
+  await write({ ...step(1), metrics: { 'top "5", of all': 0.25 } });
+  expect(rows(STEPS_CSV)[0]['top "5", of all']).toBe('0.25');
+});
