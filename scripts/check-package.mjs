@@ -54,6 +54,7 @@ const PACKAGES = [
     jobs: {
       'job.js': `${CJS_HEAD}${JOB_BODY}module.exports = job;\n`,
       'job.ts': `${ESM_HEAD}${TYPED_LINE}${JOB_BODY}export default job;\n`,
+      'job.cts': `${ESM_HEAD}${TYPED_LINE}${JOB_BODY}export default job;\n`,
     },
   },
 ];

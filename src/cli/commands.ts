@@ -327,15 +327,21 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
         help,
       );
     case 'commander.excessArguments':
-      return usage(
-        `lockstep ${command?.name() ?? ''}`,
-        'no more arguments',
-        error.message.replace(/^error: /, ''),
-        help,
-      );
+      return excessArguments(command?.name() ?? '', error.message, help);
     default:
       return usage('command line', 'a command that lockstep knows', error.message.replace(/^error: /, ''), help);
   }
+}
+
+/** commander: "too many arguments for 'train'. Expected 1 argument but got 2." */
+function excessArguments(command: string, message: string, help: string): UsageError {
+  const [, expected, got] = /Expected (\d+) arguments? but got (\d+)/.exec(message) ?? [];
+  return usage(
+    `lockstep ${command}`,
+    expected === '1' ? '1 argument' : `${expected ?? 'fewer'} arguments`,
+    got ?? 'more',
+    help,
+  );
 }
 
 function commandNames(program: Command): string {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { closest, LockstepError } from '../errors.ts';
@@ -79,6 +80,8 @@ function checkFile(path: string, file: string): void {
 async function importModule(file: string, url: string): Promise<object> {
   registerOwnPackage();
   if (TYPESCRIPT.includes(extname(file))) await registerTypeScript();
+  // As what it is: imported, what it requires would be looked for among the modules that are being imported.
+  if (extname(file) === '.cts') return createRequire(url)(file) as object;
   return import(url);
 }
 

@@ -9,7 +9,11 @@ export interface RawTable {
   readonly place: Place;
 }
 
-export type Place = (row: number, column: string) => string;
+export interface Place {
+  (row: number, column: string): string;
+  /** What to do about a value there, where the source offers more than to correct it. */
+  readonly advice?: { readonly missing: string; readonly wrong: string };
+}
 
 export type RawColumn = TensorColumn | CellColumn;
 

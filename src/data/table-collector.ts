@@ -19,6 +19,12 @@ export interface CollectorOptions {
   readonly hint: { readonly text: string; readonly certain: boolean };
 }
 
+/** What to do about a value that training cannot use. */
+const ADVICE = {
+  missing: "fill it in, or let csv's option `missing` replace it ('mean') or leave the row out ('drop')",
+  wrong: "correct the value; `types: { column: 'category' }` or `ignore` treats the column otherwise",
+};
+
 /** Takes the records of one file in order, and makes columns of them. Throws E_DATA_MISSING for columns that the file does not have. */
 export class TableCollector {
   readonly #options: CollectorOptions;
@@ -46,7 +52,8 @@ export class TableCollector {
     const size = this.#numbers.length;
     if (size === 0) throw emptyFile(this.#options.file, 'a header only, or only rows with missing values');
     const columns = new Map(this.#columns.flatMap((c) => (c ? [[c.name, c] as const] : [])));
-    return { size, columns, place: (row, column) => this.#place(row, column) };
+    const place = (row: number, column: string) => this.#place(row, column);
+    return { size, columns, place: Object.assign(place, { advice: ADVICE }) };
   }
 
   #place(row: number, column: string): string {

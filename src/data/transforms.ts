@@ -235,7 +235,7 @@ function numeric(part: NumericPart, x: number, i: number, row: number, place: Pl
   }
   const rounded = Math.fround(y);
   if (!Number.isFinite(rounded) && !(part.kind === 'tensor' && part.allowNonFinite)) {
-    throw notUsable(place(row, part.column), 'a finite number that fits f32', x);
+    throw notUsable(place, row, part, 'a finite number that fits f32', x);
   }
   return rounded;
 }
@@ -253,7 +253,7 @@ export function checkIndex(
   place: Place,
 ): number {
   if (Number.isInteger(x) && x >= 0 && x < (part.size ?? 2 ** 31)) return x;
-  if (!Number.isInteger(x)) throw notUsable(place(row, part.column), 'an integer', x);
+  if (!Number.isInteger(x)) throw notUsable(place, row, part, 'an integer', x);
   throw new LockstepError('E_LABEL', {
     where: place(row, part.column),
     expected: part.size === undefined ? 'a label of at least 0' : `a label in [0, ${part.size})`,
@@ -284,19 +284,19 @@ function numberOf(part: Part, value: unknown, row: number, place: Place): number
   const x = typeof value === 'string' ? parseNumber(value) : value;
   if (typeof x === 'number' && Number.isFinite(x)) return x;
   if (typeof x === 'number' && typeof value === 'number' && part.kind === 'tensor' && part.allowNonFinite) return x;
-  throw notUsable(place(row, part.column), 'a finite number', value);
+  throw notUsable(place, row, part, 'a finite number', value);
 }
 
 function booleanOf(part: Part, value: unknown, row: number, place: Place): boolean {
   const truth = typeof value === 'string' ? parseBoolean(value) : value;
   if (typeof truth === 'boolean') return truth;
-  throw notUsable(place(row, part.column), 'true or false', value);
+  throw notUsable(place, row, part, 'true or false', value);
 }
 
 function textOf(part: Part, value: unknown, row: number, place: Place): string {
   if (typeof value === 'string') return value;
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  throw notUsable(place(row, part.column), 'a text', value);
+  throw notUsable(place, row, part, 'a text', value);
 }
 
 const places = new WeakMap<readonly unknown[], Map<unknown, number>>();
@@ -386,15 +386,21 @@ function isTypedArray(value: unknown): value is ArrayLike<number> {
   return ArrayBuffer.isView(value) && !(value instanceof DataView);
 }
 
-function notUsable(where: string, expected: string, value: unknown): LockstepError {
+const ADVICE = { missing: 'fill it in, or leave the row out', wrong: 'correct the value, or leave the row out' };
+
+function notUsable(
+  place: Place,
+  row: number,
+  { column }: { readonly column: string },
+  expected: string,
+  value: unknown,
+): LockstepError {
   const empty = value === undefined || value === '';
   return new LockstepError('E_DATA_VALUE', {
-    where,
+    where: place(row, column),
     expected,
     got: empty ? 'no value' : describeValue(value),
-    fix: empty
-      ? "fill it in, or let csv's option `missing` replace it ('mean') or leave the row out ('drop')"
-      : "correct the value; in a CSV, `types: { column: 'category' }` or `ignore` treats the column otherwise",
+    fix: (place.advice ?? ADVICE)[empty ? 'missing' : 'wrong'],
   });
 }
 

@@ -12,9 +12,12 @@ import { show } from './options.ts';
 /** Registered, so that two copies of the package in one process understand each other. */
 const DEFINITION: unique symbol = Symbol.for('lockstep.optimizer.definition');
 
+/** What the user may pass. A strict schema without options of its own infers `never` for every other name, `lr` among them. */
+type CustomOptions<I extends object> = { readonly lr?: LearningRate } & (string extends keyof I ? unknown : I);
+
 /** Makes descriptions of a custom optimizer; `definition` is what it was made from. */
 export interface CustomOptimizer<I extends object = object> {
-  (options?: I & { readonly lr?: LearningRate }): OptimizerDescription;
+  (options?: CustomOptions<I>): OptimizerDescription;
   readonly definition: OptimizerDef;
 }
 
@@ -36,7 +39,7 @@ export function defineOptimizer<H extends object, I extends object = Partial<H>>
       fix: 'see docs/optimizer-contract.md',
     });
   }
-  const make = (options?: I & { readonly lr?: LearningRate }): OptimizerDescription => ({
+  const make = (options?: CustomOptions<I>): OptimizerDescription => ({
     ...describe(definition, options),
     // Enumerable, so that a copy with another option, `{ ...description, lr: 0.1 }`, keeps the definition.
     [DEFINITION]: definition,

@@ -1,5 +1,5 @@
 import { type ZodObject, type ZodType, z } from 'zod';
-import { closest, LockstepError } from '../errors.ts';
+import { closest, type ErrorCode, LockstepError } from '../errors.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -8,12 +8,14 @@ type Issue = z.core.$ZodIssue;
  * that names the option (`optimizer.betas[0]`), what it may be and what it is; for unknown names, the closest known one.
  *
  * @param alsoKnown names that are valid beside the schema's own (they only improve the suggestion).
+ * @param code of the error, for what is no option of an optimizer.
  */
 export function parseOptions<T>(
   schema: ZodType<T>,
   value: unknown,
   where: string,
   alsoKnown: readonly string[] = [],
+  code: ErrorCode = 'E_OPTION',
 ): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
@@ -21,10 +23,11 @@ export function parseOptions<T>(
   // A misspelt name often causes a second issue (the right name is missing): report the cause.
   const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0];
   if (issue.code === 'unrecognized_keys') {
-    throw unknownOption(issue.keys[0], [...alsoKnown, ...knownKeys(schema)], pathOf(where, issue.path));
+    const known = [...(issue.path.length === 0 ? alsoKnown : []), ...knownKeys(partAt(schema, issue.path))];
+    throw unknownOption(issue.keys[0], known, pathOf(where, issue.path), code);
   }
   const got = valueAt(value, issue.path);
-  throw new LockstepError('E_OPTION', {
+  throw new LockstepError(code, {
     where: pathOf(where, issue.path),
     expected: expectation(issue),
     got: show(got),
@@ -33,9 +36,14 @@ export function parseOptions<T>(
 }
 
 /** The error for a name that is none of `known`. */
-export function unknownOption(name: string, known: readonly string[], where: string): LockstepError {
+export function unknownOption(
+  name: string,
+  known: readonly string[],
+  where: string,
+  code: ErrorCode = 'E_OPTION',
+): LockstepError {
   const guess = closest(name, known);
-  return new LockstepError('E_OPTION', {
+  return new LockstepError(code, {
     where,
     expected: known.length === 0 ? 'no options' : `options among ${known.join(', ')}`,
     got: `unknown option '${name}'`,
@@ -52,10 +60,26 @@ export function show(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-function knownKeys(schema: ZodType): string[] {
+function knownKeys(part: ZodType): string[] {
+  const schema = unwrapped(part);
   if (schema instanceof z.ZodObject) return Object.keys((schema satisfies ZodObject).shape);
   if (schema instanceof z.ZodPipe && schema.in instanceof z.ZodType) return knownKeys(schema.in);
   return [];
+}
+
+/** The schema of a field, and of a field of that. */
+function partAt(schema: ZodType, path: readonly PropertyKey[]): ZodType {
+  return path.reduce<ZodType>((at, key) => {
+    const inner = unwrapped(at);
+    const next: unknown = inner instanceof z.ZodObject ? Reflect.get(inner.shape, key) : undefined;
+    return next instanceof z.ZodType ? next : inner;
+  }, schema);
+}
+
+function unwrapped(schema: ZodType): ZodType {
+  const optional = schema instanceof z.ZodOptional || schema instanceof z.ZodDefault;
+  const inner: unknown = optional ? schema.unwrap() : undefined;
+  return inner instanceof z.ZodType ? unwrapped(inner) : schema;
 }
 
 function pathOf(where: string, path: readonly PropertyKey[]): string {
@@ -81,7 +105,7 @@ function expectation(issue: Issue): string {
       if (issue.expected === 'number') return 'a finite number';
       if (issue.expected === 'int') return 'an integer';
       if (issue.expected === 'object' || issue.expected === 'record') return 'an object with options';
-      return issue.expected === 'tuple' ? 'a list' : `a ${issue.expected}`;
+      return issue.expected === 'tuple' || issue.expected === 'array' ? 'a list' : `a ${issue.expected}`;
     case 'invalid_value':
       return `one of ${issue.values.map(String).join(', ')}`;
     default:

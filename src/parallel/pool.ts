@@ -142,16 +142,22 @@ function lostThread(error: unknown): WorkerFailure {
   return { rank: -1, aborted: false, name, message: `the thread is gone (${message})`, stack };
 }
 
+/** Where an E_WORKER happened if a thread ended without a word; one that has thrown is named by its rank. */
+export const LOST = 'worker';
+
 function toError(failure: WorkerFailure): LockstepError {
   if (failure.code && failure.detail) return new LockstepError(failure.code as ErrorCode, failure.detail);
   const cause = new Error(failure.message);
   cause.name = failure.name;
   cause.stack = failure.stack;
+  const lost = failure.rank < 0;
   return new LockstepError('E_WORKER', {
-    where: failure.rank < 0 ? 'worker' : `worker ${failure.rank}`,
+    where: lost ? LOST : `worker ${failure.rank}`,
     expected: 'all workers to finish their part',
     got: `${failure.name}: ${failure.message}`,
-    fix: 'mend the cause; if it is memory, use fewer workers, a smaller batch or more shards',
+    fix: lost
+      ? 'if it was memory, use fewer workers, a smaller batch or more shards'
+      : 'mend what it says (--verbose shows where); if it is memory, use fewer workers, a smaller batch or more shards',
     cause,
   });
 }

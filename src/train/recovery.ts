@@ -1,6 +1,7 @@
 import { LockstepError } from '../errors.ts';
 import { newClipDecision } from '../optim/clip.ts';
 import { CONTROL_WORDS } from '../parallel/control.ts';
+import { LOST } from '../parallel/pool.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import { Recorder } from '../parallel/recorder.ts';
@@ -104,16 +105,17 @@ export class Recovery {
     this.#attempts += 1;
     if (this.#attempts >= MOST_ATTEMPTS) throw error;
 
+    const what = error.detail.where === LOST ? 'a worker was lost' : `${error.detail.where} failed`;
     if (committed !== undefined) {
       if (committed > this.#log.lastStep) this.#recordAgain(committed);
-      this.#log.note(`a worker was lost after step ${committed} (${error.detail.got}): new threads go on from there`);
+      this.#log.note(`${what} after step ${committed} (${error.detail.got}): new threads go on from there`);
       await this.#restart(committed);
       return committed;
     }
     const point = this.restorePoint;
     const resumed = this.#start?.warm ? undefined : this.#start?.checkpoint;
     const step = point?.step ?? resumed?.step ?? 0;
-    this.#log.note(`a worker was lost during an update (${error.detail.got}): replaying from step ${step}`);
+    this.#log.note(`${what} during an update (${error.detail.got}): replaying from step ${step}`);
     this.#epochs().fill(TORN); // until the state is whole, whatever happens meanwhile
     if (point) this.#progressPlaces().set(point.progress, (step % 2) * point.progress.length);
     else if (resumed) placeState(this.#run.session, resumed);

@@ -55,7 +55,7 @@ describe('a command line', () => {
     [['train', 'x.ts', '--batch-size', 'half'], 'expected \'full\' or a whole number of at least 1, got "half"'],
     [['train', 'x.ts', '--workers', '1.5'], 'expected \'auto\' or a whole number of at least 1, got "1.5"'],
     [['train', 'x.ts', '--set'], 'expected a value, got nothing'],
-    [['train', 'x.ts', 'more'], 'expected no more arguments'],
+    [['train', 'x.ts', 'more'], 'expected 1 argument, got 2'],
   ])('%j is refused', (args, message) => expect(problem(args)).toContain(message));
 
   it.each([

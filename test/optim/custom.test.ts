@@ -38,6 +38,22 @@ test('a custom optimizer resolves, validates and trains like a built-in one', ()
   expect(() => resolveOptimizer({ ...description, beta3: 1 })).toThrow("did you mean 'beta1'");
 });
 
+test('without options of its own it takes a learning rate, also by its type', () => {
+  const options = z.strictObject({});
+  const plain = defineOptimizer<z.output<typeof options>>({
+    kind: 'plain',
+    options,
+    unit: 'element',
+    slots: () => ({}),
+    scalarNames: ['gradScale', 'lr'],
+    scalars: ({ lr, gradScale }, out) => out.set([gradScale, lr]),
+    update({ param, grad }, s) {
+      for (let i = 0; i < param.length; i++) param[i] -= s[0] * s[1] * grad[i];
+    },
+  });
+  expect(resolveOptimizer(plain({ lr: 0.5 })).schedule).toBe(0.5);
+});
+
 test('the definition stays with copies in this process and off every wire', () => {
   const description = lion({ lr: 1e-2 });
   expect(definitionOf({ ...description, lr: 1 })).toBe(definition);

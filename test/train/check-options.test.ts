@@ -30,7 +30,7 @@ test.each([
 test('a callback that does not exist or is no function is refused', async () => {
   const callbacks = (value: object) => ({ ...job, callbacks: value }) as Parameters<typeof resolveJob>[0];
   expect((await failure('E_JOB', () => resolveJob(callbacks({ onEpoch() {} })))).message).toContain(
-    'did you mean onEpochEnd?',
+    "did you mean 'onEpochEnd'?",
   );
   expect((await failure('E_JOB', () => resolveJob(callbacks({ onEnd: 1 })))).message).toMatch(
     /job\.callbacks\.onEnd.*a function, got 1/,
