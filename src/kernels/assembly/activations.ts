@@ -1,12 +1,12 @@
 /** Activations and their gradients as classes that `op` inlines: shared by the elementwise kernels and biasActivation. */
 import {
-  exp4, expm1Negative, gaussian4, normalCdf4, sigmoid4, softplus4, tanh4,
+  exp4, expm1Negative, gelu4, geluSlope4, sigmoid4, softplus4, tanh4,
 } from './exp-log';
 import { atLeast, atMost, constant, madd, nmadd, select, splat } from './simd';
 
-/** 0, 1: 2 sqrt(2/pi) and 0.044715 times it. 2: three times 1. 3, 4: bounds of x in gradients. 5: 1 / sqrt(2 pi). */
+/** 0, 1: 2 sqrt(2/pi) and 0.044715 times it. 2: three times 1. 3, 4: bounds of x in gradients. */
 const ACTIVATION = memory.data<f32>([
-  1.5957691216057308, 0.07135481627260025, 0.21406444881780075, 12.0, 110.0, 0.3989422804014327,
+  1.5957691216057308, 0.07135481627260025, 0.21406444881780075, 12.0, 110.0,
 ]);
 
 export class Linear {
@@ -49,7 +49,7 @@ export class Sigmoid {
 /** x Phi(x), Phi the normal distribution function = (1 + erf(x / sqrt 2)) / 2. */
 export class Gelu {
   @inline f(x: v128, alpha: v128): v128 {
-    return f32x4.mul(x, normalCdf4(x, gaussian4(x)));
+    return gelu4(x);
   }
 }
 
@@ -111,9 +111,7 @@ export class SigmoidGrad {
 /** Phi(x) + x phi(x) */
 export class GeluGrad {
   @inline f(x: v128, dy: v128, alpha: v128): v128 {
-    const g = gaussian4(x);
-    const density = f32x4.mul(g, constant(ACTIVATION, 5));
-    return f32x4.mul(dy, madd(x, density, normalCdf4(x, g)));
+    return f32x4.mul(dy, geluSlope4(x));
   }
 }
 
