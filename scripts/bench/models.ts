@@ -3,10 +3,16 @@ import {
   adam,
   crossEntropy,
   dense,
+  embedding,
   type Job,
+  layerNorm,
   lstm,
   type Model,
+  multiHeadAttention,
   type OptimizerDescription,
+  positions,
+  residual,
+  scope,
   sequential,
 } from '../../src/index.ts';
 import type { Rows } from './rows.ts';
@@ -53,7 +59,29 @@ export function buildModel(spec: ModelSpec): Model {
     }
     case 'lstm':
       return sequential(lstm(spec.hidden), dense(spec.classes, { name: 'out' }));
+    case 'gpt':
+      return gpt(spec);
     default:
       throw new Error(`no model of kind ${spec.kind}`);
   }
+}
+
+function gpt({ vocabulary, layers, heads, width }: Extract<ModelSpec, { kind: 'gpt' }>): Model {
+  return ({ x }) => {
+    const tokens = embedding(vocabulary, width, { name: 'tokens' });
+    let h = positions(x.shape[1], { name: 'positions' })(tokens(x));
+    for (let i = 0; i < layers; i++) {
+      h = scope(`block${i}`, () =>
+        sequential(
+          residual(layerNorm({ name: 'norm1' }), multiHeadAttention({ heads, causal: true, name: 'attention' })),
+          residual(
+            layerNorm({ name: 'norm2' }),
+            dense(4 * width, 'gelu', { name: 'up' }),
+            dense(width, { name: 'down' }),
+          ),
+        )(h),
+      );
+    }
+    return tokens.attend(layerNorm({ name: 'norm' })(h));
+  };
 }

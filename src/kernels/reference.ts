@@ -344,6 +344,66 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
       const total = dy.reduce((sum, value) => sum + value, 0);
       return y.map((value, j) => dy[j] - Math.exp(value) * total);
     }),
+    normStats(out, x, rows, columns, epsilon, centre) {
+      for (let i = 0; i < rows; i++) {
+        const row = rowOf(x, i, columns);
+        const mean = centre ? row.reduce((sum, value) => sum + value, 0) / columns : 0;
+        const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / columns;
+        real.set([mean, 1 / Math.sqrt(variance + epsilon)], (out >> 2) + 2 * i);
+      }
+    },
+    normalize(out, x, stats, weight, bias, rows, columns) {
+      for (let i = 0; i < rows; i++) {
+        const [mean, rstd] = rowOf(stats, i, 2);
+        for (let j = 0; j < columns; j++) {
+          const scale = weight === 0 ? 1 : real[(weight >> 2) + j];
+          const shift = bias === 0 ? 0 : real[(bias >> 2) + j];
+          real[(out >> 2) + i * columns + j] = (real[(x >> 2) + i * columns + j] - mean) * rstd * scale + shift;
+        }
+      }
+    },
+    normalizeGrad(out, x, stats, weight, dy, rows, columns, centre) {
+      for (let i = 0; i < rows; i++) {
+        const [mean, rstd] = rowOf(stats, i, 2);
+        const unit = rowOf(x, i, columns).map((value) => (value - mean) * rstd);
+        const g = rowOf(dy, i, columns).map((value, j) => value * (weight === 0 ? 1 : real[(weight >> 2) + j]));
+        const shift = centre ? g.reduce((sum, value) => sum + value, 0) / columns : 0;
+        const slope = g.reduce((sum, value, j) => sum + value * unit[j], 0) / columns;
+        real.set(g.map((value, j) => rstd * (value - shift - unit[j] * slope)), (out >> 2) + i * columns); // biome-ignore format: short
+      }
+    },
+    normalizeScaleGrad(out, x, stats, dy, rows, columns) {
+      real.fill(0, out >> 2, (out >> 2) + columns);
+      for (let i = 0; i < rows; i++) {
+        const [mean, rstd] = rowOf(stats, i, 2);
+        for (let j = 0; j < columns; j++) {
+          const at = i * columns + j;
+          real[(out >> 2) + j] += real[(dy >> 2) + at] * (real[(x >> 2) + at] - mean) * rstd;
+        }
+      }
+    },
+    attentionSoftmax(out, x, mask, batch, heads, queries, keys, scale, causal, block) {
+      for (let i = 0; i < batch * heads * queries; i++) {
+        const [item, query] = [Math.floor(i / (heads * queries)), i % queries];
+        const defined = causal ? Math.min(keys, (Math.floor(query / block) + 1) * block) : keys;
+        const seen = (j: number): boolean =>
+          (!causal || j <= query) && (mask === 0 || real[(mask >> 2) + item * keys + j] !== 0);
+        const row = rowOf(x, i, keys).slice(0, defined).map((value, j) => (seen(j) ? scale * value : Number.NEGATIVE_INFINITY)); // biome-ignore format: short
+        const none = row.every((value) => value === Number.NEGATIVE_INFINITY);
+        real.set(none ? row.map(() => 0) : softmaxRow(row), (out >> 2) + i * keys);
+      }
+    },
+    attentionSoftmaxGrad(out, p, dp, batch, heads, queries, keys, scale, causal, block) {
+      for (let i = 0; i < batch * heads * queries; i++) {
+        const query = i % queries;
+        const defined = causal ? Math.min(keys, (Math.floor(query / block) + 1) * block) : keys;
+        const seen = causal ? Math.min(keys, query + 1) : keys;
+        const [y, dy] = [rowOf(p, i, keys).slice(0, seen), rowOf(dp, i, keys).slice(0, seen)];
+        const dot = y.reduce((sum, value, j) => sum + value * dy[j], 0);
+        const row = y.map((value, j) => scale * value * (dy[j] - dot));
+        real.set([...row, ...new Array(defined - seen).fill(0)], (out >> 2) + i * keys);
+      }
+    },
     softmaxCrossEntropy(out, logits, labels, rows, columns, smoothing) {
       for (let i = 0; i < rows; i++) {
         const label = int[(labels >> 2) + i];

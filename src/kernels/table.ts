@@ -142,6 +142,32 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     softmaxGrad(out: Pointer, y: Pointer, dy: Pointer, rows: number, columns: number): void;
     /** out = dy - exp(y) * sum(dy) by row, y = logSoftmax(x). */
     logSoftmaxGrad(out: Pointer, y: Pointer, dy: Pointer, rows: number, columns: number): void;
+    /** out [rows, 2]: mean of each row of x [rows, columns] (0 unless centre is 1), 1 / sqrt(mean of (x - mean)^2 + epsilon). */
+    normStats(out: Pointer, x: Pointer, rows: number, columns: number, epsilon: number, centre: number): void;
+    /** out = (x - mean) * rstd * weight + bias, stats from normStats; weight, bias [columns], each 0 if there is none. */
+    normalize(
+      out: Pointer, x: Pointer, stats: Pointer, weight: Pointer, bias: Pointer, rows: number, columns: number,
+    ): void; // biome-ignore format: one line reads better
+    /** out = rstd * (g - mean(g) - xhat * mean(g * xhat)) by row, g = dy * weight; mean(g) only if centre is 1. */
+    normalizeGrad(
+      out: Pointer, x: Pointer, stats: Pointer, weight: Pointer, dy: Pointer, rows: number, columns: number, centre: number,
+    ): void; // biome-ignore format: one line reads better
+    /** out[j] = sum over rows of dy * (x - mean) * rstd; `out` must not overlap the operands. */
+    normalizeScaleGrad(out: Pointer, x: Pointer, stats: Pointer, dy: Pointer, rows: number, columns: number): void;
+    /**
+     * Attention: out = softmax(scale * x) along the keys of x [batch, heads, queries, keys]. Where causal is 1, query i sees keys 0 to i,
+     * and of row i only the keys before the end of its `block` of rows are defined: written, 0 behind i. Keys whose mask [batch, keys]
+     * is 0 get 0 (mask = 0: no mask); so does a row that sees none.
+     */
+    attentionSoftmax(
+      out: Pointer, x: Pointer, mask: Pointer, batch: number, heads: number, queries: number, keys: number, scale: number,
+      causal: number, block: number,
+    ): void; // biome-ignore format: one line reads better
+    /** out = scale * p * (dp - sum(p * dp)) by row, over the same elements. */
+    attentionSoftmaxGrad(
+      out: Pointer, p: Pointer, dp: Pointer, batch: number, heads: number, queries: number, keys: number, scale: number,
+      causal: number, block: number,
+    ): void; // biome-ignore format: one line reads better
     /**
      * out[i] = cross-entropy of row i of logits [rows, columns] with label labels[i] (i32), smoothed by `smoothing`:
      * (1 - smoothing) * nll(label) + smoothing * mean over classes of nll. A label outside [0, columns) gives NaN.

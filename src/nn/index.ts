@@ -40,12 +40,20 @@ export {
   type DepthwiseConv2dLayerOptions,
   depthwiseConv2d,
 } from './layers/convolution.ts';
+
+  type AttentionInputs,
+  type AttentionLayerOptions,
+  type MultiHeadAttention,
+  multiHeadAttention,
+} from './layers/attention.ts';
+
 export { type DenseOptions, dense } from './layers/dense.ts';
 export { dropout } from './layers/dropout.ts';
 export { type Embedding, type EmbeddingOptions, embedding } from './layers/embedding.ts';
 export { flatten } from './layers/flatten.ts';
 export { type LambdaContext, type LambdaOptions, lambda } from './layers/lambda.ts';
 export type { LayerOptions } from './layers/layer.ts';
+export { groupNorm, layerNorm, type NormLayerOptions, rmsNorm } from './layers/norm.ts';
 export {
   avgPool1d,
   avgPool2d,
@@ -56,6 +64,7 @@ export {
   type Pool1dLayerOptions,
   type Pool2dLayerOptions,
 } from './layers/pooling.ts';
+export { type PositionsOptions, positions } from './layers/positions.ts';
 export {
   gru,
   lstm,
@@ -66,6 +75,7 @@ export {
   type SequenceOptions,
 } from './layers/recurrent.ts';
 export { reshape } from './layers/reshape.ts';
+export { residual } from './layers/residual.ts';
 export { type SequentialPart, sequential } from './layers/sequential.ts';
 export {
   binaryCrossEntropy,

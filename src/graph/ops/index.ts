@@ -1,5 +1,7 @@
 /** `lockstep/ops`: functions of symbolic tensors for models and losses. */
 export { activation, elu, gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from './activation.ts';
+export type { AttentionOptions } from './attention.ts';
+export { crossAttention, selfAttention } from './attention.ts';
 export type { Value } from './binary.ts';
 export { add, div, maximum, minimum, mul, pow, sub } from './binary.ts';
 export { cast } from './cast.ts';
@@ -11,6 +13,8 @@ export type { ConstantValue, NestedArray } from './leaf.ts';
 export { constant, input, parameter } from './leaf.ts';
 export { bceWithLogits, softmaxCrossEntropy } from './loss.ts';
 export { linear, matmul } from './matmul.ts';
+export type { NormOptions } from './norm.ts';
+export { layerNorm, rmsNorm } from './norm.ts';
 export type { Pool1dOptions, Pool2dOptions } from './pooling.ts';
 export { avgPool1d, avgPool2d, maxPool1d, maxPool2d } from './pooling.ts';
 export { dropout } from './random.ts';
@@ -19,6 +23,7 @@ export type { RecurrentOptions, RecurrentWeights } from './recurrent.ts';
 export { gru, lstm, rnn } from './recurrent.ts';
 export type { ReduceOptions } from './reduce.ts';
 export { max, mean, min, sum } from './reduce.ts';
+export { rotary } from './rotary.ts';
 export { where } from './select.ts';
 export { broadcastTo, concat, flatten, pad, reshape, slice, stack, stopGradient, transpose } from './shape.ts';
 export { logSoftmax, softmax } from './softmax.ts';

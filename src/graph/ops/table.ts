@@ -1,5 +1,6 @@
 import type { OpDef } from '../op.ts';
 import { ACTIVATION_OPS } from './activation.ts';
+import { ATTENTION_OPS } from './attention.ts';
 import { BINARY_OPS } from './binary.ts';
 import { CAST_OPS } from './cast.ts';
 import { COMPARE_OPS } from './compare.ts';
@@ -8,6 +9,7 @@ import { GATHER_OPS } from './gather.ts';
 import { LEAF_OPS } from './leaf.ts';
 import { LOSS_OPS } from './loss.ts';
 import { MATMUL_OPS } from './matmul.ts';
+import { NORM_OPS } from './norm.ts';
 import { POOLING_OPS } from './pooling.ts';
 import { RANDOM_OPS } from './random.ts';
 import { RANK_OPS } from './rank.ts';
@@ -34,6 +36,8 @@ export const OPS: readonly OpDef[] = [
   ...POOLING_OPS,
   ...GATHER_OPS,
   ...SOFTMAX_OPS,
+  ...NORM_OPS,
+  ...ATTENTION_OPS,
   ...LOSS_OPS,
   ...RANK_OPS,
   ...RANDOM_OPS,

@@ -1,4 +1,5 @@
 /** Every export is a kernel of src/kernels/table.ts, under the same name. */
+export * from './attention';
 export * from './bias-activation';
 export * from './binary';
 export { col2im, im2col } from './convolution';
@@ -7,6 +8,7 @@ export * from './gradient-tree';
 export {
   copy, fill, fillI32, gatherBytes, gatherRows, gatherWords, i32ToF32, scatterAddRows, stridedCopy, where,
 } from './move';
+export * from './norm';
 export * from './optimizer-rows';
 export * from './optimizers';
 export * from './optimizers-adam';
