@@ -31,6 +31,12 @@ export {
 } from './initializers.ts';
 export { type ActivationName, activation } from './layers/activation.ts';
 export {
+  type AttentionInputs,
+  type AttentionLayerOptions,
+  type MultiHeadAttention,
+  multiHeadAttention,
+} from './layers/attention.ts';
+export {
   type Conv1dLayerOptions,
   type Conv2dLayerOptions,
   type ConvTranspose2dLayerOptions,
@@ -40,13 +46,6 @@ export {
   type DepthwiseConv2dLayerOptions,
   depthwiseConv2d,
 } from './layers/convolution.ts';
-
-  type AttentionInputs,
-  type AttentionLayerOptions,
-  type MultiHeadAttention,
-  multiHeadAttention,
-} from './layers/attention.ts';
-
 export { type DenseOptions, dense } from './layers/dense.ts';
 export { dropout } from './layers/dropout.ts';
 export { type Embedding, type EmbeddingOptions, embedding } from './layers/embedding.ts';

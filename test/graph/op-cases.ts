@@ -6,6 +6,7 @@ import { IMAGE_ROWS } from './image-cases.ts';
 import type { Nd, randomStream } from './naive.ts';
 import * as np from './naive.ts';
 import { type NaiveCell, naiveRecurrent } from './naive-recurrent.ts';
+import { TRANSFORMER_ROWS } from './transformer-cases.ts';
 
 type Random = ReturnType<typeof randomStream>;
 type Tensors = Record<string, Tensor>;
@@ -589,6 +590,7 @@ export const OP_ROWS: readonly OpRow[] = [
       },
     }),
   ),
+  ...TRANSFORMER_ROWS,
   {
     op: 'bceWithLogits',
     make(random) {
