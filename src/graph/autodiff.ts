@@ -35,7 +35,7 @@ export function gradients(
     const up = upstream.get(node);
     const { gradient } = opOf(node.op);
     if (up === undefined || gradient === undefined) continue;
-    for (const [i, g] of gradient(node, up).entries()) {
+    for (const [i, g] of gradient(node, up, gradients).entries()) {
       const x = node.inputs[i];
       if (g === undefined || !reached.has(x)) continue;
       if (showShape(g.shape) !== showShape(x.shape)) {

@@ -9,9 +9,10 @@ export interface OpDef {
   infer(inputs: readonly Tensor[], attrs: Attrs): { shape: Shape; dtype: DType };
   /**
    * Gradients of the inputs, given the gradient of the output, as new tensors; undefined where none flows.
-   * Absent: the op stops gradients. Only called for f32 outputs that a parameter reaches.
+   * Absent: the op stops gradients. Only called for f32 outputs that a parameter reaches. `differentiate` is autodiff.ts's
+   * `gradients`, for fused ops whose second derivatives are taken through plain ones.
    */
-  gradient?(node: Tensor, upstream: Tensor): (Tensor | undefined)[];
+  gradient?(node: Tensor, upstream: Tensor, differentiate: Differentiate): (Tensor | undefined)[];
   /** Appends kernel calls that compute `node`. Absent for leaves and for aliases. */
   lower?(node: Tensor, lowering: Lowering): void;
   /** The result is the first input's memory under another shape (reshape, stop-gradient). */
@@ -21,6 +22,13 @@ export interface OpDef {
   /** Multiply-adds counted as 2; GEMM work only. */
   flops?(node: Tensor): number;
 }
+
+/** Gradients of sum(value * weight) with respect to sources. */
+export type Differentiate = (
+  value: Tensor,
+  weight: Tensor | undefined,
+  sources: readonly Tensor[],
+) => (Tensor | undefined)[];
 
 /** What `lower` may do: name operands and append calls. */
 export interface Lowering {

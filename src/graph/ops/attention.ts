@@ -167,13 +167,13 @@ const attentionOp: OpDef = {
 const attentionGradOp: OpDef = {
   name: 'attentionGrad',
   infer: (inputs, attrs) => ({ shape: inputs[numberAttr(attrs, 'wanted')].shape, dtype: 'f32' }),
-  gradient(node, up) {
+  gradient(node, up, differentiate) {
     const { packed } = layoutOf(node);
     const inputs = node.inputs.slice(0, packed);
     const [weights, dy] = node.inputs.slice(packed);
     const mask = weights.attrs.masked === true ? weights.inputs[packed] : undefined;
     const wanted = numberAttr(node.attrs, 'wanted');
-    const found = gradientsOfGradient((x) => plain(x, mask, layoutOf(node)), inputs, dy, wanted, up);
+    const found = gradientsOfGradient(differentiate, (x) => plain(x, mask, layoutOf(node)), inputs, dy, wanted, up);
     return [...found.slice(0, packed), undefined, found[packed]];
   },
   lower(node, lowering) {

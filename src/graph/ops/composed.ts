@@ -1,4 +1,4 @@
-import { gradients } from '../autodiff.ts';
+import type { Differentiate } from '../op.ts';
 import type { Tensor } from '../tensor.ts';
 import { stopGradient } from './shape.ts';
 
@@ -8,6 +8,7 @@ import { stopGradient } from './shape.ts';
  * stop at the inputs, so this goes one order further and no more.
  */
 export function gradientsOfGradient(
+  differentiate: Differentiate,
   forward: (inputs: readonly Tensor[]) => Tensor,
   inputs: readonly Tensor[],
   dy: Tensor,
@@ -17,7 +18,7 @@ export function gradientsOfGradient(
   // Leaves of their own: one input may depend on another, and only the direct way counts here.
   const leaves = inputs.map(stopGradient);
   const upstream = stopGradient(dy);
-  const first = gradients(forward(leaves), upstream, leaves)[wanted];
+  const first = differentiate(forward(leaves), upstream, leaves)[wanted];
   const sources = [...leaves, upstream];
-  return first === undefined ? sources.map(() => undefined) : gradients(first, up, sources);
+  return first === undefined ? sources.map(() => undefined) : differentiate(first, up, sources);
 }

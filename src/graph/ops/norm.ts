@@ -64,10 +64,10 @@ const normalizeOp: OpDef = {
 const normalizeGradOp: OpDef = {
   name: 'normalizeGrad',
   infer: ([x]) => ({ shape: x.shape, dtype: 'f32' }),
-  gradient(node, up) {
+  gradient(node, up, differentiate) {
     const [x, , dy, weight] = node.inputs;
     const inputs = weight === undefined ? [x] : [x, weight];
-    const found = gradientsOfGradient(([a, w]) => plain(a, w, node), inputs, dy, 0, up);
+    const found = gradientsOfGradient(differentiate, ([a, w]) => plain(a, w, node), inputs, dy, 0, up);
     const [toX, toDy] = [found[0], found[inputs.length]];
     return weight === undefined ? [toX, undefined, toDy] : [toX, undefined, toDy, found[1]];
   },
@@ -84,10 +84,10 @@ const normalizeGradOp: OpDef = {
 const normalizeScaleGradOp: OpDef = {
   name: 'normalizeScaleGrad',
   infer: ([x]) => ({ shape: [columnsOf(x)], dtype: 'f32' }),
-  gradient(node, up) {
+  gradient(node, up, differentiate) {
     const [x, , dy] = node.inputs;
     const ones = constant(1, [columnsOf(x)]); // the weight enters linearly: any will do
-    const [toX, , toDy] = gradientsOfGradient(([a, w]) => plain(a, w, node), [x, ones], dy, 1, up);
+    const [toX, , toDy] = gradientsOfGradient(differentiate, ([a, w]) => plain(a, w, node), [x, ones], dy, 1, up);
     return [toX, undefined, toDy];
   },
   lower(node, l) {
