@@ -26,3 +26,4 @@ export { type ParquetOptions, parquet } from './parquet.ts';
 export { type RowsOptions, type RowValue, rows } from './rows.ts';
 export type { FieldSpec } from './spec.ts';
 export { applyTransforms, type EncodedRow, type RawRow } from './transforms.ts';
+export { type Series, type WindowsOptions, windows } from './windows.ts';
