@@ -40,6 +40,7 @@ Examples:
   $ lockstep train train.ts --run-dir runs/a --resume auto
   $ lockstep train train.ts -q --json > result.json
   $ lockstep train train.ts --fast-dev-run
+  $ lockstep train train.ts --tensorboard runs/tb/a
 
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
 job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys
@@ -165,6 +166,8 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
     .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
     .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))
+    .option('--csv <folder>', 'also write steps.csv and evaluations.csv there')
+    .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output')
     .addHelpText('after', TRAIN_HELP)

@@ -1,7 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { checkpointsFolder } from '../checkpoint/store.ts';
+import type { Sink } from '../record/contract.ts';
+import { CsvSink } from '../record/csv.ts';
 import { toLine } from '../record/jsonl.ts';
+import { TensorBoardSink } from '../record/tensorboard.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
 import type { Job } from '../train/job.ts';
 import type { Io } from './io.ts';
@@ -16,6 +19,8 @@ export interface TrainCommandOptions extends JobOptions {
   readonly warmStart?: string;
   readonly fastDevRun?: boolean;
   readonly overfitBatches?: number;
+  readonly csv?: string;
+  readonly tensorboard?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -37,6 +42,7 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
       warmStart: options.warmStart,
       fastDevRun: options.fastDevRun,
       overfitBatches: options.overfitBatches,
+      sinks: isTrial(options) ? [] : sinksOf(options),
       signal: io.stop,
       onProgress: display,
     });
@@ -52,6 +58,14 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
 
 function isTrial({ fastDevRun, overfitBatches }: TrainCommandOptions): boolean {
   return fastDevRun === true || overfitBatches !== undefined;
+}
+
+/** Where records go beside the run folder. */
+function sinksOf({ csv, tensorboard }: TrainCommandOptions): Sink[] {
+  return [
+    ...(csv === undefined ? [] : [new CsvSink(csv)]),
+    ...(tensorboard === undefined ? [] : [new TensorBoardSink(tensorboard)]),
+  ];
 }
 
 /** Where a run goes: as told, on in the folder that is resumed, or, for a job that saves checkpoints, into a new one. */

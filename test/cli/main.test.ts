@@ -35,7 +35,9 @@ const KEYS = [
 describe('lockstep train', () => {
   it('prints one line of JSON on standard output, progress on standard error, and writes the run folder', async () => {
     const runDir = join(folder, 'runs', 'a');
-    const { code, stdout, stderr } = await runCli(['train', SMALL_JOB, '-w', '2', '--json', '--run-dir', runDir]);
+    const [csv, board] = [join(folder, 'csv'), join(folder, 'board')];
+    const places = ['--run-dir', runDir, '--csv', csv, '--tensorboard', board];
+    const { code, stdout, stderr } = await runCli(['train', SMALL_JOB, '-w', '2', '--json', ...places]);
     expect(stderr).toContain('epoch 4/4');
     expect(code).toBe(0);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
@@ -58,6 +60,11 @@ describe('lockstep train', () => {
       Array.from({ length: 12 }, (_, i) => i + 1),
     );
     expect(records[0]).toMatchObject({ workers: 2, shards: 2, parameters: 51, seed: 1 });
+
+    const [, ...rows] = readFileSync(join(csv, 'steps.csv'), 'utf8').trimEnd().split('\n');
+    const losses = records.filter((r) => r.kind === 'step').map((r) => String(r.loss));
+    expect(rows.map((row) => row.split(',')[2])).toEqual(losses);
+    expect(readdirSync(board)).toHaveLength(1);
   });
 
   it('takes options over the job, and --set over options', async () => {
