@@ -1,3 +1,5 @@
+import type { Augmentation, Augmentations } from './augmentation.ts';
+
 /**
  * The contract of this folder. A source describes data lazily: importing a job reads nothing. `load` gives a table of
  * columns; the split is made, transforms are fitted on the training rows only, and encoded splits go to the workers.
@@ -58,6 +60,8 @@ export interface LoadedData {
   readonly train: Split;
   readonly validation?: Split;
   readonly test?: Split;
+  /** Random changes to training rows, by field. */
+  readonly augment?: Augmentations;
   /** Fitted on train only; plain data, kept with the model; turns a raw row into fields. */
   readonly transforms: readonly FittedTransform[];
   /** The first training rows as they were before the transforms, by column: what a user of the model gives it. */
@@ -84,6 +88,8 @@ export interface DataSpec<F extends Fields = Fields> {
   /** A fraction of train (0..1, chosen by seed), or a source of its own. */
   readonly validation?: number | Source<F>;
   readonly test?: number | Source<F>;
+  /** Random changes to training rows, by field. */
+  readonly augment?: { readonly [K in keyof F]?: Augmentation };
 }
 
 export interface LoadOptions {

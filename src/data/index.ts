@@ -1,5 +1,6 @@
 /** `lockstep/data`: sources of rows, their options, and the encoding of one raw row. */
 export { type ArrayField, type ArraysOptions, arrays, type Nested } from './arrays.ts';
+export type { Augmentation } from './augmentation.ts';
 export type {
   Column,
   Computed,

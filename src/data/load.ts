@@ -1,6 +1,7 @@
 import { LockstepError } from '../errors.ts';
 import { unknownOption } from '../optim/options.ts';
 import { arraysReader } from './arrays.ts';
+import { checkAugmentations, parseAugmentations } from './augmentation.ts';
 import type { Computed, DataSpec, FieldInfo, Fields, LoadedData, LoadOptions, Source, Split } from './contract.ts';
 import { csvReader } from './csv.ts';
 import { computedOf, computedTransforms } from './dataset.ts';
@@ -49,6 +50,7 @@ const SPLITS: readonly SplitName[] = ['train', 'validation', 'test'];
  */
 export async function loadData<F extends Fields>(spec: DataSpec<F>, options: LoadOptions): Promise<LoadedData> {
   const checked = checkSpec(spec);
+  const augment = spec.augment && parseAugmentations(spec.augment);
   const main = await open(checked.train, 'train', options);
   const fractions = fractionsOf(checked);
   const ids: Partial<SplitIds> = fractions ? splitRows(sizeOf(main), fractions, options.seed) : {};
@@ -56,6 +58,7 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
   const transforms =
     main.kind === 'table' ? main.reader.fit(main.source, main.raw, ids.train) : computedTransforms(main.computed);
   const encoder = new Encoder(transforms);
+  if (augment) checkAugmentations(augment, encoder.fields);
   const train = encode(main, ids.train, encoder, 'train');
 
   const others: { validation?: Split; test?: Split } = {};
@@ -68,7 +71,15 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
         : encode(await open(part, name, options), undefined, encoder, name);
     throwIfAborted(options);
   }
-  return { fields: encoder.fields, train, ...others, transforms, examples: examplesOf(main, ids.train) };
+  const { fields } = encoder;
+  return {
+    fields,
+    train,
+    ...others,
+    ...(augment ? { augment } : {}),
+    transforms,
+    examples: examplesOf(main, ids.train),
+  };
 }
 
 /** Rows of a data set that go into `examples`. */
@@ -157,9 +168,9 @@ function checkSpec(spec: unknown): DataSpec {
   if (typeof spec !== 'object' || spec === null) {
     throw specError('data', '{ train, validation?, test? }', spec, 'say where the training rows come from');
   }
-  const { train, validation, test, ...rest }: { [key: string]: unknown } = { ...spec };
+  const { train, validation, test, augment: _, ...rest }: { [key: string]: unknown } = { ...spec };
   const [unknown] = Object.keys(rest);
-  if (unknown !== undefined) throw unknownOption(unknown, SPLITS, 'data');
+  if (unknown !== undefined) throw unknownOption(unknown, [...SPLITS, 'augment'], 'data');
   return {
     train: checkSource(train, 'train'),
     ...(validation === undefined

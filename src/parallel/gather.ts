@@ -102,15 +102,15 @@ function checkIndices(field: FieldInfo, values: Float32Array | Int32Array, id: n
   }
 }
 
-/** Uniform numbers keyed by (seed, epoch, row id): the same for a row whoever reads it. */
+/** Uniform numbers keyed by (seed, purpose, epoch, row id): the same for a row whoever reads it. */
 export class RowRandom {
   readonly #counter = new Uint32Array(4);
   readonly #key: Uint32Array;
   readonly #out = new Uint32Array(4);
   #lane = 4;
 
-  constructor(seed: number) {
-    this.#key = purposeKey(seed, 'row');
+  constructor(seed: number, purpose = 'row') {
+    this.#key = purposeKey(seed, purpose);
   }
 
   start(epoch: number, id: number): void {

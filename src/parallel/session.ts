@@ -7,6 +7,7 @@ import type { OptimizerDescription } from '../optim/contract.ts';
 import type { RateChange } from '../optim/schedules.ts';
 import type { SlotVector } from '../optim/slots.ts';
 import type { ArenaLayout } from './arena.ts';
+import type { PlacedAugmentation } from './augment.ts';
 import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
 
@@ -78,6 +79,8 @@ export interface Session {
   readonly sums: readonly string[];
   readonly evaluationRows: number;
   readonly splits: Readonly<Partial<Record<SplitName, SplitAddress>>>;
+  /** Random changes to the rows of the training split. */
+  readonly augmentations: readonly PlacedAugmentation[];
   readonly optimizer: OptimizerDescription;
   /** Module of a custom optimizer definition. */
   readonly customOptimizer?: ModuleRef;

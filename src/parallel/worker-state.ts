@@ -12,6 +12,7 @@ import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { type ClipDecision, type ClipInput, clipDecision, NormHistory, newClipDecision } from '../optim/clip.ts';
 import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
 import { KEY_STRIDE, type WorkerRegions } from './arena.ts';
+import { augmentRows } from './augment.ts';
 import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { TensorClip } from './clip-gradient.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
@@ -309,7 +310,7 @@ export class WorkerState {
       row += target.rows;
       return { shard: target.shard, ids, key, sums: new Float64Array(buffer, regions.sums + 8 * width * j, width) };
     });
-    const gather = this.#gather(placed.program, 'train');
+    const gather = this.#augmented(placed.program, this.#gather(placed.program, 'train'));
     if (targets.length === 1) {
       const [target] = targets;
       const program = target.accumulate ? accumulatingProgram(placed.program, session.tensors) : placed.program;
@@ -333,6 +334,19 @@ export class WorkerState {
           for (const { index, value } of fixedSums[j]) shards[j].sums[index] = value;
         }
       },
+    };
+  }
+
+  /** Training rows, randomly changed where the job says so. */
+  #augmented(program: Program, gather: Gather): Gather {
+    const { session, regions, kernels, ids } = this;
+    if (session.augmentations.length === 0) return gather;
+    const { batch, scratch } = regions;
+    const memory = { buffer: session.memory.buffer as SharedArrayBuffer, batch, scratch, ids, kernels };
+    const augment = augmentRows(session.augmentations, program.fields, memory, session.seed);
+    return (rows, epoch) => {
+      gather(rows, epoch);
+      augment(rows, epoch);
     };
   }
 

@@ -6,7 +6,7 @@ import { WorkerPool } from '../parallel/pool.ts';
 import { writeRowHeaders } from '../parallel/row-memory.ts';
 import type { ModuleRef, PlacedProgram, Session, SplitName } from '../parallel/session.ts';
 import { referTo } from './custom-ref.ts';
-import { namedSplits, placeData } from './place.ts';
+import { namedSplits, placeAugmentations, placeData } from './place.ts';
 import type { RunPlan } from './plan-run.ts';
 import { placeParameters, placeState, type StartPoint } from './resume.ts';
 
@@ -73,6 +73,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     sums: compiled.sums,
     evaluationRows: compiled.evaluationRows,
     splits: placeData(splits, memory.buffer, layout.data, reads),
+    augmentations: placeAugmentations(plan.data),
     optimizer: plan.job.optimizer,
     customOptimizer,
     slots: plan.needs.slots,

@@ -1,5 +1,6 @@
 import type { LoadedData, Split } from '../data/contract.ts';
 import { sizeOf } from '../graph/tensor.ts';
+import type { PlacedAugmentation } from '../parallel/augment.ts';
 import type { ModuleRef, SplitAddress, SplitName } from '../parallel/session.ts';
 
 const ALIGNMENT = 64;
@@ -59,6 +60,13 @@ export function placeData(
     placed[name] = { kind: 'table', size: split.size, columns };
   }
   return placed;
+}
+
+/** What the workers are told of the augmentations of a data set. */
+export function placeAugmentations({ augment = {}, train }: LoadedData): PlacedAugmentation[] {
+  const shiftOf = (field: string) =>
+    (train.kind === 'table' ? train.columns.find((c) => c.name === field)?.shift : 0) ?? 0;
+  return Object.entries(augment).map(([field, options]) => ({ ...options, field, zero: shiftOf(field) }));
 }
 
 function sharedCopy(ids: Int32Array): Int32Array {

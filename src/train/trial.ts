@@ -47,11 +47,12 @@ export function trialJob(job: ResolvedJob, trial: Trial): ResolvedJob {
  * are those of the ordinary run; they must be read unshuffled.
  *
  * - fast dev run: the first training batch and as many validation rows; no test rows.
+ * - both: rows as they are, without augmentation.
  * - overfit: the first batches again and again, to the length of an epoch, so that epochs, schedules and the number of updates
  *   are those of the job; no validation and test rows.
  */
 export function trialData(data: LoadedData, trial: Trial, job: Pick<ResolvedJob, 'batchSize' | 'seed'>): LoadedData {
-  const { validation, test, ...rest } = data;
+  const { validation, test, augment: _, ...rest } = data;
   const { size } = data.train;
   const batchSize = job.batchSize === 'full' ? size : Math.min(size, job.batchSize);
   const order = firstEpoch(size, batchSize, job.seed);
