@@ -1,12 +1,9 @@
-/** Speed of single kernels on one thread, as training runs them: the GEMM of the chosen backend and the AdamW pass. */
+/** Speed of the chosen backend's GEMM on one thread. */
 import { type BackendChoice, openGemm } from '../../src/kernels/backend.ts';
 import { GEMM_SCRATCH_BYTES, type KernelTable } from '../../src/kernels/table.ts';
 import { instantiateKernels } from '../../src/kernels/wasm.ts';
-import { ADAMW } from '../../src/optim/adam.ts';
 
 const PAGE = 64 * 1024;
-/** Floats an optimizer call gets at most in training. */
-const BLOCK = 16 * 1024;
 
 export class KernelSpeed {
   readonly #backend: BackendChoice;
@@ -25,32 +22,6 @@ export class KernelSpeed {
     kernels.randomUniform(a, 2 * n * n, 1, 0, 0, 0, 0, 0, -1, 1);
     const call = gemm.bind({ transA: 0, transB: 0, m: n, n, k: n, a, lda: n, b, ldb: n, beta: 0, c, ldc: n });
     return repeat(call, 2, seconds);
-  }
-
-  /** Milliseconds of each AdamW update of `parameters` numbers during `seconds`, block by block. */
-  adamw(parameters: number, seconds: number): number[] {
-    const { memory, kernels, base } = this.#open(16 * parameters + 256);
-    const [param, grad, m, v] = [0, 1, 2, 3].map((i) => base + 4 * parameters * i);
-    const scalarsAt = base + 16 * parameters;
-    kernels.randomNormal(param, 2 * parameters, 1, 0, 0, 0, 0, 0, 0, 1);
-    kernels.fill(m, 0, 2 * parameters);
-    const scalars = new Float64Array(memory.buffer, scalarsAt, ADAMW.scalarNames.length);
-    const options = ADAMW.options.parse({});
-    const noSums = new Float64Array(0);
-    let step = 0;
-    return repeat(
-      () => {
-        step++;
-        ADAMW.scalars({ step, lr: 1e-3, gradScale: 1, options }, scalars, {}, noSums);
-        for (let i = 0; i < parameters; i += BLOCK) {
-          const at = 4 * i;
-          const count = Math.min(BLOCK, parameters - i);
-          kernels.adamw(param + at, grad + at, m + at, v + at, 0, count, scalarsAt);
-        }
-      },
-      10,
-      seconds,
-    );
   }
 
   #open(bytes: number): { memory: WebAssembly.Memory; kernels: KernelTable; base: number } {

@@ -28,7 +28,6 @@ const Request = z.discriminatedUnion('cmd', [
   z.object({ cmd: z.literal('parity'), batch: z.number(), steps: z.number(), ...sizes() }),
   z.object({ cmd: z.literal('run'), batch: z.number(), seconds: z.number(), warmup: z.number(), ...sizes() }),
   z.object({ cmd: z.literal('gemm'), size: z.number(), seconds: z.number() }),
-  z.object({ cmd: z.literal('optimizer'), parameters: z.number(), seconds: z.number() }),
   z.object({ cmd: z.literal('close') }),
 ]);
 type Setup = Extract<z.output<typeof Request>, { cmd: 'setup' }>;
@@ -157,13 +156,9 @@ async function main(): Promise<void> {
       contestant = new Contestant(request);
       return { version: `Lockstep ${version}`, gemm: backend.gemm, kernels };
     }
-    if (request.cmd === 'gemm' || request.cmd === 'optimizer') {
+    if (request.cmd === 'gemm') {
       speed ??= new KernelSpeed(backend, (await compileKernels({ simd: backend.simd })).module);
-      const stepsMs =
-        request.cmd === 'gemm'
-          ? speed.gemm(request.size, request.seconds)
-          : speed.adamw(request.parameters, request.seconds);
-      return { stepsMs, gemm: backend.gemm, kernels };
+      return { stepsMs: speed.gemm(request.size, request.seconds), gemm: backend.gemm, kernels };
     }
     if (contestant === undefined) throw new Error(`${request.cmd} before setup`);
     if (request.cmd === 'export') {

@@ -36,7 +36,7 @@ const USAGE = `npm run bench -- [options]
   --no-scaling              without the rows of one batch on 1 and on all workers
   --rounds N                default 6
   --seconds S               measured seconds a contestant and round, default 0.8
-  --optimizers              AdamW kernel, nanoseconds a parameter
+  --optimizers              every optimizer with a kernel: ns a parameter; share of the step of Muon and Shampoo (2 min)
   --memory                  heap growth and allocation over 10,000 steps
   --startup                 seconds from the command to the first step of examples/mnist.ts
   --accuracy                seconds to 98 % test accuracy on MNIST

@@ -6,7 +6,7 @@
  *              batch (rows a process), lr, clip -> { version }
  *   parity     ids: file of row ids (i32) of consecutive global batches -> { losses } from the exported weights
  *   run        seconds, warmup -> { stepsMs }: the time of every step after the warm-up, from the exported weights
- *   optimizer  parameters, seconds -> { stepsMs } of AdamW on one tensor
+ *   optimizer  name (of torch.optim), options, parameters, seconds -> { stepsMs } on one tensor; ours is optimizer-peer.ts
  *   accuracy   see accuracy.ts
  *   close      ends the process
  *

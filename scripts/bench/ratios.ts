@@ -19,7 +19,8 @@ export interface Ratio extends Claim {
 
 /** Figures that come from other measurements than steps; absent where they were not asked for. */
 export interface Extras {
-  readonly adamwNsPerParameter?: number;
+  readonly adamwNsPerParameter?: number | undefined;
+  readonly momentumNsPerParameter?: number | undefined;
   readonly heapGrowthBytes?: number;
   readonly allocatedBytesPerStepAndWorker?: number;
   readonly firstStepSeconds?: number;
@@ -97,6 +98,10 @@ export function computeRatios(results: readonly Result[], extras: Extras): Ratio
     ),
     speedup(atLeast('mlp, 1 worker against jax-js wasm', 5, null), ours('mlp', 1), all('mlp', { peer: 'jax-js' })[0]),
     plain(atMost('AdamW kernel, 1 M parameters, 1 thread', 1, 0.6, 'ns a parameter'), extras.adamwNsPerParameter),
+    plain(
+      atMost('SGD momentum kernel, 1 M parameters, 1 thread', 0.45, null, 'ns a parameter'),
+      extras.momentumNsPerParameter,
+    ),
     plain(
       atMost('JavaScript heap growth over 10,000 steps', 1, null, 'MiB'),
       extras.heapGrowthBytes === undefined ? undefined : extras.heapGrowthBytes / 2 ** 20,

@@ -1,7 +1,11 @@
+import type { LoadedData } from '../data/contract.ts';
 import type { OptimizerDescription } from '../optim/contract.ts';
 import type { EvaluationRecord, Sink, StepRecord } from '../record/contract.ts';
 import type { Job } from '../train/job.ts';
-import { train } from '../train/train.ts';
+import type { TrainOptions } from '../train/options.ts';
+import { loadJobData, planRun } from '../train/plan-run.ts';
+import { resolveJob } from '../train/resolve-job.ts';
+import { trainPlan } from '../train/train.ts';
 import type { CurvePoint, Trial, TrialLimits, TrialResult } from './contract.ts';
 import { rescaled } from './learning-rates.ts';
 import { median } from './statistics.ts';
@@ -65,12 +69,9 @@ export async function runTrial(
   let ended: Pick<TrialResult, 'outcome' | 'message'>;
   try {
     const { job, module } = await load();
-    await train(trialJob(job, trial), {
-      workers: 1,
-      module,
-      sinks: [curve],
-      signal: enough.signal,
-    });
+    const options = { workers: 1, module, sinks: [curve], signal: enough.signal };
+    const own = trialJob(job, trial);
+    await trainPlan(await planRun(own, options, await dataOf(job, own, options)), options);
     ended = judge(curve);
   } catch (error) {
     ended = failure(error);
@@ -87,6 +88,19 @@ export async function runTrial(
     wallSeconds: (performance.now() - started) / 1000,
     cpuSeconds: (cpu.user + cpu.system) / 1e6,
   };
+}
+
+/** What the last trial of a job in this process was trained on: the tuning has one seed, so most trials have the same rows. */
+const LOADED = new WeakMap<Job, { readonly seed: number; readonly data: LoadedData }>();
+
+async function dataOf(job: Job, own: Job, options: TrainOptions): Promise<LoadedData> {
+  const resolved = resolveJob(own);
+  const known = LOADED.get(job);
+  if (known?.seed === resolved.seed) return known.data;
+  LOADED.delete(job); // two at once would be twice the memory
+  const data = await loadJobData(resolved, options);
+  LOADED.set(job, { seed: resolved.seed, data });
+  return data;
 }
 
 function judge({ points, firstLoss }: CurveSink): Pick<TrialResult, 'outcome' | 'message'> {

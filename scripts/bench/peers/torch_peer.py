@@ -124,12 +124,12 @@ class Contestant:
         return times
 
 
-def time_adamw(count, seconds):
-    """Milliseconds of each AdamW(foreach=True) step on one tensor."""
+def time_optimizer(name, options, count, seconds):
+    """Milliseconds of each step of an optimizer (foreach=True) on one tensor."""
     tensor = torch.randn(count).requires_grad_()
     tensor.grad = torch.randn(count)
-    optimizer = torch.optim.AdamW([tensor], lr=1e-3, foreach=True)
-    for _ in range(10):
+    optimizer = getattr(torch.optim, name)([tensor], lr=1e-3, foreach=True, **options)
+    for _ in range(3):
         optimizer.step()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -213,7 +213,7 @@ def serve(send_to_ranks, rank, world):
         elif cmd == "run":
             reply = {"stepsMs": [round(t, 5) for t in contestant.slice(request)]}
         elif cmd == "optimizer":
-            reply = {"stepsMs": time_adamw(request["parameters"], request["seconds"])}
+            reply = {"stepsMs": time_optimizer(request["name"], request["options"], request["parameters"], request["seconds"])}
         elif cmd == "accuracy":
             reply = {"epochs": learn(request)}
         else:
