@@ -1,5 +1,5 @@
 /**
- * A thread of optimizer-peer.ts: passes of an optimizer's fused kernel over this thread's blocks, all threads in step, or of a sum
+ * A thread of optimizer-peer.ts: passes of an optimizer's fused kernel over this thread's blocks, all threads in step, or of x + x
  * in place over as much memory, which is as fast as memory goes.
  */
 import { parentPort, workerData } from 'node:worker_threads';
@@ -30,7 +30,7 @@ export interface PassOrder {
   readonly parameters: number;
   readonly threads: number;
   readonly seconds: number;
-  /** The sum instead of the optimizer. */
+  /** x + x in place instead of the optimizer. */
   readonly memoryOnly: boolean;
 }
 
@@ -89,12 +89,14 @@ function timesOf({ description, parameters, threads, seconds, memoryOnly }: Pass
       );
     }
   };
-  // Two vectors that together are as long as all those of the optimizer.
-  const half = Math.floor(((2 + slots) * parameters) / 2 / threads);
-  const [x, y] = [0, 1].map((i) => param + 4 * half * (2 * rank + i));
-  const add = (): void => {
-    for (let i = 0; i < half; i += BLOCK)
-      kernels.add(x + 4 * i, x + 4 * i, y + 4 * i, 1, Math.min(BLOCK, half - i), 0, 1, 0, 1);
+  // All vectors of the optimizer, read and written in place.
+  const floats = Math.floor(((2 + slots) * parameters) / threads);
+  const x = param + 4 * floats * rank;
+  const double = (): void => {
+    for (let i = 0; i < floats; i += BLOCK) {
+      const at = x + 4 * i;
+      kernels.add(at, at, at, 1, Math.min(BLOCK, floats - i), 0, 1, 0, 1);
+    }
   };
   const times: number[] = [];
   let deadline = Number.POSITIVE_INFINITY;
@@ -104,7 +106,7 @@ function timesOf({ description, parameters, threads, seconds, memoryOnly }: Pass
     barrier.wait();
     if (Atomics.load(end, 0) === 1) return times;
     const before = performance.now();
-    if (memoryOnly) add();
+    if (memoryOnly) double();
     else update(pass);
     barrier.wait();
     if (rank === 0 && pass > WARMUP) times.push(performance.now() - before);

@@ -28,7 +28,7 @@ interface Figure {
   readonly ns: number;
   /** Smallest and largest median of a round. */
   readonly spread: readonly [number, number];
-  /** What reading and writing its vectors takes at the speed of a sum in place over as much memory. */
+  /** What reading and writing its vectors takes at the speed of x + x in place over as much memory. */
   readonly memoryLimitNs: number;
   readonly bytesAParameter: number;
   readonly torchNs: number | null;
@@ -95,10 +95,9 @@ async function race(
   return OPTIMIZER_CASES.map(({ name, description }, i): Figure => {
     const { stepMs, spread } = summarize(slices[i].ours);
     const slots = slotsOf(description);
-    // The sum goes over (2 + slots) vectors, reading all and writing half of them: 6 bytes a float. The update reads all and
-    // writes all but the gradient.
+    // x + x reads and writes all of the (2 + slots) vectors, the update does not write the gradient.
     const floats = (2 + slots) * parameters;
-    const nsAByte = (1e6 * summarize(memory.get(slots) ?? []).stepMs) / (6 * floats);
+    const nsAByte = (1e6 * summarize(memory.get(slots) ?? []).stepMs) / (8 * floats);
     const bytesAParameter = 4 * (3 + 2 * slots);
     return {
       optimizer: name,
