@@ -5,8 +5,8 @@
 import { createInterface } from 'node:readline';
 import type { Worker } from 'node:worker_threads';
 import { z } from 'zod';
-import { startThread } from '../../src/checkpoint/thread-entry.ts';
 import { arrays } from '../../src/data/index.ts';
+import { startThread } from '../../src/data/thread.ts';
 import { crossEntropy, dense, type OptimizerDescription, sequential, train } from '../../src/index.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels, heapBaseOf, instantiateKernels } from '../../src/kernels/wasm.ts';

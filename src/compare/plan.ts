@@ -82,13 +82,15 @@ export function estimateSeconds(plan: RacePlan, cost: TrialCost, slots: number):
 
 /**
  * The plan that fits into the budget: whole runs if there is time for them, else shorter ones, for all optimizers alike. Runs are
- * not cut below 30 steps; then the clock ends the race.
+ * not cut below 30 steps, nor below what takes as long as starting them: that would save little and tell nothing. Then the
+ * clock ends the race.
  */
 export function fitBudget(settings: RaceSettings, cost: TrialCost, slots: number, budgetSeconds: number): RacePlan {
   const fits = (totalSteps: number) =>
     estimateSeconds(planRace({ ...settings, totalSteps }), cost, slots) <= PLANNED_SHARE * budgetSeconds;
   if (fits(settings.totalSteps)) return planRace(settings);
-  let low = Math.min(settings.totalSteps, 3 * SHORTEST_RUNG);
+  const worthStarting = Math.ceil(cost.startSeconds / cost.secondsPerStep);
+  let low = Math.min(settings.totalSteps, Math.max(3 * SHORTEST_RUNG, worthStarting));
   let high = settings.totalSteps;
   while (high - low > 1) {
     const middle = (low + high) >> 1;

@@ -51,7 +51,14 @@ describe('fitBudget', () => {
   });
 
   it('does not cut below 30 steps: then the clock decides', () => {
-    expect(fitBudget(settings, cost, 2, 1).totalSteps).toBe(30);
-    expect(fitBudget({ ...settings, totalSteps: 12 }, cost, 2, 1).totalSteps).toBe(12);
+    const quick = { ...cost, startSeconds: 0.1 };
+    expect(fitBudget(settings, quick, 2, 1).totalSteps).toBe(30);
+    expect(fitBudget({ ...settings, totalSteps: 12 }, quick, 2, 1).totalSteps).toBe(12);
+  });
+
+  it('does not cut runs that take no longer than to start them', () => {
+    const instant = { startSeconds: 2, secondsPerStep: 0.002, evaluationSteps: 1 };
+    expect(fitBudget(settings, instant, 2, 30).totalSteps).toBe(1000);
+    expect(fitBudget({ ...settings, totalSteps: 400 }, instant, 2, 30).totalSteps).toBe(400);
   });
 });
