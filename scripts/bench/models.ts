@@ -1,14 +1,17 @@
 import { arrays } from '../../src/data/index.ts';
 import {
   adam,
+  conv2d,
   crossEntropy,
   dense,
   embedding,
+  flatten,
   type Job,
   layerNorm,
   lstm,
   type Model,
   multiHeadAttention,
+  maxPool2d,
   type OptimizerDescription,
   positions,
   residual,
@@ -56,6 +59,18 @@ export function buildModel(spec: ModelSpec): Model {
     case 'dense': {
       const hidden = spec.sizes.slice(1, -1).map((units) => dense(units, 'relu'));
       return sequential(...hidden, dense(spec.sizes[spec.sizes.length - 1]));
+    }
+    case 'cnn': {
+      const blocks = spec.channels.flatMap((channels, i) => [
+        conv2d(channels, 3, 'relu', { padding: 'same', name: `conv${i + 1}` }),
+        maxPool2d(2),
+      ]);
+      return sequential(
+        ...blocks,
+        flatten(),
+        dense(spec.units, 'relu', { name: 'fc1' }),
+        dense(spec.classes, { name: 'fc2' }),
+      );
     }
     case 'lstm':
       return sequential(lstm(spec.hidden), dense(spec.classes, { name: 'out' }));
