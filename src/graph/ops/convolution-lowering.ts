@@ -27,8 +27,8 @@ export interface Convolution {
  * than to keep it. A window of one pixel needs no matrix: the image is one.
  */
 
-/** Elements of the matrix of one chunk, 512 KiB. */
-const CHUNK_ELEMENTS = 131072;
+/** Elements of the matrix of one chunk: 768 KiB. Three images of the second layer of a MNIST network, where products are fastest. */
+const CHUNK_ELEMENTS = 196608;
 
 /** Neighbouring rows of positions of one image, or all positions of some images. */
 interface Chunk {
