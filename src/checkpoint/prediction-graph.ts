@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { topologicalOrder } from '../graph/autodiff.ts';
+import { numbersAttr } from '../graph/build.ts';
 import { canonicalise } from '../graph/canonical.ts';
 import { compileProgram, type FieldSpec } from '../graph/compile.ts';
 import { opOf } from '../graph/ops/table.ts';
-import type { Program, TensorEntry } from '../graph/program.ts';
+import type { Operand, Program, Region, TensorEntry } from '../graph/program.ts';
 import { sizeOf, type Tensor } from '../graph/tensor.ts';
 import { damaged, quote } from './damage.ts';
 import { toExactJson } from './exact-json.ts';
@@ -97,10 +98,39 @@ export function compilePrediction(
     const program = compileProgram({ rows, fields, tensors, outputs, gradients: false });
     const bytes = program.activationBytes + program.constants.length + program.batchBytes;
     if (bytes > activationLimit) throw damaged(where, `at most ${activationLimit} bytes of activations`, `${bytes}`);
+    checkProducts(program, tensors, where);
     return program;
   } catch (error) {
     if (error instanceof LockstepError && error.code === 'E_CHECKPOINT') throw error;
     throw damaged(where, 'a graph that compiles', error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/**
+ * Matrix products run in native code, which no sandbox holds: every operand must lie in its region, whatever attributes it was
+ * computed from.
+ */
+function checkProducts(program: Program, tensors: readonly TensorEntry[], where: string): void {
+  const bytes: Readonly<Partial<Record<Region, number>>> = {
+    parameters: tensors.reduce((end, t) => Math.max(end, 4 * (t.offset + t.size)), 0),
+    activations: program.activationBytes,
+    batch: program.batchBytes,
+    constants: program.constants.length,
+  };
+  for (const { kernel, args } of program.calls) {
+    if (kernel !== 'gemm') continue;
+    const [transA, transB, m, n, k, a, lda, b, ldb, , c, ldc] = args;
+    const operands: [Operand, Operand, Operand, Operand][] = [
+      [a, lda, ...(transA === 0 ? ([m, k] as const) : ([k, m] as const))],
+      [b, ldb, ...(transB === 0 ? ([k, n] as const) : ([n, k] as const))],
+      [c, ldc, m, n],
+    ];
+    for (const [at, stride, rows, columns] of operands) {
+      const sizes = [stride, rows, columns].map((size) => (typeof size === 'number' && size >= 1 ? size : Number.NaN));
+      const end = typeof at === 'number' ? Number.NaN : at.offset + 4 * ((sizes[1] - 1) * sizes[0] + sizes[2]);
+      const fits = typeof at !== 'number' && at.offset >= 0 && sizes[2] <= sizes[0] && end <= (bytes[at.region] ?? 0);
+      if (!fits) throw damaged(where, 'matrix products of tensors that are there', `one that ends at byte ${end}`);
+    }
   }
 }
 
@@ -132,6 +162,7 @@ const MAX_ELEMENTS = 2 ** 29;
 const MAX_EXPANSION = 2 ** 22;
 
 function expansionOf(op: string, shape: readonly number[], attrs: Readonly<Record<string, unknown>>): number {
+  if (op === 'recurrentTape') return 2 * numbersAttr(attrs, 'sizes')[0];
   if (op === 'batchMatmul') return sizeOf(shape.slice(0, -2));
   return op === 'constant' && typeof attrs.value === 'number' ? sizeOf(shape) : 1;
 }

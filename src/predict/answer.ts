@@ -68,6 +68,18 @@ export interface MeaningSource {
   readonly outputs: readonly { readonly name: string; readonly shape: readonly number[] }[];
 }
 
+/** An answer names the probability of each: a bound for what a damaged file may ask for. */
+const MOST_CLASSES = 2 ** 22;
+
+function tooManyClasses(name: string, classes: number): LockstepError {
+  return new LockstepError('E_CHECKPOINT', {
+    where: `model output ${name}`,
+    expected: `at most ${MOST_CLASSES} classes`,
+    got: String(classes),
+    fix: 'the file is damaged or was not written by Lockstep: use another checkpoint',
+  });
+}
+
 /** What the outputs mean, from the loss that trained them. Outputs that it does not name are numbers. */
 export function meaningOf({ loss, fields, parts, outputs }: MeaningSource): OutputMeaning[] {
   const named = loss.output ?? (outputs.length === 1 ? outputs[0].name : 'output');
@@ -82,6 +94,7 @@ export function meaningOf({ loss, fields, parts, outputs }: MeaningSource): Outp
     }
     if (kind === 'binary') return classNames?.length === 2 ? { name, kind, shape, classNames } : { name, kind, shape };
     const classes = shape[shape.length - 1] ?? 1;
+    if (classes > MOST_CLASSES) throw tooManyClasses(name, classes);
     return { name, kind, shape, classNames: Array.from({ length: classes }, (_, i) => classNames?.[i] ?? String(i)) };
   });
 }

@@ -95,12 +95,22 @@ export class Batcher {
       }
     }
     if (taken.length === 0) return;
-    this.#runner.run(size);
-    for (let slot = 0; slot < taken.length; slot++) {
-      const { call, index } = taken[slot];
-      call.answers.push(this.#runner.read(size, slot));
-      if (index === call.rows.length - 1) call.resolve(call.answers);
+    try {
+      this.#runner.run(size);
+      for (let slot = 0; slot < taken.length; slot++) {
+        const { call, index } = taken[slot];
+        call.answers.push(this.#runner.read(size, slot));
+        if (index === call.rows.length - 1) call.resolve(call.answers);
+      }
+    } catch (error) {
+      this.#fail(taken, error);
     }
+  }
+
+  /** The batch could not be computed, which no row is to blame for: out of this turn nobody could catch it. */
+  #fail(taken: readonly { readonly call: Call }[], error: unknown): void {
+    for (const { call } of taken) call.reject(error);
+    if (taken.at(-1)?.call === this.#queue[0]) this.#drop(this.#queue[0], error);
   }
 
   /** The first call of the queue fails as a whole. */

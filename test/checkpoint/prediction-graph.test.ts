@@ -19,6 +19,7 @@ import type { Model } from '../../src/nn/contract.ts';
 import { dense } from '../../src/nn/layers/dense.ts';
 import { dropout } from '../../src/nn/layers/dropout.ts';
 import { flatten } from '../../src/nn/layers/flatten.ts';
+import { lstm } from '../../src/nn/layers/recurrent.ts';
 import { sequential } from '../../src/nn/layers/sequential.ts';
 import { traceModel } from '../../src/nn/trace.ts';
 
@@ -155,6 +156,26 @@ describe('a forged graph', () => {
     ['a kernel argument of another type', graph(x, ['scale', [0], { alpha: 'two' }]), /no number/],
   ])('with %s is refused', (_, forged, message) => {
     expect(refusal(forged)).toMatch(message);
+  });
+
+  it.each([
+    ['time', { sizes: [6, 2, 4, 3] }],
+    ['features', { sizes: [5, 2, 400, 3] }],
+    ['a cell', { cell: 'gru' }],
+    ['a cell of the prototype', { cell: 'toString' }],
+    ['a mask that is not there', { masked: true }],
+    ['a tape', { size: 16 }],
+    ['a fraction', { sizes: [5, 2, 4, 2.5] }],
+  ])('whose recurrent layer claims %s is refused', (_, claim) => {
+    const [{ rows, nodes, outputs }] = pack(
+      ({ x }) => ({ last: lstm(3)(x) }),
+      [{ name: 'x', dtype: 'f32', shape: [5, 4] }],
+      [2],
+    ).model;
+    const forged = nodes.map((n) =>
+      n !== 0 && n[0].startsWith('recurrent') ? [n[0], n[1], { ...n[2], ...claim }] : n,
+    );
+    expect(refusal([{ rows, nodes: forged as typeof nodes, outputs }])).toMatch(/recurrent/);
   });
 
   it('of random changes compiles or is refused, within bounds', () => {

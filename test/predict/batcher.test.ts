@@ -12,6 +12,7 @@ function recorder(sizes: readonly number[]) {
       slots[slot] = call.rows[index];
     },
     run(size) {
+      if (slots.splice(0, slots.includes(666) ? 9 : 0).length > 0) throw new RangeError('out of bounds');
       batches.push({ size, rows: slots.slice(0, size) });
     },
     read: (_, slot) => ({ value: slots[slot] as number }),
@@ -58,6 +59,15 @@ describe('Batcher', () => {
     await failed;
     expect(await calls[0]).toEqual(values([100, 101, 102]));
     expect(await calls[2]).toEqual(values([200, 201]));
+  });
+
+  it('fails the calls of a batch that cannot be computed, and goes on with others', async () => {
+    const { add, turn } = recorder([2]);
+    const calls = [add([1]), add([666, 2, 3]), add([4])];
+    const failed = calls.slice(0, 2).map((call) => expect(call).rejects.toThrow('out of bounds'));
+    turn();
+    await Promise.all(failed);
+    expect(await calls[2]).toEqual(values([4]));
   });
 
   it('answers no rows at once, and starts again after it was idle', async () => {

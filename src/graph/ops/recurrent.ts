@@ -72,11 +72,11 @@ interface Planes {
 }
 
 function isCell(name: string): name is Cell {
-  return name in GATES;
+  return Object.hasOwn(GATES, name);
 }
 
 /** Everything is known from the attributes, which the tape and all its gradients share. */
-function sizesOf({ attrs }: Tensor): Sizes {
+function sizesOf({ attrs }: Pick<Tensor, 'attrs'>): Sizes {
   const cell = stringAttr(attrs, 'cell');
   if (!isCell(cell)) throw new TypeError(`no recurrent cell is called ${cell}`);
   const [time, rows, features, hidden] = numbersAttr(attrs, 'sizes');
@@ -100,6 +100,22 @@ function planesOf({ cell, time, rows, hidden, width }: Sizes): Planes {
     recurrent: take(cell === 'gru' ? time * rows * width : 0),
   };
   return { ...planes, size };
+}
+
+/** Attributes and tensors agree with one another, or nothing is computed: models are also read from files. */
+function checkTape({ inputs, attrs, size }: Pick<Tensor, 'inputs' | 'attrs'> & { readonly size: number }): void {
+  const sizes = sizesOf({ attrs });
+  const { cell, time, rows, features, hidden, width, masked } = sizes;
+  const whole = [time, rows, features, hidden].every((n) => Number.isInteger(n) && n >= 1);
+  const biases = cell === 'gru' ? [[width], [width]] : [[width]];
+  const mask = masked ? [[time, rows]] : [];
+  const expected = [[time, rows, features], [width, features], [width, hidden], ...biases, ...mask];
+  const agree =
+    inputs.length === expected.length && inputs.every((x, i) => showShape(x.shape) === showShape(expected[i]));
+  if (whole && agree && planesOf(sizes).size === size) return;
+  throw new TypeError(
+    `recurrent layer: attributes that do not fit ${inputs.map((x) => showShape(x.shape)).join(', ')}`,
+  );
 }
 
 /** Where a time step finds its memory. */
@@ -143,7 +159,11 @@ const code = (cell: Cell): number => Number(cell === 'rnnRelu');
 /** Inputs: x [time, rows, features], weightIh, weightHh, biases (one, or two for GRU), mask [time, rows] if any. */
 const tapeOp: OpDef = {
   name: 'recurrentTape',
-  infer: (_inputs, attrs) => ({ shape: [numberAttr(attrs, 'size')], dtype: 'f32' }),
+  infer(inputs, attrs) {
+    const size = numberAttr(attrs, 'size');
+    checkTape({ inputs, attrs, size });
+    return { shape: [size], dtype: 'f32' };
+  },
   lower(node, l) {
     const sizes = sizesOf(node);
     const { cell, time, rows, features, hidden, width } = sizes;
@@ -189,7 +209,8 @@ const tapeOp: OpDef = {
  */
 const outputOp: OpDef = {
   name: 'recurrentOutput',
-  infer(_inputs, attrs) {
+  infer([tape, ...inputs], attrs) {
+    checkTape({ inputs, attrs, size: tape.shape.length === 1 ? tape.shape[0] : 0 });
     const [time, rows, , hidden] = numbersAttr(attrs, 'sizes');
     return { shape: attrs.sequence === true ? [time, rows, hidden] : [rows, hidden], dtype: 'f32' };
   },
