@@ -12,7 +12,7 @@ import type { Call, Field, Program, Ref, RowList, TensorEntry } from './program.
 import type { Roots } from './roots.ts';
 import { findRoots } from './roots.ts';
 import { listsOf } from './row-lists.ts';
-import { isRowLocal } from './row-local.ts';
+import { findEnds } from './row-local.ts';
 import type { DType, Shape, Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
 
@@ -70,6 +70,8 @@ export function compileProgram(options: CompileOptions): Program {
   const gradients = placeGradients(roots, options.tensors, home);
   const rowLists = placeRowLists(roots, options.tensors);
   const items = schedule(order, roots, [...gradients, ...rowLists.items]);
+  const ends = options.gradients ? findEnds(order, roots, options.rows) : undefined;
+  const endBytes = placeEnds(ends, home);
   const kept = roots.outputs.map((o) => o.value);
   const { calls, activationBytes, refOf } = emitCalls(items, home, constants, kept);
   return {
@@ -85,9 +87,10 @@ export function compileProgram(options: CompileOptions): Program {
     sums: roots.sums.map((s) => s.name),
     batchBytes,
     activationBytes,
+    endBytes,
     constants: constants.bytes(),
     rowLists: rowLists.lists,
-    rowLocal: options.gradients && isRowLocal(order, roots, options.rows),
+    rowLocal: ends !== undefined,
     flops: order.reduce((total, node) => total + (opOf(node.op).flops?.(node) ?? 0), 0),
   };
 }
@@ -173,6 +176,17 @@ function placeGradients(roots: Roots, tensors: readonly TensorEntry[], home: Map
     home.set(storage, gradientRef(entry));
     return [];
   });
+}
+
+/** Ends that are no gradients yet have memory of their own, so that each shard of a group can have its own. */
+function placeEnds(ends: ReadonlySet<Tensor> | undefined, home: Map<Tensor, Ref>): number {
+  let offset = 0;
+  for (const end of ends ?? []) {
+    if (home.has(end) || opOf(end.op).alias) continue;
+    home.set(end, { region: 'ends', offset });
+    offset += align(4 * sizeOf(end.shape));
+  }
+  return offset;
 }
 
 /** A header for every lookup in a sparse table, those of a table one after the other. */

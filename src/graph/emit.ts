@@ -44,7 +44,7 @@ export function emitCalls(
   const lastUse = lastUses(items, kept);
   const buffers: { bytes: number; first: number; last: number }[] = [];
   const bufferOf = new Map<Tensor, number>();
-  const calls: { kernel: KernelName; args: Operand[] }[] = [];
+  const calls: { kernel: KernelName; args: Operand[]; bySample?: true }[] = [];
 
   const newBuffer = (elements: number, first: number, last: number): number =>
     buffers.push({ bytes: 4 * elements, first, last }) - 1;
@@ -83,13 +83,14 @@ export function emitCalls(
       bufferOf.set(node, buffer);
       out = virtual(buffer);
     }
+    const mark = def.bySample ? { bySample: true as const } : {};
     const lowering: Lowering = {
       out,
       input: (i) => locate(node.inputs[i]),
       scratch: (elements) => virtual(newBuffer(elements, time, time)),
       table: (values) => constants.table(values),
-      call: (kernel, ...args) => calls.push({ kernel, args }),
-      gemm: (g) => calls.push({ kernel: 'gemm', args: gemmOperands(g) }),
+      call: (kernel, ...args) => calls.push({ kernel, args, ...mark }),
+      gemm: (g) => calls.push({ kernel: 'gemm', args: gemmOperands(g), ...mark }),
     };
     def.lower(node, lowering);
   };
@@ -118,8 +119,9 @@ export function emitCalls(
     return { region: 'activations', offset: plan.offsets[buffer] + (ref.offset % VIRTUAL_BYTES) };
   };
   return {
-    calls: calls.map(({ kernel, args }) => ({
+    calls: calls.map(({ kernel, args, ...mark }) => ({
       kernel,
+      ...mark,
       args: args.map((arg) => (typeof arg === 'number' ? arg : resolve(arg))),
     })),
     activationBytes: plan.bytes,

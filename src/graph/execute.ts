@@ -129,6 +129,7 @@ function layoutRegions(
     constants: take(program.constants.length),
     sums: take(8 * program.sums.length),
     key: take(16),
+    ends: take(program.endBytes),
     rowLists: take(ROW_LIST_STRIDE * program.rowLists.reduce((end, { list }) => Math.max(end, list + 1), 0)),
   };
   const lists = program.rowLists.map(({ ids, width }) => ({ ids: take(4 * ids), rows: take(4 * ids * width) }));

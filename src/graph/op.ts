@@ -19,6 +19,8 @@ export interface OpDef {
   readonly alias?: boolean;
   /** Inputs whose memory the result may take over when they die here (kernels that work in place). */
   readonly inPlace?: readonly number[];
+  /** Axis 0 are samples, and each has the same kernel calls, however many there are. */
+  readonly bySample?: boolean;
   /** Multiply-adds counted as 2; GEMM work only. */
   flops?(node: Tensor): number;
 }

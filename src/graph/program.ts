@@ -14,6 +14,7 @@ export type Region =
   | 'constants' // tables and literals of this program
   | 'sums' // f64 side sums of this shard
   | 'key' // four i32: seed low, seed high, step, shard
+  | 'ends' // what adds up a shard's rows on the way to a gradient, when several shards go together
   | 'rowLists'; // headers of the lists of rows that are this shard's sparse gradients
 
 /** A handle into a region; never a bare number, so that a region may move. Offset in bytes. */
@@ -28,6 +29,8 @@ export type Operand = number | Ref;
 export interface Call {
   readonly kernel: KernelName;
   readonly args: readonly Operand[];
+  /** Of an op that computes sample by sample: each sample has the same calls, however many there are. */
+  readonly bySample?: true;
 }
 
 export interface Field {
@@ -51,6 +54,7 @@ export interface Program {
   readonly sums: readonly string[];
   readonly batchBytes: number;
   readonly activationBytes: number;
+  readonly endBytes: number;
   /** Initial content of the constants region. */
   readonly constants: Uint8Array;
   /** Gradients of sparse tables, in order; only of programs with gradients. */

@@ -73,17 +73,21 @@ export function groupProgram(
 /** The GEMMs that all rows go through together: [transB, m, n, k] of the group. */
 export function commonGemms(group: Program): number[][] {
   return group.calls
-    .filter((call) => call.kernel === 'gemm' && !isEnd(call))
+    .filter((call) => call.kernel === 'gemm' && !call.bySample && !isEnd(call))
     .map(({ args }) => args.slice(1, 5).map(Number));
 }
 
 function isEnd({ kernel, args }: Call): boolean {
-  const ends = ['gradients', 'sums', 'rowLists'] as const;
+  const ends = ['gradients', 'sums', 'rowLists', 'ends'] as const;
   return kernel === 'dropout' || args.some((arg) => ends.some((region) => isIn(arg, region)));
 }
 
 function isIn(arg: Operand, region: Ref['region']): arg is Ref {
   return typeof arg !== 'number' && arg.region === region;
+}
+
+function isSumOfConstants({ kernel, args }: Call): boolean {
+  return kernel === 'sumF64' && isIn(args[1], 'constants');
 }
 
 /** `call` over `rows` rows from row `start` on, of `all`; undefined if what it reads has no rows. */
@@ -93,6 +97,7 @@ function partOf(call: Call, all: number, start: number, rows: number): Call | un
   /** Operand whose `count` elements are divided among the rows. */
   const move = (x: Operand, count: Operand): Operand =>
     typeof x === 'number' ? x : { ...x, offset: x.offset + 4 * (Number(count) / all) * start };
+  if (!args.some((arg) => isIn(arg, 'activations') || isIn(arg, 'batch')) && !isSumOfConstants(call)) return call; // after the ends
   switch (kernel) {
     case 'gemm': {
       const [transA, transB, m, n, k, a, lda, b, ldb, ...rest] = args;
@@ -105,11 +110,26 @@ function partOf(call: Call, all: number, start: number, rows: number): Call | un
     }
     case 'sumF64': {
       const [out, x, count] = args;
-      return isIn(x, 'constants') ? undefined : { kernel, args: [out, move(x, count), share(count)] };
+      return isSumOfConstants(call) ? undefined : { kernel, args: [out, move(x, count), share(count)] };
     }
     case 'dotF64': {
       const [out, x, weight, count] = args;
       return { kernel, args: [out, move(x, count), move(weight, count), share(count)] };
+    }
+    case 'normalizeScaleGrad': {
+      const [out, x, stats, dy, count, columns] = args;
+      const cells = Number(count) * Number(columns);
+      return {
+        kernel,
+        args: [out, move(x, cells), move(stats, 2 * Number(count)), move(dy, cells), share(count), columns],
+      };
+    }
+    case 'scatterAddRows': {
+      const [table, dy, ids, count, width, ...rest] = args;
+      return {
+        kernel,
+        args: [table, move(dy, Number(count) * Number(width)), move(ids, count), share(count), width, ...rest],
+      };
     }
     case 'listRows': {
       const [to, ids, dy, count, width, ...rest] = args;
@@ -120,8 +140,6 @@ function partOf(call: Call, all: number, start: number, rows: number): Call | un
       const [out, x, count, ...rest] = args;
       return { kernel, args: [move(out, count), move(x, count), share(count), ...rest] };
     }
-    case 'fill':
-      return call; // a parameter that the loss does not reach
     default:
       throw new TypeError(`row groups: ${kernel} ends a row-local program`);
   }

@@ -13,44 +13,65 @@ const ROW_WISE: ReadonlySet<string> = new Set([
   'softmax', 'logSoftmax', 'softmaxGrad', 'logSoftmaxGrad', 'softmaxCrossEntropy', 'softmaxCrossEntropyGrad', 'argmax', 'inTopK',
 ]); // biome-ignore format: a list
 
+/** Inputs that are rows (x, statistics, dy); the others are weight and bias. */
+const ROWS_OF_NORM = { normalize: 2, normalizeGrad: 3 } as const;
+
+/** What lies in a tensor of a program for n rows, if the program is row-local. */
+type Kind =
+  /** Sample i owns the i-th of n equal stretches of its memory. */
+  | 'rows'
+  /** Of no row: parameters, constants. */
+  | 'free'
+  /** Adds the rows up, on the way to a gradient. */
+  | 'end';
+
 /**
  * Whether a program for n rows computes each row by itself until the very end, where gradients and sums add the rows up: then
- * the rows of several shards may go through it together and only the ends be taken shard by shard (row-groups.ts). Each tensor
- * is 'rows' (sample i owns the i-th of n equal stretches of its memory), 'free' (of no row: parameters, constants) or spoils it.
+ * the rows of several shards may go through it together and only the ends be taken shard by shard (row-groups.ts). Gives the
+ * tensors that are ends, or undefined.
  */
-export function isRowLocal(order: readonly Tensor[], roots: Roots, rows: number): boolean {
-  const ends = new Set(roots.gradients.filter((g) => g !== undefined).map(storage));
-  const kinds = new Map<Tensor, 'rows' | 'free'>();
+export function findEnds(order: readonly Tensor[], roots: Roots, rows: number): ReadonlySet<Tensor> | undefined {
+  const kinds = new Map<Tensor, Kind>();
   const isRows = (x: Tensor): boolean => kinds.get(x) === 'rows';
+  const isEnd = (x: Tensor): boolean => kinds.get(x) === 'end';
   for (const node of order) {
-    if (node.inputs.some((x) => ends.has(storage(x)) && !opOf(node.op).alias)) return false; // an end that goes on
-    if (ends.has(node)) {
-      if (!endsRows(node, isRows)) return false;
-      continue;
-    }
-    if (ends.has(storage(node))) continue; // an end under another shape
-    const kind = kindOf(node, rows, isRows);
-    if (!kind) return false;
+    const kind = node.inputs.some(isEnd)
+      ? afterEnds(node, isRows)
+      : endsRows(node, isRows)
+        ? 'end'
+        : kindOf(node, rows, isRows);
+    if (!kind) return undefined;
     kinds.set(node, kind);
   }
-  if (!roots.lookups.flat().every(({ ids, gradient }) => isRows(ids) && isRows(gradient))) return false;
+  const gradients = roots.gradients.filter((g) => g !== undefined);
+  if (!gradients.every(isEnd) || roots.outputs.some(({ value }) => isEnd(value))) return undefined;
+  if (!roots.lookups.flat().every(({ ids, gradient }) => isRows(ids) && isRows(gradient))) return undefined;
   const counts = (x: Tensor): boolean => x.op === 'constant' && sizeOf(x.shape) <= 2;
-  return roots.sums.every(({ value, weight }) =>
+  const sums = roots.sums.every(({ value, weight }) =>
     weight === undefined ? isRows(value) || counts(value) : isRows(value) && isRows(weight),
   );
+  return sums ? new Set(order.filter(isEnd)) : undefined;
 }
 
-function storage(x: Tensor): Tensor {
-  let at = x;
-  while (opOf(at.op).alias) at = at.inputs[0];
-  return at;
+/** Sums of gradients (tied weights) and their other shapes are computed for each shard. */
+function afterEnds(node: Tensor, isRows: (x: Tensor) => boolean): 'end' | undefined {
+  return node.inputs.some(isRows) ? undefined : 'end';
 }
 
-/** Gradients that can be taken over some of the rows: X^T Y, and column sums. */
+/** Gradients that can be taken over some of the rows: X^T Y, column sums, rows of a table. */
 function endsRows(node: Tensor, isRows: (x: Tensor) => boolean): boolean {
-  if (!node.inputs.every(isRows)) return false;
-  if (node.op === 'matmul') return node.attrs.transA === true && node.attrs.transB !== true;
-  return node.op === 'reduceSum' && node.attrs.from === 0;
+  if (node.inputs.length === 0 || !node.inputs.every(isRows)) return false;
+  switch (node.op) {
+    case 'matmul':
+      return node.attrs.transA === true && node.attrs.transB !== true;
+    case 'reduceSum':
+      return node.attrs.from === 0;
+    case 'scatterAdd':
+    case 'normalizeScaleGrad':
+      return true;
+    default:
+      return false;
+  }
 }
 
 function kindOf(node: Tensor, rows: number, isRows: (x: Tensor) => boolean): 'rows' | 'free' | undefined {
@@ -68,6 +89,7 @@ function kindOf(node: Tensor, rows: number, isRows: (x: Tensor) => boolean): 'ro
       const leading = inputs[0].shape.slice(0, -1);
       return isRows(inputs[0]) && inputs[0].shape.length >= 2 && inputs.every((x) => followsRows(x, leading, isRows));
     }
+    if (opOf(op).bySample) return inputs.every(isRows) && inputs.every((x) => x.shape[0] === rows) && shape[0] === rows;
     switch (op) {
       case 'reshape':
       case 'stopGradient':
@@ -80,6 +102,11 @@ function kindOf(node: Tensor, rows: number, isRows: (x: Tensor) => boolean): 'ro
       case 'reduceMax':
       case 'reduceMin':
         return Number(attrs.from) >= 1;
+      case 'normStats':
+        return true;
+      case 'normalize':
+      case 'normalizeGrad':
+        return inputs.every((x, i) => isRows(x) === i < ROWS_OF_NORM[op]);
       case 'gather':
         return !isRows(inputs[0]) && isRows(inputs[1]);
       case 'broadcastTo':

@@ -9,7 +9,7 @@ import { instantiateKernels } from './wasm.ts';
  */
 
 /** Work beyond which a question is not worth its time: the answer is then no. */
-const MOST_FLOPS = 2e9;
+const MOST_FLOPS = 6e9;
 /** Above the modules' static data. */
 const START = 1 << 20;
 

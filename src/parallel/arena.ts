@@ -34,6 +34,8 @@ export interface ArenaSpec {
   /** Bytes that the largest program needs. */
   readonly batchBytes: number;
   readonly activationBytes: number;
+  /** Of each shard of a group: see Region 'ends'. */
+  readonly endBytes: number;
   /** Rows of the largest shard or group of shards. */
   readonly rows: number;
   /** Most shards that a worker computes together. */
@@ -66,6 +68,9 @@ export interface WorkerRegions {
   readonly partials: readonly number[];
   readonly activations: number;
   readonly batch: number;
+  /** For each shard of a group, `endStride` bytes apart. */
+  readonly ends: number;
+  readonly endStride: number;
   /** f64 [group, sums] of the shards being computed. */
   readonly sums: number;
   /** Four i32 for each shard of a group, KEY_STRIDE apart: seed low, seed high, step, shard. */
@@ -166,6 +171,8 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
       partials: Array.from({ length: spec.partialSlots }, () => take(gradient)),
       activations: take(spec.activationBytes),
       batch: take(spec.batchBytes),
+      ends: take(spec.endBytes * spec.group),
+      endStride: spec.endBytes,
       sums: take(8 * spec.sums * spec.group),
       key: take(KEY_STRIDE * spec.group),
       ids: take(4 * spec.rows),

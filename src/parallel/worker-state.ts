@@ -381,6 +381,7 @@ export class WorkerState {
         constants: session.layout.constants[constants],
         sums: regions.sums + 8 * session.sums.length * member,
         key: regions.key + KEY_STRIDE * member,
+        ends: regions.ends + regions.endStride * member,
         rowLists: session.layout.rows.headers + rowListStride(session.rowTables) * shard,
       },
       this.kernels,

@@ -178,6 +178,7 @@ function planLayout(
     parameters: take(4 * parameters.length),
     gradients: nothing, // prediction has none
     rowLists: nothing,
+    ends: nothing,
     buffers: nothing,
     sums: take(64),
     key: take(16), // zeros: dropout does not act

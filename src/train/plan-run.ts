@@ -133,6 +133,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
       grouping.activationBytes,
       ...accumulating.map((p) => p.activationBytes),
     ),
+    endBytes: most((p) => p.endBytes),
     rows: most((p) => p.rows),
     group: grouping.group,
     constantBytes: programs.map((p) => p.constants.length),

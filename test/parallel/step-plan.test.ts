@@ -6,7 +6,7 @@ import { partialSlots, planStep, reductionTemporaries } from '../../src/parallel
 function layoutFor(workers: number, shards: number, slots: number) {
   return planArena({
     heapBase: 1000, workers, shards, flatSize: 160, blocks: 3, slots: [160, 160], partialSlots: slots, blockFloats: 64,
-    temporaries: reductionTemporaries(shards), sums: 3, evaluationShards: 4, batchBytes: 100, activationBytes: 1000,
+    temporaries: reductionTemporaries(shards), sums: 3, evaluationShards: 4, batchBytes: 100, activationBytes: 1000, endBytes: 0,
     rows: 32, group: 2, constantBytes: [8, 0], recordWidth: 15, scalars: 8, progress: 4, dataBytes: 5000,
   }); // biome-ignore format: a table
 }

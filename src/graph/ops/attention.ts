@@ -104,6 +104,7 @@ function productFlops(l: Layout): number {
 /** Inputs qkv or query and kv, then the mask [rows, keys] where attrs.masked. -> [rows, heads, queries, keys]. */
 const attentionWeightsOp: OpDef = {
   name: 'attentionWeights',
+  bySample: true,
   infer(inputs, attrs) {
     const packed = numberAttr(attrs, 'packed');
     const [rows, queries] = inputs[0].shape;
@@ -136,6 +137,7 @@ function scaleOf({ size }: Layout): number {
 /** Inputs qkv or query and kv, then the weights. -> [rows, queries, width]. */
 const attentionOp: OpDef = {
   name: 'attention',
+  bySample: true,
   infer(inputs, attrs) {
     const [rows, queries, columns] = inputs[0].shape;
     return { shape: [rows, queries, numberAttr(attrs, 'packed') === 1 ? columns / 3 : columns], dtype: 'f32' };
@@ -166,6 +168,7 @@ const attentionOp: OpDef = {
 /** Inputs as of attention, then dy: the gradient of input `attrs.wanted`, of all that is packed in it. */
 const attentionGradOp: OpDef = {
   name: 'attentionGrad',
+  bySample: true,
   infer: (inputs, attrs) => ({ shape: inputs[numberAttr(attrs, 'wanted')].shape, dtype: 'f32' }),
   gradient(node, up, differentiate) {
     const { packed } = layoutOf(node);

@@ -94,6 +94,8 @@ export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
 /** Sums a broadcast result back to the shape it came from. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   const missing = x.shape.length - shape.length;
-  const axes = x.shape.flatMap((size, d) => (d < missing || (shape[d - missing] === 1 && size !== 1) ? [d] : []));
-  return axes.length === 0 ? x : reshape(sum(x, { axis: axes }), shape);
+  // A node even where there is one row to add: what adds rows up is the same op for any number of them (row-local.ts).
+  const y = missing > 0 ? createNode(sumOp, [x], { from: 0, to: missing }) : x;
+  const axes = y.shape.flatMap((size, d) => (shape[d] === 1 && size !== 1 ? [d] : []));
+  return axes.length === 0 ? y : reshape(sum(y, { axis: axes }), shape);
 }
