@@ -1,4 +1,6 @@
 import type { Augmentation, Augmentations } from './augmentation.ts';
+import type { BlockPlan } from './block-sampler.ts';
+import type { ScratchFile } from './scratch-file.ts';
 
 /**
  * The contract of this folder. A source describes data lazily: importing a job reads nothing. `load` gives a table of
@@ -52,7 +54,27 @@ export interface Computed {
 /** Writes row `id` into `out` (one typed array per field, of one row's size, zeros beforehand) before it returns. `random()` is uniform in [0,1), keyed by seed, epoch and id. */
 export type ComputedRead = (id: number, out: Record<string, Float32Array | Int32Array>, random: () => number) => void;
 
-export type Split = Table | Computed;
+/** A column of rows on disk: as `Column`, but for where its elements are. */
+export interface StreamedColumn extends FieldInfo {
+  readonly elements: 'u8' | 'i32' | 'f32';
+  /** Where they begin in the file, in bytes. */
+  readonly offset: number;
+  readonly scale: number;
+  readonly shift: number;
+}
+
+/** Rows that do not fit into memory: encoded, in a file without a name, read in blocks while the run goes on. */
+export interface Streamed {
+  readonly kind: 'streamed';
+  readonly size: number;
+  readonly columns: readonly StreamedColumn[];
+  readonly file: ScratchFile;
+  readonly blocks: BlockPlan;
+  /** What the source allows, in bytes. */
+  readonly memory: number;
+}
+
+export type Split = Table | Computed | Streamed;
 
 /** Train, and what else there is. Fields and transforms are the same in all. */
 export interface LoadedData {

@@ -90,6 +90,7 @@ function encodeParts(
 
 function reader(column: RawColumn): (row: number) => unknown {
   if (column.kind === 'cells') return (row) => column.at(row);
+  if (column.kind === 'paged') return (row) => (column.shape.length === 0 ? column.at(row, 0) : column.row(row));
   const { data } = column;
   if (column.shape.length === 0) return (row) => data[row];
   const width = column.shape.reduce((a, b) => a * b, 1);

@@ -81,14 +81,16 @@ function range(
   return [min.map((m) => (Number.isFinite(m) ? m : 0)), max.map((m) => (Number.isFinite(m) ? m : 1))];
 }
 
-/** Mean and standard deviation of bytes from their histogram: exact integer sums, whatever the order. */
-export function byteMoments(data: Uint8Array, ids: Int32Array | undefined, width: number): [mean: number, std: number] {
-  const histogram = new Float64Array(256);
-  const rows = ids?.length ?? data.length / width;
-  const counts = new Uint32Array(1024); // four interleaved tables: equal neighbours do not wait for each other
-  for (let r = 0; r < rows; r++) {
-    const begin = (ids ? ids[r] : r) * width;
-    const end = begin + width;
+/** How often each byte comes. */
+export class ByteHistogram {
+  readonly #totals = new Float64Array(256);
+  /** Four interleaved tables: equal neighbours do not wait for each other. */
+  readonly #counts = new Uint32Array(1024);
+  #pending = 0;
+
+  /** Counts data[begin] .. data[end - 1]. */
+  add(data: Uint8Array, begin: number, end: number): void {
+    const counts = this.#counts;
     let i = begin;
     for (; i + 4 <= end; i += 4) {
       counts[data[i]]++;
@@ -97,18 +99,44 @@ export function byteMoments(data: Uint8Array, ids: Int32Array | undefined, width
       counts[768 + data[i + 3]]++;
     }
     for (; i < end; i++) counts[data[i]]++;
-    if ((r & 0xfff) === 0xfff || r === rows - 1) {
-      for (let k = 0; k < 1024; k++) histogram[k & 255] += counts[k];
-      counts.fill(0);
-    }
+    this.#pending += end - begin;
+    if (this.#pending > 2 ** 30) this.#collect();
   }
-  const n = rows * width;
-  let sum = 0;
-  for (let b = 0; b < 256; b++) sum += b * histogram[b];
-  const mean = sum / n;
-  let squares = 0;
-  for (let b = 0; b < 256; b++) squares += histogram[b] * (b - mean) ** 2;
-  return [mean, squares > 0 ? Math.sqrt(squares / n) : 1];
+
+  /** Exact integer sums, whatever the order. The standard deviation is 1 where all bytes are equal. */
+  moments(): [mean: number, std: number] {
+    const histogram = this.#collect();
+    let [n, sum, squares] = [0, 0, 0];
+    for (let b = 0; b < 256; b++) n += histogram[b];
+    for (let b = 0; b < 256; b++) sum += b * histogram[b];
+    const mean = sum / n;
+    for (let b = 0; b < 256; b++) squares += histogram[b] * (b - mean) ** 2;
+    return [mean, squares > 0 ? Math.sqrt(squares / n) : 1];
+  }
+
+  /** The smallest byte, and how far the largest is from it (at least 1). */
+  range(): [min: number, range: number] {
+    const seen = Array.from(this.#collect(), (count, b) => (count > 0 ? b : -1)).filter((b) => b >= 0);
+    const [min = 0] = seen;
+    return [min, Math.max(1, (seen[seen.length - 1] ?? 0) - min)];
+  }
+
+  #collect(): Float64Array {
+    for (let k = 0; k < 1024; k++) this.#totals[k & 255] += this.#counts[k];
+    this.#counts.fill(0);
+    this.#pending = 0;
+    return this.#totals;
+  }
+}
+
+/** Mean and standard deviation of the bytes of rows `ids` (all, if absent). */
+export function byteMoments(data: Uint8Array, ids: Int32Array | undefined, width: number): [mean: number, std: number] {
+  const histogram = new ByteHistogram();
+  for (let r = 0; r < (ids?.length ?? data.length / width); r++) {
+    const begin = (ids ? ids[r] : r) * width;
+    histogram.add(data, begin, begin + width);
+  }
+  return histogram.moments();
 }
 
 /**

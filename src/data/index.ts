@@ -14,6 +14,8 @@ export type {
   LoadOptions,
   Source,
   Split,
+  Streamed,
+  StreamedColumn,
   Table,
 } from './contract.ts';
 export { type CsvOptions, csv } from './csv.ts';

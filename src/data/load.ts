@@ -16,6 +16,7 @@ import type { RawColumn, RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
 import { type SplitIds, splitRows } from './split.ts';
+import { encodeSpilled } from './stream.ts';
 import { Encoder } from './transforms.ts';
 
 /** The kinds of sources that become tables. `dataset` is the one that does not: its rows are computed in the workers. */
@@ -51,7 +52,9 @@ const SPLITS: readonly SplitName[] = ['train', 'validation', 'test'];
 export async function loadData<F extends Fields>(spec: DataSpec<F>, options: LoadOptions): Promise<LoadedData> {
   const checked = checkSpec(spec);
   const augment = spec.augment && parseAugmentations(spec.augment);
+  const tables: { readonly raw: RawTable }[] = [];
   const main = await open(checked.train, 'train', options);
+  if (main.kind === 'table') tables.push(main);
   const fractions = fractionsOf(checked);
   const ids: Partial<SplitIds> = fractions ? splitRows(sizeOf(main), fractions, options.seed) : {};
 
@@ -65,20 +68,21 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
   for (const name of ['validation', 'test'] as const) {
     const part = checked[name];
     if (part === undefined) continue;
-    others[name] =
-      typeof part === 'number'
-        ? encode(main, ids[name], encoder, name)
-        : encode(await open(part, name, options), undefined, encoder, name);
+    const other = typeof part === 'number' ? main : await open(part, name, options);
+    if (other !== main && other.kind === 'table') tables.push(other);
+    others[name] = encode(other, other === main ? ids[name] : undefined, encoder, name);
     throwIfAborted(options);
   }
   const { fields } = encoder;
+  const examples = examplesOf(main, ids.train);
+  for (const { raw } of tables) raw.spill?.file.close();
   return {
     fields,
     train,
     ...others,
     ...(augment ? { augment } : {}),
     transforms,
-    examples: examplesOf(main, ids.train),
+    examples,
   };
 }
 
@@ -96,6 +100,7 @@ function examplesOf(opened: Opened, ids: Int32Array | undefined): Readonly<Recor
 
 function rawValue(column: RawColumn, row: number): unknown {
   if (column.kind === 'cells') return column.at(row) ?? null;
+  if (column.kind === 'paged') return column.shape.length === 0 ? column.at(row, 0) : column.row(row).slice();
   const width = column.shape.reduce((a, b) => a * b, 1);
   return column.shape.length === 0 ? column.data[row] : column.data.slice(row * width, (row + 1) * width);
 }
@@ -127,6 +132,8 @@ function sizeOf(opened: Opened): number {
 /** Rows `ids` (all, if absent) of a source as a split of its own. */
 function encode(opened: Opened, ids: Int32Array | undefined, encoder: Encoder, split: SplitName): Split {
   if (opened.kind === 'table') {
+    const { spill } = opened.raw;
+    if (spill) return encodeSpilled(opened.raw, spill, ids, encoder, split);
     const columns = encodeSplit(opened.raw, ids, encoder, split);
     return { kind: 'table', size: ids?.length ?? opened.raw.size, columns, ...(ids && { ids }) };
   }

@@ -4,11 +4,14 @@ import { parseOptions, unknownOption } from '../optim/options.ts';
 import type { FieldType, LoadOptions, Source } from './contract.ts';
 import { describeValue } from './describe.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
-import { fitIndex, fitNumbers, fitPixels, type Normalization } from './fit.ts';
+import { ByteHistogram, fitIndex, fitNumbers, type Normalization } from './fit.ts';
+import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
 import { elementsOfType, readNpy } from './npy-file.ts';
 import type { NpyHeader } from './npy-header.ts';
-import { type RawArray, type RawColumn, type RawTable, sharedArray, type TensorColumn } from './raw.ts';
+import { PagedColumn } from './paged.ts';
+import { type RawArray, type RawColumn, type RawTable, type Spill, sharedArray, type TensorColumn } from './raw.ts';
 import { type SourceReader, tensorColumn } from './reader.ts';
+import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
 export interface NpyOptions<K extends string = string> {
@@ -22,11 +25,17 @@ export interface NpyOptions<K extends string = string> {
    * for itself, but one pair of numbers for all pixels of uint8 images, which stay bytes in memory. Default: none.
    */
   readonly normalize?: { readonly [N in K]?: 'standard' | 'minmax' | false };
+  /**
+   * Memory for the rows, for arrays that are larger: '500MB', 2e9. They are then kept in a temporary file and brought into memory in windows
+   * ahead of the training (docs/data.md says how they are shuffled). Default: all rows are in memory.
+   */
+  readonly memory?: MemorySize;
 }
 
 const OPTIONS = z.strictObject({
   dtypes: z.record(z.string(), z.enum(['f32', 'i32'])).default({}),
   normalize: z.record(z.string(), z.enum(['standard', 'minmax']).or(z.literal(false))).default({}),
+  memory: MEMORY_SIZE.optional(),
 });
 const NPY = OPTIONS.extend({ kind: z.literal('npy'), files: z.record(z.string(), z.string()) });
 const NPZ = OPTIONS.extend({ kind: z.literal('npz'), path: z.string(), arrays: z.record(z.string(), z.string()) });
@@ -128,13 +137,15 @@ interface Loaded {
   readonly field: string;
   readonly where: string;
   readonly rows: number;
-  readonly column: TensorColumn;
+  readonly column: TensorColumn | PagedColumn;
 }
 
 async function readArrays(source: NpySource, { baseDir, signal }: LoadOptions): Promise<RawTable> {
+  const { memory } = source;
+  const spill = memory === undefined ? undefined : { file: new ScratchFile(), memory };
   const loaded: Loaded[] = [];
   for (const place of source.places) {
-    const array = await readArray(place, resolveFile(place.path, baseDir), source, signal);
+    const array = await readArray(place, resolveFile(place.path, baseDir), source, spill, signal);
     const [first = array] = loaded;
     if (array.rows !== first.rows) {
       throw new LockstepError('E_SHAPE', {
@@ -151,6 +162,7 @@ async function readArrays(source: NpySource, { baseDir, signal }: LoadOptions): 
     size: loaded[0].rows,
     columns: new Map(loaded.map(({ field, column }): [string, RawColumn] => [field, column])),
     place: (row, column) => `${where.get(column)}, row ${row}`,
+    ...(spill ? { spill } : {}),
   };
 }
 
@@ -158,11 +170,20 @@ async function readArray(
   { field, member }: Place,
   file: string,
   source: NpySource,
+  spill: Spill | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Loaded> {
-  let loaded: { where: string; dims: readonly number[]; data: RawArray } | undefined;
+  let loaded: { where: string; dims: readonly number[]; data: RawArray | PagedColumn } | undefined;
   const open = (header: NpyHeader, where: string) => {
     checkShape(header, where);
+    const [rows, ...shape] = header.dims;
+    if (spill) {
+      if (header.fortran && header.dims.length > 1) throw columnsFirst(where);
+      const page = spill.memory / (4 * source.places.length);
+      const data = new PagedColumn(spill.file, elementsOfType(header), rows, shape, page);
+      loaded = { where, dims: header.dims, data };
+      return { take: (values: RawArray, at: number) => data.write(values, at) };
+    }
     const data = allocate(header, where);
     loaded = { where, dims: header.dims, data };
     return { take: (values: RawArray, at: number) => data.set(values, at) };
@@ -171,15 +192,19 @@ async function readArray(
   if (!loaded) throw new TypeError('npy: no array');
   const { where, dims, data } = loaded;
   const [rows, ...shape] = dims;
-  const dtype = source.dtypes[field] ?? (data instanceof Int32Array || isLabels(data, shape) ? 'i32' : 'f32');
+  const stored =
+    data instanceof PagedColumn
+      ? data.elements
+      : data instanceof Int32Array
+        ? 'i32'
+        : data instanceof Uint8Array
+          ? 'u8'
+          : 'f32';
+  const dtype = source.dtypes[field] ?? (stored === 'i32' || (stored === 'u8' && shape.length === 0) ? 'i32' : 'f32'); // one byte a row is a label
   if (dtype === 'i32' && source.normalize[field]) throw notNumeric(source.kind, field);
+  if (data instanceof PagedColumn) return { field, where, rows, column: data };
   const elements = dtype === 'i32' ? integers(data, shape, where) : data;
   return { field, where, rows, column: { kind: 'tensor', shape, data: elements } };
-}
-
-/** One byte a row is a label, more are an image. */
-function isLabels(data: RawArray, shape: readonly number[]): boolean {
-  return data instanceof Uint8Array && shape.length === 0;
 }
 
 function checkShape({ dims }: NpyHeader, where: string): void {
@@ -228,11 +253,12 @@ function integers(data: RawArray, shape: readonly number[], where: string): Int3
 
 function fitArrays(source: NpySource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   return source.places.map(({ field }): Transform => {
-    const column = tensorColumn(raw, field);
-    const { shape, data } = column;
+    const column = raw.columns.get(field);
     const mode = source.normalize[field] ?? false;
+    if (column?.kind === 'paged') return fitPaged(column, source, field, mode, raw.size, ids);
+    const { shape, data } = tensorColumn(raw, field);
     const dtype = source.dtypes[field] ?? (data instanceof Int32Array ? 'i32' : 'f32');
-    if (dtype === 'i32') return fitIndex(field, column, ids);
+    if (dtype === 'i32') return fitIndex(field, { kind: 'tensor', shape, data }, ids);
     const base = { field, column: field, shape };
     const width = shape.reduce((a, b) => a * b, 1);
     if (data instanceof Uint8Array) return { kind: 'bytes', ...base, ...fitBytes(mode, data, ids, width) };
@@ -240,19 +266,59 @@ function fitArrays(source: NpySource, raw: RawTable, ids: Int32Array | undefined
   });
 }
 
-/** Scale and shift of bytes; see fitPixels. */
-function fitBytes(mode: Normalization, data: Uint8Array, ids: Int32Array | undefined, width: number) {
-  if (mode !== 'minmax') return fitPixels(mode, data, ids, width);
-  let [min, max] = [255, 0];
-  for (let r = 0; r < (ids?.length ?? data.length / width); r++) {
-    const row = (ids ? ids[r] : r) * width;
-    for (let i = row; i < row + width; i++) {
-      if (data[i] < min) min = data[i];
-      if (data[i] > max) max = data[i];
+/** As in memory, number by number. */
+function fitPaged(
+  column: PagedColumn,
+  { dtypes }: NpySource,
+  field: string,
+  mode: Normalization,
+  size: number,
+  ids: Int32Array | undefined,
+): Transform {
+  const { shape, width, elements } = column;
+  const rows = ids?.length ?? size;
+  const base = { field, column: field, shape };
+  const labels = elements === 'i32' || (elements === 'u8' && shape.length === 0);
+  if ((dtypes[field] ?? (labels ? 'i32' : 'f32')) === 'i32') {
+    let largest = 0;
+    for (let r = 0; r < rows; r++) {
+      for (let j = 0; j < width; j++) largest = Math.max(largest, column.at(ids ? ids[r] : r, j));
     }
+    return { kind: 'tensor', ...base, dtype: 'i32', size: largest + 1 };
   }
-  const range = max > min ? max - min : 1;
-  return { scale: Math.fround(1 / range), shift: Math.fround(-min / range) };
+  if (elements !== 'u8') return fitNumbers(mode, base, rows, width, (i, j) => column.at(ids ? ids[i] : i, j));
+  const histogram = new ByteHistogram();
+  for (let r = 0; r < rows; r++) {
+    const bytes = column.row(ids ? ids[r] : r);
+    if (bytes instanceof Uint8Array) histogram.add(bytes, 0, width);
+  }
+  return { kind: 'bytes', ...base, ...bytesScale(mode, histogram) };
+}
+
+function fitBytes(mode: Normalization, data: Uint8Array, ids: Int32Array | undefined, width: number) {
+  const histogram = new ByteHistogram();
+  for (let r = 0; r < (ids?.length ?? data.length / width); r++) {
+    const begin = (ids ? ids[r] : r) * width;
+    histogram.add(data, begin, begin + width);
+  }
+  return bytesScale(mode, histogram);
+}
+
+/** Scale and shift of bytes, rounded once here so that the kernel's f32 arithmetic and a raw row's are the same. */
+function bytesScale(mode: Normalization, histogram: ByteHistogram): { scale: number; shift: number } {
+  if (mode === false) return { scale: 1, shift: 0 };
+  const [low, range] = mode === 'standard' ? histogram.moments() : histogram.range();
+  return { scale: Math.fround(1 / range), shift: Math.fround(-low / range) };
+}
+
+/** Files that are written column by column would have to be read as a whole. */
+function columnsFirst(where: string): LockstepError {
+  return new LockstepError('E_DATA_FORMAT', {
+    where,
+    expected: 'rows one after the other (C order), to read them in chunks',
+    got: 'Fortran order',
+    fix: 'save numpy.ascontiguousarray(array), or leave the option memory out',
+  });
 }
 
 function notNumeric(where: string, name: string): LockstepError {

@@ -1,7 +1,7 @@
 import { philox4x32 } from '../kernels/math.ts';
 
 /** What a permutation is for: different uses of one seed share nothing. The word goes into the Philox counter. */
-const PURPOSES = { shuffle: 0x53485546, split: 0x53504c54 } as const;
+const PURPOSES = { shuffle: 0x53485546, split: 0x53504c54, blocks: 0x424c4f43 } as const;
 export type Purpose = keyof typeof PURPOSES;
 
 /** Rounds of the network: a small grid needs more until all its permutations are equally likely (measured by chi-square). */

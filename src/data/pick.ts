@@ -1,8 +1,10 @@
 import type { Column, Split } from './contract.ts';
 import { sharedArray } from './raw.ts';
+import { readRows } from './stream.ts';
 
 /** The rows `ids` of a split, in that order, as a split of its own; an id may come more than once. */
 export function pickRows(split: Split, ids: Int32Array): Split {
+  if (split.kind === 'streamed') return readRows(split, ids);
   const { ids: own } = split;
   const picked = { size: ids.length, ids: own ? ids.map((id) => own[id]) : ids };
   if (split.kind === 'computed') return { ...split, ...picked };

@@ -1,3 +1,6 @@
+import type { PagedColumn } from './paged.ts';
+import type { ScratchFile } from './scratch-file.ts';
+
 /**
  * What a source gives before anything is fitted: columns by name, and for each row a place that a person can find. Splitting,
  * fitting and encoding work on this, whatever the source was.
@@ -7,6 +10,14 @@ export interface RawTable {
   readonly columns: ReadonlyMap<string, RawColumn>;
   /** "iris.csv line 7, column "age"", "train-labels item 17": where a value of this row stands. */
   readonly place: Place;
+  /** Set where the columns lie on disk. */
+  readonly spill?: Spill;
+}
+
+/** The file of columns that lie on disk, and the memory that the source allows, in bytes. */
+export interface Spill {
+  readonly file: ScratchFile;
+  readonly memory: number;
 }
 
 export interface Place {
@@ -15,7 +26,7 @@ export interface Place {
   readonly advice?: { readonly missing: string; readonly wrong: string };
 }
 
-export type RawColumn = TensorColumn | CellColumn;
+export type RawColumn = TensorColumn | CellColumn | PagedColumn;
 
 export type RawArray = Uint8Array | Int32Array | Float32Array | Float64Array;
 

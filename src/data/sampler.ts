@@ -9,8 +9,11 @@ export interface Sampler {
   batchRows(step: number): number;
   /** Epoch of `step`, from 0. */
   epochOf(step: number): number;
-  /** Writes the row ids of shard `shard` of `shards` into `out` and gives their number (0 is possible in a ragged batch). Allocates nothing. */
-  ids(step: number, shard: number, shards: number, out: Int32Array): number;
+  /**
+   * Writes the row ids of shard `shard` of `shards` into `out` and gives their number (0 is possible in a ragged batch). Allocates nothing.
+   * `places`: where the rows lie in memory, if that is not their ids (BlockSampler).
+   */
+  ids(step: number, shard: number, shards: number, out: Int32Array, places?: Int32Array): number;
 }
 
 export interface SamplerOptions {
@@ -32,9 +35,9 @@ function shardBegin(batch: number, shards: number, shard: number): number {
   return Math.floor((shard * batch) / shards);
 }
 
-/** See {@link Sampler}. Throws E_OPTION for a size or batch that is no positive integer. */
-export function createSampler(options: SamplerOptions): Sampler {
-  const { size, seed, shuffle } = options;
+/** The batches of an epoch. Throws E_OPTION for a size or batch that is no positive integer. */
+export function batchShape(options: Pick<SamplerOptions, 'size' | 'batchSize'>) {
+  const { size } = options;
   for (const [name, value] of [
     ['size', size],
     ['batchSize', options.batchSize],
@@ -49,10 +52,17 @@ export function createSampler(options: SamplerOptions): Sampler {
   }
   const batchSize = Math.min(options.batchSize, size);
   const stepsPerEpoch = Math.ceil(size / batchSize);
-  const permutation = createPermutation(size, seed, 'shuffle', 0);
   const epochOf = (step: number): number => Math.floor((step - 1) / stepsPerEpoch);
   const firstOf = (step: number): number => (step - 1 - epochOf(step) * stepsPerEpoch) * batchSize;
   const batchRows = (step: number): number => Math.min(batchSize, size - firstOf(step));
+  return { stepsPerEpoch, epochOf, firstOf, batchRows };
+}
+
+/** See {@link Sampler}. Throws E_OPTION for a size or batch that is no positive integer. */
+export function createSampler(options: SamplerOptions): Sampler {
+  const { size, seed, shuffle } = options;
+  const { stepsPerEpoch, epochOf, firstOf, batchRows } = batchShape(options);
+  const permutation = createPermutation(size, seed, 'shuffle', 0);
   return {
     stepsPerEpoch,
     batchRows,

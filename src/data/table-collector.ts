@@ -1,6 +1,7 @@
 import { closest, LockstepError } from '../errors.ts';
-import { ChunkedNumbers } from './chunks.ts';
-import type { RawTable } from './raw.ts';
+import type { RawTable, Spill } from './raw.ts';
+import { ScratchFile } from './scratch-file.ts';
+import { LISTS_IN_MEMORY, type ListMaker, type NumberList, spilledLists } from './spilled.ts';
 import { type ColumnType, TableColumn } from './table-column.ts';
 import type { TableSource } from './table-options.ts';
 
@@ -29,13 +30,20 @@ const ADVICE = {
 export class TableCollector {
   readonly #options: CollectorOptions;
   readonly #missing: ReadonlySet<string>;
-  readonly #numbers = new ChunkedNumbers((n) => new Int32Array(n));
+  readonly #spill: Spill | undefined;
+  readonly #lists: ListMaker;
+  readonly #numbers: NumberList;
   /** By position in the record; undefined for ignored columns. */
   readonly #columns: readonly (TableColumn | undefined)[];
 
   constructor(options: CollectorOptions) {
     this.#options = options;
-    this.#missing = new Set(options.source.missingValues);
+    const { memory, missingValues } = options.source;
+    this.#missing = new Set(missingValues);
+    this.#spill = memory === undefined ? undefined : { file: new ScratchFile(), memory };
+    const columns = options.header.length + 1;
+    this.#lists = this.#spill ? spilledLists(this.#spill.file, columns, this.#spill.memory / 4) : LISTS_IN_MEMORY;
+    this.#numbers = this.#lists.i32();
     this.#columns = this.#makeColumns();
   }
 
@@ -53,7 +61,8 @@ export class TableCollector {
     if (size === 0) throw emptyFile(this.#options.file, 'a header only, or only rows with missing values');
     const columns = new Map(this.#columns.flatMap((c) => (c ? [[c.name, c] as const] : [])));
     const place = (row: number, column: string) => this.#place(row, column);
-    return { size, columns, place: Object.assign(place, { advice: ADVICE }) };
+    const table = { size, columns, place: Object.assign(place, { advice: ADVICE }) };
+    return this.#spill ? { ...table, spill: this.#spill } : table;
   }
 
   #place(row: number, column: string): string {
@@ -76,6 +85,7 @@ export class TableCollector {
         maxValues: maxCategories,
         missing: this.#missing,
         place: (row) => this.#place(row, name),
+        lists: this.#lists,
       });
     });
   }

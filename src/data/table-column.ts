@@ -1,6 +1,6 @@
 import { LockstepError } from '../errors.ts';
-import { ChunkedNumbers } from './chunks.ts';
 import type { Cell, CellColumn } from './raw.ts';
+import type { ListMaker, NumberList } from './spilled.ts';
 import { parseBoolean, parseNumber } from './transforms.ts';
 
 /** What a column is. */
@@ -22,8 +22,9 @@ export class TableColumn implements CellColumn {
   readonly #place: CellPlace;
   readonly #texts: (string | undefined)[] = [];
   readonly #codeOf = new Map<string | undefined, number>();
-  #codes = new ChunkedNumbers((n) => new Int32Array(n));
-  #numbers: ChunkedNumbers<Float64Array> | undefined;
+  readonly #lists: ListMaker;
+  #codes: NumberList;
+  #numbers: NumberList | undefined;
 
   constructor(options: {
     name: string;
@@ -31,13 +32,16 @@ export class TableColumn implements CellColumn {
     maxValues: number;
     missing: ReadonlySet<string>;
     place: CellPlace;
+    lists: ListMaker;
   }) {
     this.name = options.name;
     this.#declared = options.type;
     this.#maxValues = options.maxValues;
     this.#missing = options.missing;
     this.#place = options.place;
-    if (this.#declared === 'number') this.#numbers = new ChunkedNumbers((n) => new Float64Array(n));
+    this.#lists = options.lists;
+    this.#codes = options.lists.i32();
+    if (this.#declared === 'number') this.#numbers = options.lists.f64();
   }
 
   /** Adds the cell of row `row` (rows come in order); undefined is no value. */
@@ -126,12 +130,12 @@ export class TableColumn implements CellColumn {
         fix: `leave the column out (ignore: ['${this.name}']), or raise maxCategories`,
       });
     }
-    const numbers = new ChunkedNumbers((n) => new Float64Array(n));
+    const numbers = this.#lists.f64();
     for (let r = 0; r < row; r++) numbers.push(this.#numberOf(this.#texts[this.#codes.at(r)], r));
     this.#numbers = numbers;
     this.#texts.length = 0;
     this.#codeOf.clear();
-    this.#codes = new ChunkedNumbers((n) => new Int32Array(n));
+    this.#codes = this.#lists.i32();
   }
 
   #noNumber(text: string, row: number): LockstepError {

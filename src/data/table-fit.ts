@@ -12,12 +12,12 @@ const MAX_INTEGER_CLASSES = 20;
 interface Fitted {
   readonly column: TableColumn;
   readonly type: ColumnType;
-  readonly rows: readonly number[];
+  readonly rows: Int32Array;
 }
 
 /** Fits the columns of a table on rows `ids` (all, if absent): features in file order to `x`, the target to `y`. */
 export function fitTable(source: TableSource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
-  const rows = ids ? Array.from(ids) : Array.from({ length: raw.size }, (_, i) => i);
+  const rows = ids ?? Int32Array.from({ length: raw.size }, (_, i) => i);
   const transforms: Transform[] = [{ kind: 'missing', values: source.missingValues }];
   if (source.ignore.length > 0) transforms.push({ kind: 'ignored', columns: source.ignore });
   const parts: Part[] = [];
@@ -52,18 +52,22 @@ function fitFeature(source: TableSource, { column, type, rows }: Fitted, at: num
   const base = { field: 'x', column: column.name, at };
   if (type === 'boolean') return { kind: 'boolean', ...base };
   if (type === 'number') {
+    const value = numbersOf(column, rows, raw);
     let seen = 0;
-    const values = Float64Array.from(rows, (row) => {
-      const x = column.numberAt(row);
-      if (!Number.isNaN(x)) seen++;
-      return x;
-    });
+    for (let i = 0; i < rows.length && seen === 0; i++) if (!Number.isNaN(value(i))) seen++;
     if (seen === 0) throw noValues(column.name, raw, rows);
-    return fitNumbers(source.normalize, { ...base, shape: [] }, values.length, 1, (i) => values[i]);
+    return fitNumbers(source.normalize, { ...base, shape: [] }, rows.length, 1, value);
   }
   const values = [...textsOf(column, rows).keys()].sort(byCodeUnit);
   if (values.length === 0) throw noValues(column.name, raw, rows);
   return { kind: 'oneHot', ...base, values, unknown: source.unknown };
+}
+
+/** The numbers of a column by place among `rows`: parsed once, or each time where they are too many for memory. */
+function numbersOf(column: TableColumn, rows: Int32Array, raw: RawTable): (i: number) => number {
+  if (raw.spill) return (i) => column.numberAt(rows[i]);
+  const values = Float64Array.from(rows, (row) => column.numberAt(row));
+  return (i) => values[i];
 }
 
 /** What stands in for a missing value: the mean, or the most frequent value (the first in order, of several). */
@@ -81,6 +85,7 @@ function fitTarget(source: TableSource, { column, type, rows }: Fitted, raw: Raw
   for (const row of rows) {
     const value = targetValue(column, type, row);
     if (value !== undefined) distinct.add(value);
+    if (distinct.size > Math.max(MAX_INTEGER_CLASSES, source.maxCategories)) break; // numbers, or too many classes
   }
   if (distinct.size === 0) throw noValues(column.name, raw, rows);
   const values = [...distinct];
@@ -99,7 +104,7 @@ function fitTarget(source: TableSource, { column, type, rows }: Fitted, raw: Raw
     throw new LockstepError('E_OPTION', {
       where: `${source.kind} ${source.path}: target "${column.name}"`,
       expected: `at most ${source.maxCategories} classes`,
-      got: `${values.length}`,
+      got: 'more',
       fix: "choose task: 'regression', or raise maxCategories",
     });
   }
@@ -119,7 +124,7 @@ function targetValue(column: TableColumn, type: ColumnType, row: number): string
 }
 
 /** The different texts in the given rows with their counts. */
-function textsOf(column: TableColumn, rows: readonly number[]): Map<string, number> {
+function textsOf(column: TableColumn, rows: Int32Array): Map<string, number> {
   const counts = new Map<string, number>();
   for (const row of rows) {
     const cell = column.at(row);
@@ -133,7 +138,7 @@ function byCodeUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function noValues(name: string, raw: RawTable, rows: readonly number[]): LockstepError {
+function noValues(name: string, raw: RawTable, rows: Int32Array): LockstepError {
   return new LockstepError('E_DATA_VALUE', {
     where: raw.place(rows[0], name),
     expected: 'a value in at least one training row',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
 
 /** What all sources of named columns (CSV, Parquet) let the user say about them. */
 export interface TableOptions {
@@ -26,6 +27,11 @@ export interface TableOptions {
   readonly unknown?: 'error' | 'zeros';
   /** Most different values of a category column or of the target's classes. Default 1000. */
   readonly maxCategories?: number;
+  /**
+   * Memory for the rows, for tables that are larger: '500MB', 2e9. They are then read in chunks, kept encoded in a temporary file, and brought
+   * into memory in windows ahead of the training (docs/data.md says how they are shuffled). Default: all rows are in memory.
+   */
+  readonly memory?: MemorySize;
 }
 
 /** What means "no value" unless the source says otherwise. */
@@ -43,6 +49,7 @@ export const TABLE_OPTIONS = z.strictObject({
   missingValues: z.array(z.string()).default([...MISSING_VALUES]),
   unknown: z.enum(['error', 'zeros']).default('error'),
   maxCategories: z.number().int().min(2).default(1000),
+  memory: MEMORY_SIZE.optional(),
 });
 
 /** The description of such a source with its defaults filled in. */

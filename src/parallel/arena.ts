@@ -76,6 +76,8 @@ export interface WorkerRegions {
   /** Four i32 for each shard of a group, KEY_STRIDE apart: seed low, seed high, step, shard. */
   readonly key: number;
   readonly ids: number;
+  /** Where the rows lie in the windows of a split on disk. */
+  readonly places: number;
   readonly scratch: number;
   /** Block-sized temporaries of the reduction. */
   readonly temporaries: readonly number[];
@@ -176,6 +178,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
       sums: take(8 * spec.sums * spec.group),
       key: take(KEY_STRIDE * spec.group),
       ids: take(4 * spec.rows),
+      places: take(4 * spec.rows),
       scratch: take(GEMM_SCRATCH_BYTES),
       temporaries: Array.from({ length: spec.temporaries }, () => take(4 * spec.blockFloats)),
       scalars: take(8 * spec.scalars),

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ComputedRead, FieldInfo } from '../data/contract.ts';
+import { readFully } from '../data/scratch-file.ts';
+import { byteValue } from '../data/transforms.ts';
 import { LockstepError } from '../errors.ts';
 import type { Field } from '../graph/program.ts';
 import { sizeOf } from '../graph/tensor.ts';
@@ -10,9 +12,9 @@ import type { SplitAddress } from './session.ts';
 /** Fills the batch region with the rows whose ids lie in the worker's id list. */
 export type Gather = (rows: number, epoch: number) => void;
 
-/** Gather from columns in the arena: one kernel call a field. */
+/** Gather from columns in the arena: one kernel call a field. `ids`: address of the rows' ids, or of their places in windows. */
 export function gatherTable(
-  split: SplitAddress & { kind: 'table' },
+  split: SplitAddress & { kind: 'table' | 'streamed' },
   fields: readonly Field[],
   batch: number,
   ids: number,
@@ -29,6 +31,35 @@ export function gatherTable(
   });
   return (rows, epoch) => {
     for (let i = 0; i < calls.length; i++) calls[i](rows, epoch);
+  };
+}
+
+/** Gather from a file: neighbouring rows are read at once, straight into the batch where they need no conversion. */
+export function gatherFile(
+  split: SplitAddress & { kind: 'file' },
+  fields: readonly Field[],
+  buffer: SharedArrayBuffer,
+  batch: number,
+  ids: Int32Array,
+): Gather {
+  const calls = fields.map((field) => {
+    const column = split.columns.find((c) => c.name === field.name);
+    if (!column) throw new RangeError(`gather: no column ${field.name}`);
+    const { width, rowBytes, fileOffset, bytes, scale, shift } = column;
+    const out = new Float32Array(buffer, batch + field.offset, sizeOf(field.shape));
+    const raw = bytes ? new Uint8Array(out.length) : new Uint8Array(buffer, batch + field.offset, 4 * out.length);
+    const table = Float32Array.from({ length: 256 }, (_, byte) => byteValue(byte, scale, shift));
+    return (first: number, row: number, count: number): void => {
+      const begin = row * rowBytes;
+      readFully(split.fd, raw.subarray(begin, begin + count * rowBytes), fileOffset + first * rowBytes);
+      if (bytes) for (let i = row * width; i < (row + count) * width; i++) out[i] = table[raw[i]];
+    };
+  });
+  return (rows) => {
+    for (let row = 0, count = 0; row < rows; row += count) {
+      for (count = 1; row + count < rows && ids[row + count] === ids[row] + count; ) count += 1;
+      for (const read of calls) read(ids[row], row, count);
+    }
   };
 }
 

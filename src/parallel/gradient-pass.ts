@@ -9,6 +9,7 @@ import type { WorkerState } from './worker-state.ts';
  */
 export function computeShards(worker: WorkerState, plan: StepPlan, t: number, shardSums: Float64Array): void {
   worker.rowGradients.clear(plan.idle);
+  worker.windows?.require(t);
   for (const instruction of plan.instructions) {
     if (instruction.kind === 'compute') computeInstruction(worker, t, instruction, shardSums);
     else mergePartials(worker, instruction.into, instruction.from);
@@ -27,10 +28,10 @@ function computeInstruction(
 ): void {
   const compute = worker.compute(instruction);
   const before = performance.now();
-  for (const { shard, ids, key } of compute.shards) {
+  for (const { shard, ids, places, key } of compute.shards) {
     key[2] = t;
     key[3] = shard;
-    worker.sampler.ids(t, shard, worker.session.shards, ids);
+    worker.sampler.ids(t, shard, worker.session.shards, ids, places);
   }
   compute.gather(instruction.rows, worker.sampler.epochOf(t));
   worker.timings[PHASE.gather] += performance.now() - before;

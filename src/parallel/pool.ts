@@ -5,6 +5,7 @@ import { type ErrorCode, LockstepError } from '../errors.ts';
 import type { RateChange } from '../optim/schedules.ts';
 import { BARRIER_WORDS, poison } from './barrier.ts';
 import { CLAIMED_RANKS, DECIDED_LIMIT, NEXT_EVALUATION_SHARD, REQUESTED_LIMIT } from './control.ts';
+import { Prefetcher } from './prefetch.ts';
 import type { Session, SplitName, WorkerAnswer, WorkerFailure, WorkerReport, WorkerTask } from './session.ts';
 
 /**
@@ -16,6 +17,8 @@ export class WorkerPool {
   readonly #session: Session;
   readonly #control: Int32Array;
   readonly #barrier: Int32Array;
+  /** Where the training rows are on disk. */
+  readonly #prefetcher: Prefetcher | undefined;
   /** What a schedule that looks at the history has decided so far; all of it, because steps may be replayed. */
   rateChanges: readonly RateChange[] = [];
   #closed = false;
@@ -26,6 +29,7 @@ export class WorkerPool {
     this.#control = new Int32Array(buffer, session.layout.control);
     this.#barrier = new Int32Array(buffer, session.layout.barrier);
     this.#piscina = startThreads(session.workers);
+    this.#prefetcher = Prefetcher.start(session);
   }
 
   /** `committed`: the step as of which parameters and slots lie in the arena; 0 = they are still to be initialised. */
@@ -84,6 +88,7 @@ export class WorkerPool {
     this.#closed = true;
     this.#abort();
     await this.#piscina.destroy();
+    await this.#prefetcher?.stop();
   }
 
   async #all(task: WorkerTask): Promise<WorkerReport[]> {

@@ -10,6 +10,7 @@ import type { ArenaLayout } from './arena.ts';
 import type { PlacedAugmentation } from './augment.ts';
 import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
+import type { StreamedAddress, StreamedColumn } from './windows.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
 export interface ModuleRef {
@@ -31,6 +32,19 @@ export interface ColumnAddress {
 
 export type SplitAddress =
   | { readonly kind: 'table'; readonly size: number; readonly columns: readonly ColumnAddress[] }
+  /** Training rows on disk: windows of them lie in the arena. */
+  | ({
+      readonly kind: 'streamed';
+      readonly size: number;
+      readonly columns: readonly (ColumnAddress & StreamedColumn)[];
+    } & StreamedAddress)
+  /** Other rows on disk: read when they are needed. */
+  | {
+      readonly kind: 'file';
+      readonly size: number;
+      readonly fd: number;
+      readonly columns: readonly (Omit<ColumnAddress, 'address'> & Omit<StreamedColumn, 'address'>)[];
+    }
   | {
       readonly kind: 'computed';
       readonly size: number;

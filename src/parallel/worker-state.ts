@@ -1,5 +1,5 @@
 import type { ComputedRead } from '../data/contract.ts';
-import { createSampler, type Sampler } from '../data/sampler.ts';
+import type { Sampler } from '../data/sampler.ts';
 import { accumulatingProgram } from '../graph/accumulate.ts';
 import { bindProgram, type Observe } from '../graph/execute.ts';
 import type { Program } from '../graph/program.ts';
@@ -16,7 +16,7 @@ import { augmentRows } from './augment.ts';
 import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { TensorClip } from './clip-gradient.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
-import { type Gather, gatherComputed, gatherTable, purposeKey } from './gather.ts';
+import { type Gather, gatherComputed, gatherFile, gatherTable, purposeKey } from './gather.ts';
 import { OptimizerRunner } from './optimizer-runner.ts';
 import { type IndexedBlock, ownedBlocks } from './pieces.ts';
 import { progressWidth, readProgress, writeProgress } from './progress.ts';
@@ -28,6 +28,7 @@ import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
 import { type ComputeInstruction, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
 import { TIMING_SLOTS } from './timings.ts';
+import { openWindows, samplerOf, type Windows } from './windows.ts';
 
 /** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
 export const MOST_BAD_IN_A_ROW = 10;
@@ -48,6 +49,7 @@ export interface BoundCompute {
 interface BoundShard {
   readonly shard: number;
   readonly ids: Int32Array;
+  readonly places: Int32Array;
   readonly key: Int32Array;
   readonly sums: Float64Array;
 }
@@ -73,6 +75,8 @@ export class WorkerState {
   readonly barrier: Barrier;
   readonly control: Int32Array;
   readonly sampler: Sampler;
+  /** Where the training rows are on disk. */
+  readonly windows: Windows | undefined;
   readonly optimizer: OptimizerRunner;
   /** Only rank 0 has one. */
   readonly recorder: Recorder | undefined;
@@ -86,6 +90,8 @@ export class WorkerState {
   readonly reducedBlocks: readonly IndexedBlock[];
   readonly frozenBlocks: readonly IndexedBlock[];
   readonly ids: Int32Array;
+  /** Where those rows lie in windows; empty where they lie in a table. */
+  readonly places: Int32Array;
   readonly sums: Float64Array;
   readonly shardSums: Float64Array;
   /** Those of passes after the first, where the optimizer makes several. */
@@ -133,15 +139,11 @@ export class WorkerState {
     const flat = session.tensors.filter(({ sparse }) => !sparse);
     this.gradientSize = flat.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
 
-    const train = session.splits.train;
-    this.sampler = createSampler({
-      size: train ? train.size : 0,
-      batchSize: session.batchSize,
-      seed: session.seed,
-      shuffle: session.shuffle,
-    });
+    this.sampler = samplerOf(session);
+    this.windows = openWindows(session, i32(layout.barrier, BARRIER_WORDS));
     const rows = [...session.trainPrograms, ...session.evaluationPrograms].map((p) => p.program.rows);
     this.ids = i32(this.regions.ids, Math.max(1, ...rows));
+    this.places = i32(this.regions.places, this.windows ? this.ids.length : 0);
     const width = session.sums.length;
     this.sums = f64(this.regions.sums, width);
     this.shardSums = f64(layout.shardSums, session.shards * width);
@@ -307,8 +309,15 @@ export class WorkerState {
       const key = new Int32Array(buffer, regions.key + KEY_STRIDE * j, 4);
       key.set(dropout);
       const ids = this.ids.subarray(row, row + target.rows);
+      const places = this.places.subarray(row, row + target.rows);
       row += target.rows;
-      return { shard: target.shard, ids, key, sums: new Float64Array(buffer, regions.sums + 8 * width * j, width) };
+      return {
+        shard: target.shard,
+        ids,
+        places,
+        key,
+        sums: new Float64Array(buffer, regions.sums + 8 * width * j, width),
+      };
     });
     const gather = this.#augmented(placed.program, this.#gather(placed.program, 'train'));
     if (targets.length === 1) {
@@ -356,6 +365,8 @@ export class WorkerState {
     if (!split) throw new RangeError(`no split ${splitName}`);
     const buffer = session.memory.buffer;
     if (split.kind === 'table') return gatherTable(split, program.fields, regions.batch, regions.ids, kernels);
+    if (split.kind === 'streamed') return gatherTable(split, program.fields, regions.batch, regions.places, kernels);
+    if (split.kind === 'file') return gatherFile(split, program.fields, buffer, regions.batch, this.ids);
     const read = this.#custom.reads[splitName];
     if (!read) throw new RangeError(`no read function for split ${splitName}`);
     return gatherComputed(split, read, program.fields, buffer, regions.batch, this.ids, session.seed);

@@ -1,7 +1,11 @@
 import type { Column, Split } from '../data/contract.ts';
+import { readRows } from '../data/stream.ts';
 import { byteValue } from '../data/transforms.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import type { Stage } from './machine.ts';
+
+/** Rows that are read from disk at once. */
+const READ_ROWS = 256;
 
 /** Makes row `index` of a split row `slot` of a stage: the same numbers as a worker gathers. */
 export type SplitWriter = (stage: Stage, slot: number, index: number) => void;
@@ -22,6 +26,18 @@ export function splitWriter(
     });
     return (stage, slot, index) => {
       for (const write of writers) write(stage, slot, index);
+    };
+  }
+  if (split.kind === 'streamed') {
+    let first = 0;
+    let write: SplitWriter | undefined;
+    return (stage, slot, index) => {
+      if (!write || index < first || index >= first + READ_ROWS) {
+        first = index - (index % READ_ROWS);
+        const ids = Int32Array.from({ length: Math.min(READ_ROWS, split.size - first) }, (_, i) => first + i);
+        write = splitWriter(readRows(split, ids), fields, random);
+      }
+      write(stage, slot, index - first);
     };
   }
   const { ids, read } = split;

@@ -41,6 +41,7 @@ export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan):
     ...(trial?.kind === 'overfitBatches' ? { overfitBatches: trial.batches } : {}),
     fields: data.fields,
     ...(data.augment ? { augment: data.augment } : {}),
+    ...(data.train.kind === 'streamed' ? { blocks: data.train.blocks } : {}),
     rows: { train: data.train.size, val: data.validation?.size ?? 0, test: data.test?.size ?? 0 },
     tensors: compiled.tensors.map(({ name, shape, init }) => ({ name, shape, init })),
     loss: job.loss.lossName ?? 'custom',

@@ -1,9 +1,9 @@
-import { createSampler } from '../data/sampler.ts';
 import { LockstepError } from '../errors.ts';
 import type { BadShard } from '../parallel/inspect.ts';
 import { ROW_BUCKETS } from '../parallel/row-memory.ts';
 import type { Session } from '../parallel/session.ts';
 import { planStep } from '../parallel/step-plan.ts';
+import { samplerOf } from '../parallel/windows.ts';
 import { MOST_BAD_IN_A_ROW } from '../parallel/worker-state.ts';
 import type { StepRecord } from '../record/contract.ts';
 
@@ -52,11 +52,10 @@ function describeShard(session: Session, step: number, { shard, rows }: BadShard
 }
 
 /** Ids of a shard's rows in the training split, in the order of the shard. */
-function idsOf({ splits, batchSize, seed, shuffle, shards }: Session, step: number, shard: number): number[] {
-  const { train } = splits;
-  const sampler = createSampler({ size: train?.size ?? 1, batchSize, seed, shuffle });
-  const ids = new Int32Array(batchSize);
-  const count = sampler.ids(step, shard, shards, ids);
+function idsOf(session: Session, step: number, shard: number): number[] {
+  const { train } = session.splits;
+  const ids = new Int32Array(session.batchSize);
+  const count = samplerOf(session).ids(step, shard, session.shards, ids);
   return Array.from(ids.subarray(0, count), (id) => (train?.kind === 'computed' && train.ids ? train.ids[id] : id));
 }
 
@@ -66,9 +65,8 @@ function list(ids: readonly number[]): string {
 
 /** The first tensor that has a bad value, else whose gradient over the whole batch is bad; read from what lies in the arena. */
 export function badTensor(session: Session, step: number): BadTensor | undefined {
-  const { splits, batchSize, seed, shuffle, tensors, layout } = session;
-  const sampler = createSampler({ size: splits.train?.size ?? 1, batchSize, seed, shuffle });
-  const { gradient } = planStep(session, 0, sampler.batchRows(step));
+  const { tensors, layout } = session;
+  const { gradient } = planStep(session, 0, samplerOf(session).batchRows(step));
   const value = tensors.find((t) => hasBad(session, layout.parameters + 4 * t.offset, t.size));
   if (value !== undefined) return { name: value.name, part: 'value' };
   const flat = tensors.find((t) => !t.sparse && hasBad(session, gradient + 4 * t.offset, t.size));

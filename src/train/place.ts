@@ -1,7 +1,9 @@
-import type { LoadedData, Split } from '../data/contract.ts';
+import { windowCapacity } from '../data/block-sampler.ts';
+import type { LoadedData, Split, Streamed, StreamedColumn } from '../data/contract.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import type { PlacedAugmentation } from '../parallel/augment.ts';
 import type { ModuleRef, SplitAddress, SplitName } from '../parallel/session.ts';
+import { EMPTY, held, WINDOW_WORDS } from '../parallel/windows.ts';
 
 const ALIGNMENT = 64;
 
@@ -20,8 +22,9 @@ export function namedSplits(data: LoadedData): Splits {
 /** Bytes that the tables of all splits take in the arena. */
 export function dataBytes(splits: Splits): number {
   let bytes = 0;
-  for (const [, split] of splits) {
+  for (const [name, split] of splits) {
     if (split.kind === 'table') for (const column of split.columns) bytes += padded(column.data.byteLength);
+    if (split.kind === 'streamed' && name === 'train') bytes += windowBytes(split);
   }
   return bytes;
 }
@@ -43,6 +46,11 @@ export function placeData(
       placed[name] = { kind: 'computed', size: split.size, fields: split.fields, read, ids };
       continue;
     }
+    if (split.kind === 'streamed') {
+      placed[name] = name === 'train' ? placeWindows(split, buffer, top) : fileAddress(split);
+      if (name === 'train') top += windowBytes(split);
+      continue;
+    }
     const columns = split.columns.map((column) => {
       const bytes = new Uint8Array(column.data.buffer, column.data.byteOffset, column.data.byteLength);
       new Uint8Array(buffer, top, bytes.length).set(bytes);
@@ -62,10 +70,51 @@ export function placeData(
   return placed;
 }
 
+const WORDS_BYTES = padded(4 * WINDOW_WORDS);
+
+/** Two windows of rows, and the words about them. */
+function windowBytes({ columns, blocks }: Streamed): number {
+  return columns.reduce((sum, column) => sum + padded(2 * windowCapacity(blocks) * rowBytes(column)), WORDS_BYTES);
+}
+
+function placeWindows(split: Streamed, buffer: ArrayBufferLike, address: number): SplitAddress {
+  const { blocks, size, file } = split;
+  const words = new Int32Array(buffer, address, WINDOW_WORDS).fill(0);
+  for (const g of [0, 1]) words[held(g)] = EMPTY;
+  let top = address + WORDS_BYTES;
+  const columns = split.columns.map((column) => {
+    const at = top;
+    top += padded(2 * windowCapacity(blocks) * rowBytes(column));
+    return { ...columnOnDisk(column), address: at };
+  });
+  return { kind: 'streamed', size, fd: file.fd, words: address, blocks, columns };
+}
+
+function fileAddress({ size, file, columns }: Streamed): SplitAddress {
+  return { kind: 'file', size, fd: file.fd, columns: columns.map(columnOnDisk) };
+}
+
+function columnOnDisk(column: StreamedColumn) {
+  const { name, shape, elements, offset, scale, shift } = column;
+  return {
+    name,
+    width: sizeOf(shape),
+    bytes: elements === 'u8',
+    scale,
+    shift,
+    fileOffset: offset,
+    rowBytes: rowBytes(column),
+  };
+}
+
+function rowBytes({ shape, elements }: StreamedColumn): number {
+  return sizeOf(shape) * (elements === 'u8' ? 1 : 4);
+}
+
 /** What the workers are told of the augmentations of a data set. */
 export function placeAugmentations({ augment = {}, train }: LoadedData): PlacedAugmentation[] {
-  const shiftOf = (field: string) =>
-    (train.kind === 'table' ? train.columns.find((c) => c.name === field)?.shift : 0) ?? 0;
+  const columns = train.kind === 'computed' ? [] : train.columns;
+  const shiftOf = (field: string) => columns.find((c) => c.name === field)?.shift ?? 0;
   return Object.entries(augment).map(([field, options]) => ({ ...options, field, zero: shiftOf(field) }));
 }
 

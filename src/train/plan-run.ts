@@ -17,6 +17,7 @@ import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
 import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
+import { checkWindows } from './check-windows.ts';
 import { type CompiledJob, compileJob } from './compile.ts';
 import { chooseGrouping } from './grouping.ts';
 import type { Job } from './job.ts';
@@ -91,6 +92,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
   const loaded = given ?? (await loadJobData(job, options));
   const data = trial ? trialData(loaded, trial, job) : loaded;
   const untied = compileJob(job, data, optimizer);
+  checkWindows(data, untied.batchSize);
   const bound = bindOptimizer(optimizer, untied.tensors);
   refuseMiniBatches(bound, untied);
   const compiled = { ...untied, tensors: untied.tensors.map((t, i) => ({ ...t, group: bound.groupOf[i] })) };

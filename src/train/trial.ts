@@ -1,4 +1,5 @@
-import type { LoadedData } from '../data/contract.ts';
+import { createBlockSampler } from '../data/block-sampler.ts';
+import type { LoadedData, Split } from '../data/contract.ts';
 import { pickRows } from '../data/pick.ts';
 import { createSampler } from '../data/sampler.ts';
 import { LockstepError } from '../errors.ts';
@@ -55,7 +56,7 @@ export function trialData(data: LoadedData, trial: Trial, job: Pick<ResolvedJob,
   const { validation, test, augment: _, ...rest } = data;
   const { size } = data.train;
   const batchSize = job.batchSize === 'full' ? size : Math.min(size, job.batchSize);
-  const order = firstEpoch(size, batchSize, job.seed);
+  const order = firstEpoch(data.train, batchSize, job.seed);
   if (trial.kind === 'fastDevRun') {
     const train = pickRows(data.train, order.slice(0, batchSize));
     if (!validation) return { ...rest, train };
@@ -70,8 +71,11 @@ export function trialData(data: LoadedData, trial: Trial, job: Pick<ResolvedJob,
 }
 
 /** The rows of the first epoch in the order in which its steps take them. */
-function firstEpoch(size: number, batchSize: number, seed: number): Int32Array {
-  const sampler = createSampler({ size, batchSize, seed, shuffle: true });
+function firstEpoch(train: Split, batchSize: number, seed: number): Int32Array {
+  const { size } = train;
+  const options = { size, batchSize, seed, shuffle: true };
+  const streamed = train.kind === 'streamed';
+  const sampler = streamed ? createBlockSampler({ ...options, blocks: train.blocks }) : createSampler(options);
   const order = new Int32Array(size);
   let taken = 0;
   for (let step = 1; step <= sampler.stepsPerEpoch; step++) taken += sampler.ids(step, 0, 1, order.subarray(taken));

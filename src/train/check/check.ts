@@ -312,7 +312,7 @@ function exampleRows(data: LoadedData, columns: readonly string[]): Row[] {
   const pick = (row: Readonly<Record<string, unknown>>) => Object.fromEntries(columns.map((name) => [name, row[name]]));
   if (data.examples) return data.examples.map(pick);
   const { train } = data;
-  if (train.kind === 'table') throw new TypeError('a table without examples');
+  if (train.kind !== 'computed') throw new TypeError('a table without examples');
   return [0, 1].map((i) => {
     const out = Object.fromEntries(train.fields.map((field) => [field.name, emptyRow(field)]));
     train.read(train.ids ? train.ids[i % train.size] : i % train.size, out, () => 0.5);

@@ -1,0 +1,99 @@
+import type { BlockPlan } from './block-sampler.ts';
+import type { Column, Split, Streamed, StreamedColumn, Table } from './contract.ts';
+import { encodeSplit } from './encode.ts';
+import { makeArray } from './paged.ts';
+import { type RawColumn, type RawTable, type Spill, sharedArray } from './raw.ts';
+import { ScratchFile } from './scratch-file.ts';
+import type { Encoder } from './transforms.ts';
+
+/** Blocks that a window has if it can: more are read in smaller pieces, fewer mix the rows less. */
+const BLOCKS = 32;
+/** Rows that are encoded to see how large they become. */
+const SAMPLE_ROWS = 256;
+
+/**
+ * Rows `ids` (all, if absent) of a table on disk: encoded run by run, in memory if they take no more than half of what the source allows,
+ * else in a file. A quarter of that is one of the two windows of training rows.
+ */
+export function encodeSpilled(
+  raw: RawTable,
+  spill: Spill,
+  ids: Int32Array | undefined,
+  encoder: Encoder,
+  split: string,
+): Split {
+  const rows = ids?.length ?? raw.size;
+  const run = (begin: number, end: number): Column[] => {
+    const picked = ids?.subarray(begin, end) ?? Int32Array.from({ length: end - begin }, (_, i) => begin + i);
+    return encodeSplit(rowsOf(raw, picked), undefined, encoder, split);
+  };
+  const sample = run(0, Math.min(rows, SAMPLE_ROWS));
+  const rowBytes = sample.reduce((sum, { data }) => sum + data.byteLength, 0) / Math.min(rows, SAMPLE_ROWS);
+  if (rows * rowBytes <= spill.memory / 2) return { kind: 'table', size: rows, columns: run(0, rows) };
+
+  const file = new ScratchFile();
+  const columns = sample.map(({ data, ...column }): StreamedColumn & { readonly width: number } => {
+    const elements = data instanceof Uint8Array ? 'u8' : data instanceof Int32Array ? 'i32' : 'f32';
+    const width = (data.byteLength / Math.min(rows, SAMPLE_ROWS)) * rows;
+    return { ...column, elements, offset: file.allocate(width), width: width / rows };
+  });
+  const runRows = Math.max(1, Math.floor(spill.memory / 8 / rowBytes));
+  for (let begin = 0; begin < rows; begin += runRows) {
+    const encoded = run(begin, Math.min(rows, begin + runRows));
+    for (const [i, { offset, width }] of columns.entries()) file.write(encoded[i].data, offset + begin * width);
+  }
+  return {
+    kind: 'streamed',
+    size: rows,
+    columns: columns.map(({ width: _, ...column }) => column),
+    file,
+    blocks: planBlocks(spill.memory / 4 / rowBytes),
+    memory: spill.memory,
+  };
+}
+
+/** Blocks for windows of at most `rows` rows, the room for a ragged block included. */
+export function planBlocks(rows: number): BlockPlan {
+  const blockRows = Math.max(1, Math.floor(rows / (BLOCKS + 1)));
+  return { blockRows, windowBlocks: Math.max(1, Math.floor(rows / blockRows) - 1) };
+}
+
+/** Some rows of a table on disk as a table in memory. */
+function rowsOf(raw: RawTable, ids: Int32Array): RawTable {
+  const columns = [...raw.columns].map(([name, column]) => [name, pick(column, ids)] as const);
+  const { place } = raw;
+  const moved = (row: number, column: string) => place(ids[row], column);
+  return { size: ids.length, columns: new Map(columns), place: Object.assign(moved, { advice: place.advice }) };
+}
+
+function pick(column: RawColumn, ids: Int32Array): RawColumn {
+  if (column.kind === 'cells') return { kind: 'cells', at: (row) => column.at(ids[row]) };
+  if (column.kind === 'tensor') throw new TypeError('a column in memory among others on disk');
+  const { elements, width, shape } = column;
+  const length = ids.length * width;
+  const data =
+    elements === 'f64'
+      ? makeArray('f64', length)
+      : elements === 'u8'
+        ? sharedArray('u8', length)
+        : sharedArray(elements, length);
+  for (let i = 0; i < ids.length; i++) data.set(column.row(ids[i]), i * width);
+  return { kind: 'tensor', shape, data };
+}
+
+/** Rows `ids` of a split on disk as a table in memory. */
+export function readRows(split: Streamed, ids: Int32Array): Table {
+  const columns = split.columns.map(({ elements, offset, ...column }): Column => {
+    const width = column.shape.reduce((a, b) => a * b, 1);
+    const data = elements === 'u8' ? sharedArray('u8', ids.length * width) : sharedArray(elements, ids.length * width);
+    const rowBytes = width * data.BYTES_PER_ELEMENT;
+    for (let i = 0; i < ids.length; ) {
+      let count = 1;
+      while (i + count < ids.length && ids[i + count] === ids[i] + count) count += 1;
+      split.file.read(data.subarray(i * width, (i + count) * width), offset + ids[i] * rowBytes);
+      i += count;
+    }
+    return { ...column, data };
+  });
+  return { kind: 'table', size: ids.length, columns };
+}

@@ -1,0 +1,135 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { adam, crossEntropy, defineJob, dense, sequential, train } from 'lockstep';
+import { csv, loadData, npy, parquet } from 'lockstep/data';
+import { describe, expect, test } from 'vitest';
+import type { Split } from '../../src/data/contract.ts';
+import { readRows } from '../../src/data/stream.ts';
+import { dataBytes, namedSplits } from '../../src/train/place.ts';
+import { column, rowsOf } from '../data/columns.ts';
+import { failure, temporaryFolder } from '../data/folder.ts';
+import { philox } from '../fixtures/philox.ts';
+
+const { dir } = temporaryFolder();
+const options = { seed: 1, baseDir: dir };
+const ROWS = 6000;
+const random = philox(9);
+/** Sorted by class: without mixing, batches would be of one class. */
+const table = Array.from({ length: ROWS }, (_, i) => {
+  const kind = Math.floor((3 * i) / ROWS);
+  return { a: Math.fround(kind + random()), b: Math.fround(random() - kind), c: 'uvw'[i % 3], y: 'pqr'[kind] };
+});
+writeFileSync(join(dir, 'a.csv'), `a,b,c,y\n${table.map((r) => `${r.a},${r.b},${r.c},${r.y}`).join('\n')}\n`);
+const source = (memory?: string) => csv(join(dir, 'a.csv'), { target: 'y', ...(memory ? { memory } : {}) });
+
+function job(memory?: string, lr = 1e-2) {
+  return defineJob({
+    data: { train: source(memory), validation: 0.2, test: 0.1 },
+    model: sequential(dense(8, 'tanh'), dense(3)),
+    loss: crossEntropy(),
+    optimizer: adam({ lr }),
+    batchSize: 96,
+    shards: 4,
+    epochs: 2,
+    seed: 3,
+  });
+}
+
+async function outcome(j: ReturnType<typeof job>, workers: number, more: object = {}) {
+  const { parametersSha256, metrics, history } = await train(j, { workers, ...more });
+  return { parametersSha256, metrics, losses: Array.from(history, (r) => r.loss) };
+}
+
+const all = (split: Split | undefined) => {
+  if (split?.kind !== 'streamed') throw new Error('not on disk');
+  return readRows(
+    split,
+    Int32Array.from({ length: split.size }, (_, i) => i),
+  );
+};
+
+describe('data larger than its memory', () => {
+  test('gives the same bytes on 1, 2 and 4 workers', async () => {
+    const one = await outcome(job('64KB'), 1);
+    expect(await outcome(job('64KB'), 2)).toEqual(one);
+    expect(await outcome(job('64KB'), 4)).toEqual(one);
+    expect(one.metrics['test.accuracy']).toBeGreaterThan(0.9);
+  });
+
+  test('goes on after a stop as if there had been none', async () => {
+    const whole = await outcome(job('64KB'), 1);
+    const stop = new AbortController();
+    const runDir = join(dir, 'run');
+    const halted = { ...job('64KB'), callbacks: { onSteps: () => stop.abort() } };
+    await train(halted, { workers: 2, runDir, signal: stop.signal });
+    const resumed = await train(job('64KB'), { workers: 1, runDir, resume: 'auto' });
+    expect(resumed.parametersSha256).toBe(whole.parametersSha256);
+  });
+
+  test('is the data that would be in memory: rows, transforms, validation and test metrics', async () => {
+    const spec = { validation: 0.2, test: 0.1 };
+    const streamed = await loadData({ train: source('64KB'), ...spec }, options);
+    const inMemory = await loadData({ train: source(), ...spec }, options);
+    expect(streamed.transforms).toEqual(inMemory.transforms);
+    expect(streamed.examples).toEqual(inMemory.examples);
+    for (const field of ['x', 'y']) {
+      expect(rowsOf(all(streamed.train), field)).toEqual(rowsOf(inMemory.train, field));
+    }
+    expect(streamed.test?.size).toBe(inMemory.test?.size);
+    // A rate that changes no parameter: what is evaluated are the same initial values.
+    const [a, b] = [
+      await train(job('64KB', 1e-30), { workers: 1 }),
+      await train(job(undefined, 1e-30), { workers: 2 }),
+    ];
+    for (const name of ['val.loss', 'val.accuracy', 'test.loss']) expect(a.metrics[name]).toBe(b.metrics[name]);
+    expect(a.loss).toBeCloseTo(b.loss, 6); // other batches, the same rows
+  });
+
+  test('takes no more of the arena than the source allows, and none if it fits', async () => {
+    const streamed = await loadData({ train: source('64KB') }, options);
+    expect(streamed.train.kind).toBe('streamed');
+    expect(dataBytes(namedSplits(streamed))).toBeLessThanOrEqual(64_000);
+    expect((await loadData({ train: source('10MB') }, options)).train.kind).toBe('table');
+    const error = await failure('E_MEMORY', () => train({ ...job('64KB'), batchSize: 2000 }, { workers: 1 }));
+    expect(error.message).toMatch(/windows of at least a batch \(2000 rows\)/);
+    await failure('E_OPTION', () => source('many'));
+  });
+
+  test('says line and column of what is wrong, as in memory', async () => {
+    const lines = table.map((r) => `${r.a},${r.b},${r.c},${r.y}`);
+    lines[5000] = 'n.a.,1,u,p';
+    writeFileSync(join(dir, 'bad.csv'), `a,b,c,y\n${lines.join('\n')}\n`);
+    const error = await failure('E_DATA_VALUE', () =>
+      loadData({ train: csv('bad.csv', { target: 'y', memory: '64KB' }) }, options),
+    );
+    expect(error.message).toMatch(/bad\.csv line 5002, column "a": expected a finite number, got "n\.a\."/);
+  });
+
+  test('comes from Parquet and NumPy files too', async () => {
+    const columnData = [
+      { name: 'a', data: table.map((r) => r.a), type: 'FLOAT' as const },
+      { name: 'b', data: table.map((r) => r.b), type: 'FLOAT' as const },
+      { name: 'c', data: table.map((r) => r.c), type: 'STRING' as const },
+      { name: 'y', data: table.map((r) => r.y), type: 'STRING' as const },
+    ];
+    writeFileSync(join(dir, 'a.parquet'), new Uint8Array(parquetWriteBuffer({ columnData, rowGroupSize: 1000 })));
+    const fromCsv = await loadData({ train: source('64KB') }, options);
+    const fromParquet = await loadData({ train: parquet('a.parquet', { target: 'y', memory: '64KB' }) }, options);
+    expect(rowsOf(all(fromParquet.train), 'x')).toEqual(rowsOf(all(fromCsv.train), 'x'));
+
+    const bytes = Uint8Array.from({ length: 3000 * 16 }, (_, i) => (i * 7) % 251);
+    const head = Buffer.alloc(128, ' ');
+    head.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, 118, 0]);
+    head.write("{'descr': '|u1', 'fortran_order': False, 'shape': (3000, 4, 4), }", 10);
+    writeFileSync(join(dir, 'x.npy'), Buffer.concat([head, bytes]));
+    const npys = (memory?: string) =>
+      loadData(
+        { train: npy({ x: 'x.npy' }, { normalize: { x: 'standard' }, ...(memory ? { memory } : {}) }) },
+        options,
+      );
+    const [paged, whole] = [await npys('64KB'), await npys()];
+    expect(paged.transforms).toEqual(whole.transforms);
+    expect(column(all(paged.train), 'x').data).toEqual(column(whole.train, 'x').data);
+  });
+});
