@@ -18,7 +18,7 @@ import {
 import { arrays } from 'lockstep/data';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { blobs } from '../fixtures/blobs.ts';
-import { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inUpdate } from '../fixtures/dying-job.ts';
+import { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inRows, inUpdate } from '../fixtures/dying-job.ts';
 import { philox } from '../fixtures/philox.ts';
 
 /** Every thread that this process starts, while it lives. */
@@ -118,6 +118,11 @@ describe('a worker that dies in its own code', () => {
 
   test.each([
     { name: 'update', deadly: inUpdate, note: /during an update .* replaying from step 0/ },
+    {
+      name: 'update of rows',
+      deadly: inRows as unknown as typeof inUpdate,
+      note: /during an update .* replaying from step 0/,
+    },
     { name: 'gather', deadly: inGather, note: /after step \d+ .* go on from there/ },
     { name: 'heap', deadly: inHeap, note: /JS heap out of memory.* go on from there/ },
   ])('in the $name: the run ends in the same bytes', async ({ deadly, note }) => {
