@@ -10,7 +10,8 @@ const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
 /** Debian's own interpreter has Debian's PyTorch; another python on the PATH has not. */
-const PYTHON = process.env.LOCKSTEP_BENCH_PYTHON ?? (existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3');
+export const PYTHON =
+  process.env.LOCKSTEP_BENCH_PYTHON ?? (existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3');
 
 const PACKAGES = { tfjs: '@tensorflow/tfjs-backend-wasm', 'jax-js': '@jax-js/jax' } as const;
 const SCRIPTS = { tfjs: 'peers/tfjs_peer.js', 'jax-js': 'peers/jax_js_peer.js' } as const;
