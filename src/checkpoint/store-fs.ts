@@ -8,6 +8,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  type Stats,
   writeSync,
 } from 'node:fs';
 
@@ -43,7 +44,7 @@ export const nodeFs: StoreFs = {
   makeFolder: (path) => void mkdirSync(path, { recursive: true }),
   list: (path) => readdirSync(path),
   stat(path) {
-    const found = lstatSync(path, { throwIfNoEntry: false });
+    const found = lstat(path);
     if (!found) return undefined;
     return { kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other', bytes: found.size };
   },
@@ -67,6 +68,16 @@ export const nodeFs: StoreFs = {
   rename: renameSync,
   remove: (path) => rmSync(path, { recursive: true, force: true }),
 };
+
+/** A path through something that is no folder leads to nothing, too. */
+function lstat(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isErrno(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
 
 /** Whether an error is one of these of the operating system. */
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {

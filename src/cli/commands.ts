@@ -163,7 +163,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
       '--resume <folder>',
       "go on from a run folder or checkpoint; 'auto': from --run-dir, or the newest runs/<job>-<time>",
     )
-    .option('--warm-start <folder>', 'take only the parameters from a run folder or checkpoint')
+    .option('--warm-start <path>', 'take only the parameters from a run folder, a checkpoint or a model file')
     .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
     .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))
     .option('--csv <folder>', 'also write steps.csv and evaluations.csv there')

@@ -1,7 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeModel, type StoredModel } from '../checkpoint/model-file.ts';
+import { kindOf, readModelFile } from '../checkpoint/read-model.ts';
 import { rankBest } from '../checkpoint/retention.ts';
 import { findCheckpoint, listCheckpoints, readManifest } from '../checkpoint/store.ts';
 import { nodeFs } from '../checkpoint/store-fs.ts';
@@ -18,19 +18,31 @@ import { standardMetric } from './standard-metric.ts';
 export async function readStoredModel(source: ModelSource, { best }: CheckpointChoice = {}): Promise<StoredModel> {
   if (source instanceof Uint8Array) return decodeModel(source);
   if (source instanceof ArrayBuffer) return decodeModel(new Uint8Array(source));
-  const path = source instanceof URL || source.startsWith('file:') ? fileURLToPath(source) : source;
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (!found) {
+  const path = pathOf(source);
+  const kind = kindOf(path);
+  if (kind === 'file') return readModelFile(path);
+  if (kind !== 'folder') {
     throw new LockstepError('E_CHECKPOINT', {
       where: path,
       expected: 'the folder of a run or a checkpoint, or a model file',
-      got: 'nothing there',
+      got: kind === undefined ? 'nothing there' : 'neither a folder nor a file',
       fix: 'check the path; lockstep train --run-dir DIR makes a run folder',
     });
   }
-  if (found.isFile()) return decodeModel(readFileSync(path), path);
   const folder = runFolder(path);
   return best === undefined ? findCheckpoint(nodeFs, folder, 'model').checkpoint : findBest(folder, best);
+}
+
+function pathOf(source: unknown): string {
+  const isText = typeof source === 'string' && source !== '';
+  if (source instanceof URL || (isText && source.startsWith('file:'))) return fileURLToPath(source);
+  if (isText) return source;
+  throw new LockstepError('E_OPTION', {
+    where: 'Predictor.load',
+    expected: 'a path, a file: URL or the bytes of a model file',
+    got: source === '' ? 'an empty text' : typeof source,
+    fix: 'give the folder of a run, or a model file',
+  });
 }
 
 /** A checkpoints folder stands for its run. */

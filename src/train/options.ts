@@ -11,7 +11,7 @@ export interface TrainOptions {
   readonly runDir?: string;
   /** 'auto': go on from the newest whole checkpoint of runDir, if there is one; else a run folder or checkpoint that must exist. */
   readonly resume?: string;
-  /** A run folder or checkpoint to take only the parameters from. */
+  /** A run folder, a checkpoint or a model file (`lockstep export`) to take only the parameters from. */
   readonly warmStart?: string;
   /** A trial: one training batch and one validation batch, no files (no run folder, resume or sinks). Default false. */
   readonly fastDevRun?: boolean;

@@ -1,5 +1,6 @@
 import { fromExactJson, toExactJson } from '../checkpoint/exact-json.ts';
 import { type Manifest, tensorTable } from '../checkpoint/manifest.ts';
+import { kindOf, readModelFile } from '../checkpoint/read-model.ts';
 import { type Checkpoint, type FoundCheckpoint, findCheckpoint, listCheckpoints } from '../checkpoint/store.ts';
 import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
@@ -7,6 +8,7 @@ import { progressWidth, writeProgress } from '../parallel/progress.ts';
 import { epochWords } from '../parallel/row-memory.ts';
 import type { Session } from '../parallel/session.ts';
 import { snapshotVectors } from '../parallel/snapshot.ts';
+import { firstDifference } from './difference.ts';
 import { describeJob, packageVersion } from './header.ts';
 import type { TrainOptions } from './options.ts';
 import type { RunPlan } from './plan-run.ts';
@@ -22,7 +24,9 @@ export interface StartPoint {
 }
 
 /** Lengths of a run and what only watches it may change between a run and its continuation; `computation` is looked at apart. */
-const MAY_DIFFER = new Set(['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'computation']);
+const MAY_DIFFER = new Set(
+  ['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'computation'].map((name) => `job.${name}`),
+);
 
 /**
  * Finds what `resume` or `warmStart` asks for: the newest whole checkpoint of a run folder, or the one in the folder given.
@@ -36,7 +40,7 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
     throw optionError('resume', 'resume or warmStart', 'both', 'resume goes on to the byte, warmStart trains anew');
   }
   if (warmStart !== undefined) {
-    const { checkpoint, refused } = findCheckpoint(nodeFs, warmStart);
+    const { checkpoint, refused } = findWarmStart(warmStart);
     refuseDifferentTensors(plan, checkpoint);
     return { checkpoint, refused, warm: true, notes: [...refusals(refused), `warm start from ${checkpoint.path}`] };
   }
@@ -48,6 +52,7 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
   }
   const { checkpoint, refused } = findCheckpoint(nodeFs, resume === 'auto' ? (runDir as string) : resume);
   refuseOtherJob(plan, checkpoint);
+  refuseOtherState(plan, checkpoint);
   const notes = [...refusals(refused), `resumed after step ${checkpoint.step} from ${checkpoint.path}`];
   const then = describeKernels(checkpoint.manifest.kernels);
   const now = describeKernels(plan.backend);
@@ -59,6 +64,13 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
   }
   if (then !== now) notes.push(`kernels differ (${then} then, ${now} now): the result is no longer that of one run`);
   return { checkpoint, refused, warm: false, notes };
+}
+
+/** A checkpoint as for `resume`, or a model file: it has the parameters, which are all that is wanted. */
+function findWarmStart(path: string): FoundCheckpoint {
+  if (kindOf(path) !== 'file') return findCheckpoint(nodeFs, path);
+  const model = readModelFile(path);
+  return { checkpoint: { ...model, step: model.manifest.step, path, slots: [] }, refused: [] };
 }
 
 /** Puts a checkpoint's state into the arena, as after its step. The workers are not started yet. */
@@ -109,7 +121,7 @@ function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
   const saved = manifest.job as Readonly<Record<string, unknown>>;
   const now = { ...described, seed: plan.job.seed, shards: plan.compiled.shards };
   const then = { ...saved, seed: manifest.sampler.seed, shards: manifest.shards };
-  const difference = firstDifference(then, now, 'job');
+  const difference = firstDifference(then, now, 'job', MAY_DIFFER);
   if (!difference) {
     // Another version of Lockstep may compute the same job in other calls.
     if (saved.computation === described.computation || manifest.lockstep !== packageVersion()) return;
@@ -128,6 +140,37 @@ function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
   });
 }
 
+/** The state must be that of this job in every length and name, or it would be written beside its place in memory. */
+function refuseOtherState(plan: RunPlan, { manifest, trained, path }: Checkpoint): void {
+  const { compiled, needs, data } = plan;
+  const { optimizer, progress, sampler } = manifest;
+  const then = {
+    tensors: manifest.tensors.map(({ name, shape }) => ({ name, shape })),
+    optimizer: { slots: optimizer.slots, state: Object.keys(optimizer.state).sort() },
+    sampler: { rows: sampler.rows, batchSize: sampler.batchSize },
+    progress: { epochSums: (progress.epochSums ?? compiled.sums).length },
+    files: { 'trained.safetensors': trained !== undefined },
+  };
+  const now = {
+    tensors: compiled.tensors.map(({ name, shape }) => ({ name, shape })),
+    optimizer: {
+      slots: needs.slots.map(({ name, shapes }) => ({ name, ...(shapes && { shapes }) })),
+      state: [...needs.progressNames].sort(),
+    },
+    sampler: { rows: data.train.size, batchSize: compiled.batchSize },
+    progress: { epochSums: compiled.sums.length },
+    files: { 'trained.safetensors': needs.evaluates },
+  };
+  const difference = firstDifference(then, now, 'manifest');
+  if (!difference) return;
+  throw new LockstepError('E_RESUME', {
+    where: `${path}: ${difference.path}`,
+    expected: `the state of this job (${difference.given})`,
+    got: difference.saved,
+    fix: 'use another checkpoint, or take only the parameters: --warm-start DIR (warmStart)',
+  });
+}
+
 function refuseDifferentTensors(plan: RunPlan, checkpoint: Checkpoint): void {
   const table = (tensors: readonly { name: string; shape: readonly number[] }[]) =>
     Object.fromEntries(tensors.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]));
@@ -141,25 +184,6 @@ function refuseDifferentTensors(plan: RunPlan, checkpoint: Checkpoint): void {
   });
 }
 
-/** The first place where two plain values differ, in key order; keys that may differ are passed over. */
-export function firstDifference(
-  then: unknown,
-  now: unknown,
-  path: string,
-): { path: string; saved: string; given: string } | undefined {
-  if (isRecord(then) && isRecord(now)) {
-    for (const key of new Set([...Object.keys(then), ...Object.keys(now)])) {
-      if (path === 'job' && MAY_DIFFER.has(key)) continue;
-      const found = firstDifference(then[key], now[key], `${path}.${key}`);
-      if (found) return found;
-    }
-    return undefined;
-  }
-  return toExactJson(then ?? null) === toExactJson(now ?? null)
-    ? undefined
-    : { path, saved: show(then), given: show(now) };
-}
-
 function refusals(refused: readonly { path: string; error: LockstepError }[]): string[] {
   return refused.map(({ path, error }) => `${path} is not whole and was passed over: ${error.message}`);
 }
@@ -170,13 +194,4 @@ function describeKernels({ gemm, simd, blas }: Pick<Manifest['kernels'], 'gemm' 
 
 function optionError(name: string, expected: string, got: string, fix: string): LockstepError {
   return new LockstepError('E_OPTION', { where: `option ${name}`, expected, got, fix });
-}
-
-function show(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

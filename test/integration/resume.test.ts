@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -7,6 +7,8 @@ import {
 } from 'lockstep'; // biome-ignore format: a list
 import { arrays } from 'lockstep/data';
 import { afterAll, describe, expect, test } from 'vitest';
+import { encodeModel } from '../../src/checkpoint/model-file.ts';
+import { readStoredModel } from '../../src/predict/node-model.ts';
 import { blobs } from '../fixtures/blobs.ts';
 import { philox } from '../fixtures/philox.ts';
 
@@ -148,6 +150,42 @@ describe('resume', () => {
     }
   });
 
+  test('a manifest that lies about the state is refused before anything starts', async () => {
+    const runDir = newRunDir();
+    const { checkpoint = '' } = await train(job({ steps: 3 }), { workers: 1, runDir });
+    const path = join(checkpoint, 'manifest.json');
+    const whole = readFileSync(path, 'utf8');
+    const lies: [string, (manifest: Record<string, Record<string, unknown>>) => void][] = [
+      ['manifest.optimizer.slots', ({ optimizer, files }) => {
+        optimizer.slots = [];
+        (files as unknown as object[]).splice(1, 1);
+      }],
+      ['manifest.optimizer.state', ({ optimizer }) => Object.assign(optimizer.state as object, { more: 1 })],
+      ['manifest.progress.epochSums', ({ progress }) => Object.assign(progress, { epochSums: Array(1000).fill(0) })],
+      ['manifest.sampler.rows', ({ sampler }) => Object.assign(sampler, { rows: 7 })],
+      ['tensor', ({ tensors }) => (tensors as unknown as { shape: number[] }[])[0].shape.push(2)],
+      ['step 4', (manifest) => Object.assign(manifest, { step: 4 })],
+    ]; // biome-ignore format: a table
+    for (const [place, lie] of lies) {
+      const manifest = JSON.parse(whole);
+      lie(manifest);
+      writeFileSync(path, JSON.stringify(manifest));
+      const error = await failure(train(job({ steps: 6 }), { workers: 1, runDir, resume: 'auto' }));
+      expect(error.message).toContain(place);
+      expect(error.code).toMatch(/^E_(RESUME|CHECKPOINT)$/);
+    }
+  });
+
+  test('a path that is no run is refused, whatever it is', async () => {
+    const file = join(folder, 'no-model');
+    writeFileSync(file, 'nothing');
+    for (const path of [file, join(file, 'below'), '/dev/null']) {
+      for (const option of ['resume', 'warmStart']) {
+        expect((await failure(train(job(), { workers: 1, [option]: path }))).code).toBe('E_CHECKPOINT');
+      }
+    }
+  });
+
   test('warm start takes the parameters and trains anew', async () => {
     const runDir = newRunDir();
     const first = await train(job(), { workers: 2, runDir });
@@ -155,6 +193,9 @@ describe('resume', () => {
     const warm = await train(other, { workers: 1, warmStart: runDir });
     expect(warm.step).toBe(1);
     expect(warm.parametersSha256).toBe(first.parametersSha256);
+    const file = join(folder, 'model.safetensors');
+    writeFileSync(file, encodeModel(await readStoredModel(runDir)));
+    expect((await train(other, { workers: 1, warmStart: file })).parametersSha256).toBe(first.parametersSha256);
     const smaller = job({ model: sequential(dense(8), dense(4)) });
     expect((await failure(train(smaller, { workers: 1, warmStart: runDir }))).code).toBe('E_RESUME');
   });

@@ -389,6 +389,8 @@ describe('Predictor.load', () => {
   });
 
   it.each([
+    ['a device', '/dev/null', 'E_CHECKPOINT'],
+    ['a number', 5 as unknown as string, 'E_OPTION'],
     ['a folder that is not there', join(folder, 'nowhere'), 'E_CHECKPOINT'],
     ['a folder without checkpoints', folder, 'E_CHECKPOINT'],
     ['bytes that are no model', new Uint8Array(100), 'E_CHECKPOINT'],
