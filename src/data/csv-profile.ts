@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { LockstepError } from '../errors.ts';
 import { CsvRecords } from './csv-records.ts';
+import { readError } from './files.ts';
 import { ColumnCounter, type TableProfile } from './table-profile.ts';
 
 /** Bytes in which the first line is looked for. */
@@ -41,11 +42,23 @@ export async function profileCsv(
 function guessDelimiter(file: string): string {
   if (/\.tsv(\.gz)?$/i.test(file)) return '\t';
   if (/\.gz$/i.test(file)) return ',';
-  const [line] = readFileSync(file)
-    .subarray(0, HEAD_BYTES)
-    .toString('utf8')
-    .split(/[\r\n]/, 1);
+  const [line] = readHead(file).split(/[\r\n]/, 1);
   const bare = line.replace(/"[^"]*"/g, '');
   const times = (delimiter: string) => bare.split(delimiter).length;
   return [',', ';', '\t', '|'].reduce((best, d) => (times(d) > times(best) ? d : best));
+}
+
+/** The file may be larger than memory. */
+function readHead(file: string): string {
+  const head = new Uint8Array(HEAD_BYTES);
+  try {
+    const opened = openSync(file, 'r');
+    try {
+      return new TextDecoder().decode(head.subarray(0, readSync(opened, head, 0, HEAD_BYTES, 0)));
+    } finally {
+      closeSync(opened);
+    }
+  } catch (error) {
+    throw readError(error, file);
+  }
 }

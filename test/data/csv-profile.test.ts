@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { profileCsv } from '../../src/data/csv-profile.ts';
@@ -46,5 +47,6 @@ describe('the profile of a CSV file', () => {
     expect((await failure('E_DATA_FORMAT', () => profile('a,b\n1,2\n3\n'))).detail.where).toMatch(
       /line 3, column "b"$/,
     );
+    expect((await failure('E_DATA_FORMAT', () => profileCsv(tmpdir()))).detail.got).toBe('a folder');
   });
 });
