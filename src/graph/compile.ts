@@ -4,8 +4,7 @@ import { topologicalOrder } from './autodiff.ts';
 import { dtypeError, numbersAttr, shapeError, showShape, stringAttr } from './build.ts';
 import { canonicalText } from './canonical.ts';
 import { ConstantPool } from './constants.ts';
-import type { Item } from './emit.ts';
-import { emitCalls, storageOf } from './emit.ts';
+import { emitCalls } from './emit.ts';
 import { opOf } from './ops/table.ts';
 import { align } from './plan.ts';
 import type { Call, Field, Program, Ref, RowList, TensorEntry } from './program.ts';
@@ -13,6 +12,8 @@ import type { Roots } from './roots.ts';
 import { findRoots } from './roots.ts';
 import { listsOf } from './row-lists.ts';
 import { findEnds } from './row-local.ts';
+import type { Item } from './schedule.ts';
+import { storageOf } from './storage.ts';
 import type { DType, Shape, Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
 
@@ -73,7 +74,7 @@ export function compileProgram(options: CompileOptions): Program {
   const ends = options.gradients ? findEnds(order, roots, options.rows) : undefined;
   const endBytes = placeEnds(ends, home);
   const kept = roots.outputs.map((o) => o.value);
-  const { calls, activationBytes, refOf } = emitCalls(items, home, constants, kept);
+  const { calls, activationBytes, refOf } = emitCalls(items, options.rows, home, constants, kept);
   return {
     rows: options.rows,
     calls: [...calls, ...(options.gradients ? zeroFills(roots, options.tensors) : [])],

@@ -1,46 +1,31 @@
 import type { KernelName } from '../kernels/table.ts';
+import { blocksOf, type Group, groupRows, readsOf, sliceRows } from './blocks.ts';
 import type { ConstantPool } from './constants.ts';
 import type { GemmArgs, Lowering, OpDef } from './op.ts';
 import { opOf } from './ops/table.ts';
 import type { Lifetime } from './plan.ts';
 import { planMemory } from './plan.ts';
 import type { Call, Operand, Ref } from './program.ts';
+import type { Item } from './schedule.ts';
+import { storageOf } from './storage.ts';
 import type { Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
-
-/** One entry of the schedule: an op, or work beside the graph that reads tensors. Its index is the time. */
-export type Item =
-  | { readonly kind: 'op'; readonly node: Tensor }
-  | { readonly kind: 'sum'; readonly value: Tensor; readonly weight: Tensor | undefined; readonly to: Ref }
-  | { readonly kind: 'copy'; readonly source: Tensor; readonly to: Ref }
-  | {
-      readonly kind: 'rows';
-      readonly ids: Tensor;
-      readonly gradient: Tensor;
-      readonly tableRows: number;
-      readonly to: Ref;
-    };
-
-/** The tensor whose memory this one is: reshape and the like have none of their own. */
-export function storageOf(node: Tensor): Tensor {
-  let storage = node;
-  while (opOf(storage.op).alias) storage = storage.inputs[0];
-  return storage;
-}
 
 /** Planned buffers lie this far apart until their places are known, so that a shifted handle still names its buffer. */
 const VIRTUAL_BYTES = 2 ** 36;
 
 /**
- * Turns a schedule into kernel calls. `home` says where tensors lie that need no planned memory (leaves, gradients);
+ * Turns a schedule into kernel calls, of a program of `rows` rows. `home` says where tensors lie that need no planned memory (leaves, gradients);
  * `kept` tensors live to the end.
  */
 export function emitCalls(
-  items: readonly Item[],
+  schedule: readonly Item[],
+  rows: number,
   home: ReadonlyMap<Tensor, Ref>,
   constants: ConstantPool,
   kept: readonly Tensor[],
 ): { calls: Call[]; activationBytes: number; refOf: (x: Tensor) => Ref } {
+  const items = groupRows(schedule, rows);
   const lastUse = lastUses(items, kept);
   const buffers: { bytes: number; first: number; last: number }[] = [];
   const bufferOf = new Map<Tensor, number>();
@@ -56,6 +41,40 @@ export function emitCalls(
     const buffer = bufferOf.get(storage);
     if (buffer === undefined) throw new TypeError(`${x.op} is read before it is computed`);
     return virtual(buffer);
+  };
+
+  /** Temporary memory at `time`; after a restart the same again, for the next op or block of a group. */
+  const scratchAt = (time: number) => {
+    const slots: number[] = [];
+    let next = 0;
+    return {
+      restart(): void {
+        next = 0;
+      },
+      take(elements: number): Ref {
+        if (next === slots.length) slots.push(newBuffer(0, time, time));
+        const buffer = slots[next++];
+        buffers[buffer].bytes = Math.max(buffers[buffer].bytes, 4 * elements);
+        return virtual(buffer);
+      },
+    };
+  };
+  type Scratch = ReturnType<typeof scratchAt>;
+
+  const writer = (def: OpDef, scratch: Scratch, zeroed: Scratch, first: boolean): Omit<Lowering, 'out' | 'input'> => {
+    const mark = def.bySample ? { bySample: true as const } : {};
+    return {
+      first,
+      scratch: scratch.take,
+      zeroed(elements) {
+        const ref = zeroed.take(elements);
+        if (first) calls.push({ kernel: 'fill', args: [ref, 0, elements] });
+        return ref;
+      },
+      table: (values) => constants.table(values),
+      call: (kernel, ...args) => calls.push({ kernel, args, ...mark }),
+      gemm: (g) => calls.push({ kernel: 'gemm', args: gemmOperands(g), ...mark }),
+    };
   };
 
   /** The buffer of an input that dies here and that the result may take over. */
@@ -83,20 +102,51 @@ export function emitCalls(
       bufferOf.set(node, buffer);
       out = virtual(buffer);
     }
-    const mark = def.bySample ? { bySample: true as const } : {};
-    const lowering: Lowering = {
+    def.lower(node, {
+      ...writer(def, scratchAt(time), scratchAt(time), true),
       out,
       input: (i) => locate(node.inputs[i]),
-      scratch: (elements) => virtual(newBuffer(elements, time, time)),
-      table: (values) => constants.table(values),
-      call: (kernel, ...args) => calls.push({ kernel, args, ...mark }),
-      gemm: (g) => calls.push({ kernel: 'gemm', args: gemmOperands(g), ...mark }),
-    };
-    def.lower(node, lowering);
+    });
+  };
+
+  /** All blocks of a group: its ops one after the other for some rows, then for the next. */
+  const emitGroup = ({ nodes, block }: Group, time: number): void => {
+    const own = new Set<Tensor>(); // what only the group reads: memory for one block
+    const outs = nodes.map((node) => {
+      const fixed = home.get(node);
+      if (fixed !== undefined) return fixed;
+      const last = lastUse.get(node) ?? time;
+      if (last === time && !opOf(node.op).adds) own.add(node);
+      const elements = sizeOf(node.shape) / (own.has(node) ? rows / block : 1);
+      const buffer = newBuffer(Math.ceil(elements), time, last);
+      bufferOf.set(node, buffer);
+      return virtual(buffer);
+    });
+    const shared = scratchAt(time);
+    const zeroed = nodes.map(() => scratchAt(time));
+    for (const { start, count } of blocksOf(rows, block)) {
+      const rowsOf = (x: Tensor, at: Ref): Ref =>
+        own.has(storageOf(x)) ? at : { ...at, offset: at.offset + 4 * start * (sizeOf(x.shape) / rows) };
+      for (const [n, node] of nodes.entries()) {
+        const def = opOf(node.op);
+        const { adds, rows: blocked = [] } = def;
+        shared.restart();
+        zeroed[n].restart();
+        def.lower?.(sliceRows(node, count), {
+          ...writer(def, shared, zeroed[n], start === 0),
+          out: adds ? outs[n] : rowsOf(node, outs[n]),
+          input(i) {
+            const x = node.inputs[i];
+            return blocked.includes(i) ? rowsOf(x, locate(x)) : locate(x);
+          },
+        });
+      }
+    }
   };
 
   for (const [time, item] of items.entries()) {
     if (item.kind === 'op') emitOp(item.node, time);
+    else if (item.kind === 'group') emitGroup(item, time);
     else if (item.kind === 'copy') {
       calls.push({ kernel: 'copy', args: [item.to, locate(item.source), sizeOf(item.source.shape)] });
     } else if (item.kind === 'rows') {
@@ -134,23 +184,15 @@ function gemmOperands(g: GemmArgs): Operand[] {
 }
 
 /** The time at which each stored tensor is read for the last time. */
-function lastUses(items: readonly Item[], kept: readonly Tensor[]): Map<Tensor, number> {
+function lastUses(items: readonly (Item | Group)[], kept: readonly Tensor[]): Map<Tensor, number> {
   const lastUse = new Map<Tensor, number>();
   const read = (x: Tensor, time: number): void => {
     lastUse.set(storageOf(x), time);
   };
   for (const [time, item] of items.entries()) {
-    if (item.kind === 'op') {
-      // An alias reads nothing; whoever reads the alias reads its storage.
-      if (!opOf(item.node.op).alias) for (const x of item.node.inputs) read(x, time);
-    } else if (item.kind === 'copy') read(item.source, time);
-    else if (item.kind === 'rows') {
-      read(item.ids, time);
-      read(item.gradient, time);
-    } else {
-      read(item.value, time);
-      if (item.weight !== undefined) read(item.weight, time);
-    }
+    if (item.kind === 'group') for (const node of item.nodes) for (const x of node.inputs) read(x, time);
+    // An alias reads nothing; whoever reads the alias reads its storage.
+    else if (item.kind !== 'op' || !opOf(item.node.op).alias) for (const x of readsOf(item)) read(x, time);
   }
   for (const x of kept) read(x, items.length);
   return lastUse;

@@ -21,6 +21,15 @@ export interface OpDef {
   readonly inPlace?: readonly number[];
   /** Axis 0 are samples, and each has the same kernel calls, however many there are. */
   readonly bySample?: boolean;
+  /**
+   * Inputs whose axis 0 are the rows of the result, row for row: such an op can be computed a block of rows at a time (blocks.ts).
+   * Other inputs are read whole. Absent: all rows at once.
+   */
+  readonly rows?: readonly number[];
+  /** With `rows`: the result is a sum over the rows (gradients of weights), added to from the second block on. */
+  readonly adds?: boolean;
+  /** Rows that suit a block; only ops that gain by blocks say so. */
+  blockRows?(node: Tensor): number;
   /** Multiply-adds counted as 2; GEMM work only. */
   flops?(node: Tensor): number;
 }
@@ -38,8 +47,12 @@ export interface Lowering {
   readonly out: Ref;
   /** Where input i is. */
   input(i: number): Ref;
-  /** Temporary memory that lives during this op only. */
+  /** Whether these are the first rows: an op that `adds` overwrites its result. */
+  readonly first: boolean;
+  /** Temporary memory that lives during this op (and block) only. */
   scratch(elements: number): Ref;
+  /** Temporary memory that is zero at the beginning and stays this op's to the last block. */
+  zeroed(elements: number): Ref;
   /** A constant table of i32 numbers (dims, strides). */
   table(values: readonly number[]): Ref;
   call(kernel: KernelName, ...args: Operand[]): void;

@@ -82,6 +82,7 @@ const gradOps = Object.fromEntries(
           l.call(grad, l.out, l.input(0), l.input(1), sizeOf(node.shape), numberAttr(node.attrs, 'alpha'));
         },
         inPlace: [0, 1],
+        rows: [0, 1],
       },
     ];
   }),
@@ -106,6 +107,7 @@ const activationOps = Object.fromEntries(
       },
       lower: (node, l) => l.call(name, l.out, l.input(0), sizeOf(node.shape), numberAttr(node.attrs, 'alpha')),
       inPlace: [0],
+      rows: [0],
     },
   ]),
 );
@@ -142,6 +144,7 @@ const biasActivationOp: OpDef = {
     l.call('biasActivation', l.out, l.input(0), bias, rows, columns, code, numberAttr(node.attrs, 'alpha'));
   },
   inPlace: [0],
+  rows: [0],
 };
 
 export const ACTIVATION_OPS: readonly OpDef[] = [

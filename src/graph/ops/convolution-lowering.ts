@@ -74,6 +74,12 @@ function planConvolution(c: Convolution): Plan {
   };
 }
 
+/** Images whose matrix fits a chunk, at least one. */
+export function imagesOfChunk({ out, window, channels, groups, filters }: Convolution): number {
+  const columns = Math.max(sizeOf(window) * (channels / groups), filters);
+  return Math.max(1, Math.floor(CHUNK_ELEMENTS / (sizeOf(out) * columns)));
+}
+
 function chunksOf({ rows, out }: Convolution, inner: number): Chunk[] {
   const [outHeight, outWidth] = out;
   const images = Math.floor(CHUNK_ELEMENTS / (sizeOf(out) * inner));
@@ -106,14 +112,13 @@ function resultOffset({ c }: Plan, chunk: Chunk): number {
   return (chunk.image * c.out[0] + chunk.row) * c.out[1] * c.filters;
 }
 
-function scratchFor(plan: Plan, l: Lowering): { padded: Ref; paddedElements: number; matrix: Ref } {
+/** Elements of the padded copy of a chunk and of its matrix; 0 where there is none. */
+function chunkElements(plan: Plan): { padded: number; matrix: number } {
   const images = Math.max(...plan.chunks.map((chunk) => chunk.images));
-  const paddedElements = plan.pads ? images * plan.paddedImage : 0;
   const positions = Math.max(...plan.chunks.map((chunk) => positionsOf(plan, chunk)));
   return {
-    padded: l.scratch(paddedElements),
-    paddedElements,
-    matrix: l.scratch(plan.pointwise ? 0 : positions * plan.inner),
+    padded: plan.pads ? images * plan.paddedImage : 0,
+    matrix: plan.pointwise ? 0 : positions * plan.inner,
   };
 }
 
@@ -164,8 +169,9 @@ function eachMatrix(
   use: (chunk: Chunk, group: number, matrix: Ref, lda: number) => void,
 ): void {
   const { c, pads, inner, pointwise, groupChannels } = plan;
-  const { padded, paddedElements, matrix } = scratchFor(plan, l);
-  if (pads) l.call('fill', padded, 0, paddedElements); // once: chunks only write the inside
+  const elements = chunkElements(plan);
+  const padded = pads ? l.zeroed(elements.padded) : x; // chunks only write the inside
+  const matrix = pointwise ? x : l.scratch(elements.matrix);
   for (const chunk of plan.chunks) {
     if (pads && chunk.row === 0) moveInside(plan, l, chunk, x, padded, 'padded');
     for (let group = 0; group < c.groups; group++) {
@@ -173,7 +179,7 @@ function eachMatrix(
         use(chunk, group, shift(x, group * groupChannels), c.channels);
         continue;
       }
-      const from = shift(pads ? padded : x, windowsAt(plan, chunk, group));
+      const from = shift(padded, windowsAt(plan, chunk, group));
       l.call('im2col', matrix, from, chunk.images, l.table(geometryOf(plan, chunk)));
       use(chunk, group, matrix, inner);
     }
@@ -202,7 +208,7 @@ export function lowerGradWeight(c: Convolution, l: Lowering): void {
     l.gemm({
       transA: true, transB: false, m: inner, n: groupFilters, k: positionsOf(plan, chunk),
       a: matrix, lda,
-      b: shift(l.input(1), resultOffset(plan, chunk) + group * groupFilters), ldb: c.filters, beta: chunk === plan.chunks[0] ? 0 : 1,
+      b: shift(l.input(1), resultOffset(plan, chunk) + group * groupFilters), ldb: c.filters, beta: l.first && chunk === plan.chunks[0] ? 0 : 1,
       c: shift(l.out, group * groupFilters), ldc: c.filters,
     }); // biome-ignore format: grouped by operand
   });
@@ -218,9 +224,11 @@ export function lowerGradInput(c: Convolution, l: Lowering): void {
     b: shift(l.input(1), group * groupFilters), ldb: c.filters, beta: 0,
     c: to, ldc,
   }); // biome-ignore format: grouped by operand
-  const { padded, matrix } = scratchFor(plan, l);
+  const elements = chunkElements(plan);
+  const matrix = pointwise ? l.out : l.scratch(elements.matrix);
+  const padded = pads ? l.scratch(elements.padded) : l.out;
   for (const chunk of plan.chunks) {
-    const images = pads ? padded : shift(l.out, chunk.image * plan.paddedImage);
+    const images = pads ? padded : shift(padded, chunk.image * plan.paddedImage);
     if (chunk.row === 0 && !pointwise) l.call('fill', images, 0, chunk.images * plan.paddedImage);
     for (let group = 0; group < c.groups; group++) {
       if (pointwise) {
@@ -228,7 +236,7 @@ export function lowerGradInput(c: Convolution, l: Lowering): void {
         continue;
       }
       l.gemm(product(chunk, group, matrix, inner));
-      const to = shift(pads ? padded : l.out, windowsAt(plan, chunk, group));
+      const to = shift(padded, windowsAt(plan, chunk, group));
       l.call('col2im', to, matrix, chunk.images, l.table(geometryOf(plan, chunk)));
     }
     if (pads && chunk.row + chunk.rows === c.out[0]) moveInside(plan, l, chunk, l.out, padded, 'dense');

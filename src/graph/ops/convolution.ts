@@ -3,7 +3,7 @@ import type { OpDef } from '../op.ts';
 import type { Attrs, Shape, Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
 import type { Convolution } from './convolution-lowering.ts';
-import { lowerConvolution, lowerGradInput, lowerGradWeight } from './convolution-lowering.ts';
+import { imagesOfChunk, lowerConvolution, lowerGradInput, lowerGradWeight } from './convolution-lowering.ts';
 import { reshape } from './shape.ts';
 import type { Padding } from './windows.ts';
 import { asFlatImages, fromFlatImages, imageSize, perAxis, placeWindows, span, withChannels } from './windows.ts';
@@ -83,6 +83,8 @@ const conv2dOp: OpDef = {
     return [createNode(gradInputOp, [up, w], node.attrs), createNode(gradWeightOp, [x, up], node.attrs)];
   },
   lower: (node, l) => lowerConvolution(forwardSizes(node), l),
+  rows: [0],
+  blockRows: (node) => imagesOfChunk(forwardSizes(node)),
   flops: (node) => convolutionFlops(forwardSizes(node)),
 };
 
@@ -105,6 +107,8 @@ const gradInputOp: OpDef = {
     return [createNode(conv2dOp, [up, w], node.attrs), createNode(gradWeightOp, [up, dy], node.attrs)];
   },
   lower: (node, l) => lowerGradInput(gradInputSizes(node), l),
+  rows: [0],
+  blockRows: (node) => imagesOfChunk(gradInputSizes(node)),
   flops: (node) => convolutionFlops(gradInputSizes(node)),
 };
 
@@ -127,6 +131,9 @@ const gradWeightOp: OpDef = {
     return [createNode(gradInputOp, [dy, up], node.attrs), createNode(conv2dOp, [x, up], node.attrs)];
   },
   lower: (node, l) => lowerGradWeight(gradWeightSizes(node), l),
+  rows: [0, 1],
+  adds: true,
+  blockRows: (node) => imagesOfChunk(gradWeightSizes(node)),
   flops: (node) => convolutionFlops(gradWeightSizes(node)),
 };
 

@@ -58,6 +58,7 @@ function poolOp(
       return { shape: sized(inputs, attrs, gives, pooled), dtype: 'f32' };
     },
     gradient,
+    rows: [0, 1],
     lower(node, l) {
       const operands = node.inputs.map((_, i) => l.input(i));
       const { rows, channels } = imageSize(node.shape);

@@ -10,6 +10,27 @@ function entry(geometry: usize, index: usize): usize {
   return <usize>load<u32>(geometry + (index << 2));
 }
 
+/**
+ * Runs of three elements (one channel, window of three; the first layer of many networks): each is copied with the element behind
+ * it, which the next run overwrites. Not for the last position of an image.
+ */
+// @ts-ignore: decorator
+@inline
+function copyTriples(
+  out: usize, line: usize, kernelHeight: usize, kernelRowStride: usize, runs: usize, runStride: usize,
+): usize {
+  for (let k: usize = 0; k < kernelHeight; k++) {
+    let p = line;
+    for (let r: usize = 0; r < runs; r++) {
+      v128.store(out, v128.load(p));
+      out += 12;
+      p += runStride;
+    }
+    line += kernelRowStride;
+  }
+  return out;
+}
+
 /** Copies `bytes`; the last vector of a run that is not whole overlaps the one before. */
 // @ts-ignore: decorator
 @inline
@@ -71,6 +92,11 @@ export function im2col(out: usize, x: usize, images: usize, geometry: usize): vo
     for (let i: usize = 0; i < outHeight; i++) {
       let position = row;
       for (let j: usize = 0; j < outWidth; j++) {
+        if (bytes == 12 && (i + 1 < outHeight || j + 1 < outWidth)) {
+          out = copyTriples(out, position, kernelHeight, kernelRowStride, runs, runStride);
+          position += positionStride;
+          continue;
+        }
         let line = position;
         for (let k: usize = 0; k < kernelHeight; k++) {
           let p = line;

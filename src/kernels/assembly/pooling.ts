@@ -103,16 +103,15 @@ class MaxPlace {
     const b = read(x + columnStep, lanes);
     const c = read(x + rowStep, lanes);
     const d = read(x + rowStep + columnStep, lanes);
-    const m = f32x4.max(f32x4.max(a, b), f32x4.max(c, d));
-    const isA = f32x4.eq(a, m);
-    const isB = v128.andnot(f32x4.eq(b, m), isA);
-    const known = v128.or(isA, isB);
-    const isC = v128.andnot(f32x4.eq(c, m), known);
-    const isD = v128.andnot(f32x4.eq(d, m), v128.or(known, isC));
-    write(other, lanes, v128.and(isA, dy));
-    write(other + columnStep, lanes, v128.and(isB, dy));
-    write(other + rowStep, lanes, v128.and(isC, dy));
-    write(other + rowStep + columnStep, lanes, v128.and(isD, dy));
+    const isA = f32x4.ge(a, b);
+    const isC = f32x4.ge(c, d);
+    const isTop = f32x4.ge(f32x4.pmax(a, b), f32x4.pmax(c, d));
+    const top = v128.and(isTop, dy);
+    const bottom = v128.andnot(dy, isTop);
+    write(other, lanes, v128.and(isA, top));
+    write(other + columnStep, lanes, v128.andnot(top, isA));
+    write(other + rowStep, lanes, v128.and(isC, bottom));
+    write(other + rowStep + columnStep, lanes, v128.andnot(bottom, isC));
   }
 }
 
