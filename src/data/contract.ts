@@ -1,5 +1,6 @@
 import type { Augmentation, Augmentations } from './augmentation.ts';
 import type { BlockPlan } from './block-sampler.ts';
+import type { SparseRows } from './raw.ts';
 import type { ScratchFile } from './scratch-file.ts';
 
 /**
@@ -31,11 +32,16 @@ export interface Column extends FieldInfo {
   readonly shift: number;
 }
 
+/** A column of vectors that are mostly zero; `gather` makes dense rows of it. */
+export interface SparseColumn extends FieldInfo, SparseRows {}
+
 /** Rows in memory, ready to train on: already encoded by the fitted transforms. */
 export interface Table {
   readonly kind: 'table';
   readonly size: number;
   readonly columns: readonly Column[];
+  /** Columns of which only what is not zero is kept. Default: none. */
+  readonly sparse?: readonly SparseColumn[];
   /** Rows of the source that these are, for messages; absent: 0..size-1. */
   readonly ids?: Int32Array;
 }

@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { LockstepError } from '../errors.ts';
 import { readError } from './files.ts';
+import { isGzip } from './lines.ts';
 
 /** A record may not be longer: an unclosed quote would otherwise swallow the rest of the file. */
 const MAX_RECORD_BYTES = 16 * 1024 * 1024;
@@ -170,15 +170,5 @@ export class CsvRecords {
     const { column = '', fix, cause } = more;
     const where = `${this.file} line ${line}${column}`;
     return new LockstepError('E_DATA_FORMAT', { where, expected, got, fix, cause });
-  }
-}
-
-async function isGzip(file: string): Promise<boolean> {
-  const handle = await open(file, 'r');
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
-    return bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
-  } finally {
-    await handle.close();
   }
 }

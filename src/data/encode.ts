@@ -1,7 +1,7 @@
 import { LockstepError } from '../errors.ts';
 import type { Column, FieldInfo } from './contract.ts';
 import { didYouMean } from './describe.ts';
-import { type RawColumn, type RawTable, sharedArray, type TensorColumn } from './raw.ts';
+import { type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn } from './raw.ts';
 import { checkIndex, type Encoder, encodePart, type Part, partWidth } from './transforms.ts';
 
 /**
@@ -9,9 +9,10 @@ import { checkIndex, type Encoder, encodePart, type Part, partWidth } from './tr
  * name for messages. Throws E_DATA_MISSING, E_DTYPE, E_SHAPE where the table does not fit the transforms.
  */
 export function encodeSplit(raw: RawTable, ids: Int32Array | undefined, encoder: Encoder, split: string): Column[] {
-  return encoder.fields.map((field) => {
+  return encoder.fields.flatMap((field) => {
     const parts = encoder.parts(field.name);
     const [first] = parts;
+    if (raw.columns.get(first.column)?.kind === 'sparse') return []; // encodeSparse
     if (first.at === undefined && (first.kind === 'bytes' || first.kind === 'tensor')) {
       const column = columnOf(raw, first.column, split);
       if (column.kind === 'tensor') return encodeWhole(raw, ids, first, field, column, split);
@@ -78,6 +79,7 @@ function encodeParts(
   const data = sharedArray(field.dtype, rows * width);
   for (const part of parts) {
     const column = columnOf(raw, part.column, split);
+    if (column.kind === 'sparse') throw new TypeError('encode: sparse rows among parts');
     if (column.kind === 'tensor') checkShape('shape' in part ? part.shape : [], column, field.name, split);
     const value = reader(column);
     for (let r = 0; r < rows; r++) {
@@ -88,7 +90,7 @@ function encodeParts(
   return { ...field, data, scale: 1, shift: 0 };
 }
 
-function reader(column: RawColumn): (row: number) => unknown {
+function reader(column: Exclude<RawColumn, SparseTensor>): (row: number) => unknown {
   if (column.kind === 'cells') return (row) => column.at(row);
   if (column.kind === 'paged') return (row) => (column.shape.length === 0 ? column.at(row, 0) : column.row(row));
   const { data } = column;

@@ -13,6 +13,7 @@ export type {
   LoadedData,
   LoadOptions,
   Source,
+  SparseColumn,
   Split,
   Streamed,
   StreamedColumn,
@@ -23,6 +24,7 @@ export { type DatasetOptions, dataset } from './dataset.ts';
 export type { FilePath } from './files.ts';
 export { type IdxOptions, idx } from './idx.ts';
 export { type ImagesOptions, images } from './images.ts';
+export { type LibsvmOptions, libsvm } from './libsvm.ts';
 export { loadData } from './load.ts';
 export { type NpyOptions, npy, npz } from './npy.ts';
 export { type ParquetOptions, parquet } from './parquet.ts';

@@ -10,11 +10,13 @@ import { encodeSplit } from './encode.ts';
 import { abortedError } from './files.ts';
 import { idxReader } from './idx.ts';
 import { imagesReader } from './images.ts';
+import { libsvmReader } from './libsvm.ts';
 import { npyReader } from './npy.ts';
 import { parquetReader } from './parquet.ts';
 import type { RawColumn, RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
+import { encodeSparse } from './sparse.ts';
 import { type SplitIds, splitRows } from './split.ts';
 import { encodeSpilled } from './stream.ts';
 import { Encoder } from './transforms.ts';
@@ -27,12 +29,13 @@ const READERS: Readonly<Record<string, SourceReader>> = {
   npz: npyReader,
   parquet: parquetReader,
   images: imagesReader,
+  libsvm: libsvmReader,
   arrays: arraysReader,
   rows: rowsReader,
 };
 
 /** Sources that are files and options, nothing else: their description can be written down and loaded again. */
-const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet', 'images'];
+const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet', 'images', 'libsvm'];
 
 /** Whether a source is described by plain data alone. */
 export function isFileSource({ kind }: Source): boolean {
@@ -101,6 +104,11 @@ function examplesOf(opened: Opened, ids: Int32Array | undefined): Readonly<Recor
 function rawValue(column: RawColumn, row: number): unknown {
   if (column.kind === 'cells') return column.at(row) ?? null;
   if (column.kind === 'paged') return column.shape.length === 0 ? column.at(row, 0) : column.row(row).slice();
+  if (column.kind === 'sparse') {
+    const { pointers, indices, values, base } = column;
+    const places = Array.from({ length: pointers[row + 1] - pointers[row] }, (_, i) => pointers[row] + i);
+    return Object.fromEntries(places.map((i) => [indices[i] + base, values[i]]));
+  }
   const width = column.shape.reduce((a, b) => a * b, 1);
   return column.shape.length === 0 ? column.data[row] : column.data.slice(row * width, (row + 1) * width);
 }
@@ -135,7 +143,9 @@ function encode(opened: Opened, ids: Int32Array | undefined, encoder: Encoder, s
     const { spill } = opened.raw;
     if (spill) return encodeSpilled(opened.raw, spill, ids, encoder, split);
     const columns = encodeSplit(opened.raw, ids, encoder, split);
-    return { kind: 'table', size: ids?.length ?? opened.raw.size, columns, ...(ids && { ids }) };
+    const sparse = encodeSparse(opened.raw, ids, encoder);
+    const more = { ...(sparse.length > 0 && { sparse }), ...(ids && { ids }) };
+    return { kind: 'table', size: ids?.length ?? opened.raw.size, columns, ...more };
   }
   const { computed } = opened;
   checkFields(encoder.fields, computed.fields, split);

@@ -1,5 +1,6 @@
 import type { Column, Split } from './contract.ts';
 import { sharedArray } from './raw.ts';
+import { pickSparse } from './sparse.ts';
 import { readRows } from './stream.ts';
 
 /** The rows `ids` of a split, in that order, as a split of its own; an id may come more than once. */
@@ -8,7 +9,9 @@ export function pickRows(split: Split, ids: Int32Array): Split {
   const { ids: own } = split;
   const picked = { size: ids.length, ids: own ? ids.map((id) => own[id]) : ids };
   if (split.kind === 'computed') return { ...split, ...picked };
-  return { kind: 'table', ...picked, columns: split.columns.map((column) => pickColumn(column, ids)) };
+  const columns = split.columns.map((column) => pickColumn(column, ids));
+  const sparse = split.sparse?.map((column) => ({ ...column, ...pickSparse(column, ids) }));
+  return { kind: 'table', ...picked, columns, ...(sparse ? { sparse } : {}) };
 }
 
 function pickColumn(column: Column, ids: Int32Array): Column {

@@ -26,7 +26,7 @@ export interface Place {
   readonly advice?: { readonly missing: string; readonly wrong: string };
 }
 
-export type RawColumn = TensorColumn | CellColumn | PagedColumn;
+export type RawColumn = TensorColumn | CellColumn | PagedColumn | SparseTensor;
 
 export type RawArray = Uint8Array | Int32Array | Float32Array | Float64Array;
 
@@ -36,6 +36,21 @@ export interface TensorColumn {
   readonly shape: readonly number[];
   /** rows * product(shape). Used in place, not copied, if it lies in a SharedArrayBuffer and no row is left out. */
   readonly data: RawArray;
+}
+
+/** Rows of numbers, most of them zero: row i has values[k] at indices[k] for k from pointers[i] up to pointers[i + 1]. */
+export interface SparseRows {
+  readonly pointers: Int32Array;
+  readonly indices: Int32Array;
+  readonly values: Float32Array;
+}
+
+export interface SparseTensor extends SparseRows {
+  readonly kind: 'sparse';
+  /** Elements of a row. */
+  readonly shape: readonly [number];
+  /** The index by which the source calls element 0. */
+  readonly base: number;
 }
 
 /** Cells of a text table: text, a number (already parsed from text) or nothing. */

@@ -68,7 +68,7 @@ function rowsOf(raw: RawTable, ids: Int32Array): RawTable {
 
 function pick(column: RawColumn, ids: Int32Array): RawColumn {
   if (column.kind === 'cells') return { kind: 'cells', at: (row) => column.at(ids[row]) };
-  if (column.kind === 'tensor') throw new TypeError('a column in memory among others on disk');
+  if (column.kind !== 'paged') throw new TypeError('a column in memory among others on disk');
   const { elements, width, shape } = column;
   const length = ids.length * width;
   const data =

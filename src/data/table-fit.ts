@@ -89,8 +89,7 @@ function fitTarget(source: TableSource, { column, type, rows }: Fitted, raw: Raw
   }
   if (distinct.size === 0) throw noValues(column.name, raw, rows);
   const values = [...distinct];
-  const fewIntegers = values.length <= MAX_INTEGER_CLASSES && values.every((v) => Number.isInteger(v));
-  const task = source.task ?? (type !== 'number' || fewIntegers ? 'classification' : 'regression');
+  const task = source.task ?? (type !== 'number' || isFewIntegers(values) ? 'classification' : 'regression');
   if (task === 'regression' && type !== 'number') {
     throw new LockstepError('E_OPTION', {
       where: `${source.kind} ${source.path}: option task`,
@@ -112,6 +111,11 @@ function fitTarget(source: TableSource, { column, type, rows }: Fitted, raw: Raw
     typeof a === 'number' && typeof b === 'number' ? a - b : byCodeUnit(String(a), String(b)),
   );
   return { kind: 'labels', ...base, type, values: sorted };
+}
+
+/** Whether numbers to predict are taken as classes. */
+export function isFewIntegers(distinct: readonly unknown[]): boolean {
+  return distinct.length <= MAX_INTEGER_CLASSES && distinct.every((v) => Number.isInteger(v));
 }
 
 function targetValue(column: TableColumn, type: ColumnType, row: number): string | number | boolean | undefined {

@@ -24,6 +24,8 @@ const PART = {
     shape,
     size: z.number().int().optional(),
     allowNonFinite: z.boolean().optional(),
+    /** A raw value may be { index: value } for what is not zero; the index of element 0. */
+    sparseFrom: z.number().int().optional(),
   }),
   /** byte * scale + shift. */
   bytes: z.object({ kind: z.literal('bytes'), ...column, shape, scale: z.number(), shift: z.number() }),
@@ -206,7 +208,11 @@ function encodeNumbers(
     out[offset] = numeric(part, numberOf(part, value, row, place), 0, row, place);
     return;
   }
-  const elements = elementsOf(part, value, row, place);
+  const sparse = part.kind === 'tensor' && part.sparseFrom !== undefined ? part.sparseFrom : undefined;
+  const elements =
+    sparse !== undefined && isRecord(value)
+      ? denseElements(part, value, sparse, row, place)
+      : elementsOf(part, value, row, place);
   for (let i = 0; i < elements.length; i++) {
     out[offset + i] = numeric(part, numberOf(part, elements[i], row, place), i, row, place);
   }
@@ -347,6 +353,34 @@ function labelOf(part: Extract<Part, { kind: 'labels' }>, value: unknown, row: n
     got: describeValue(key),
     fix: didYouMean(String(key), part.values.map(String), 'correct the label, or add training rows of this class'),
   });
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
+
+/** All elements of a row of which `value` has those that are not zero, by index from `base` on. */
+function denseElements(
+  { shape: [width], column: name }: NumericPart,
+  value: Readonly<Record<string, unknown>>,
+  base: number,
+  row: number,
+  place: Place,
+): unknown[] {
+  const elements = new Array<unknown>(width).fill(0);
+  for (const [key, element] of Object.entries(value)) {
+    const index = Number(key) - base;
+    if (!(Number.isInteger(index) && index >= 0 && index < width)) {
+      throw new LockstepError('E_DATA_VALUE', {
+        where: place(row, name),
+        expected: `indices from ${base} to ${width - 1 + base}`,
+        got: describeValue(key),
+        fix: 'leave out features that the training rows do not have',
+      });
+    }
+    elements[index] = element;
+  }
+  return elements;
 }
 
 /** The elements of a tensor value: flat, typed or nested arrays of exactly the part's shape. */

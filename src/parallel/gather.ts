@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { ComputedRead, FieldInfo } from '../data/contract.ts';
 import { readFully } from '../data/scratch-file.ts';
+import { writeSparseRow } from '../data/sparse.ts';
 import { byteValue } from '../data/transforms.ts';
 import { LockstepError } from '../errors.ts';
 import type { Field } from '../graph/program.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import { philox4x32 } from '../kernels/math.ts';
 import type { KernelTable } from '../kernels/table.ts';
-import type { SplitAddress } from './session.ts';
+import type { SparseAddress, SplitAddress } from './session.ts';
 
 /** Fills the batch region with the rows whose ids lie in the worker's id list. */
 export type Gather = (rows: number, epoch: number) => void;
@@ -19,8 +20,12 @@ export function gatherTable(
   batch: number,
   ids: number,
   kernels: KernelTable,
+  buffer: ArrayBufferLike,
 ): Gather {
+  const sparse = split.kind === 'table' ? split.sparse : undefined;
   const calls = fields.map((field): Gather => {
+    const rows = sparse?.find((c) => c.name === field.name);
+    if (rows) return gatherSparse(rows, split.size, field, buffer, batch, ids);
     const column = split.columns.find((c) => c.name === field.name);
     if (!column) throw new RangeError(`gather: no column ${field.name}`);
     const { address, width, scale, shift } = column;
@@ -31,6 +36,27 @@ export function gatherTable(
   });
   return (rows, epoch) => {
     for (let i = 0; i < calls.length; i++) calls[i](rows, epoch);
+  };
+}
+
+/** Dense rows of sparse ones. */
+function gatherSparse(
+  { pointers, indices, values, nonZero, width }: SparseAddress,
+  size: number,
+  field: Field,
+  buffer: ArrayBufferLike,
+  batch: number,
+  ids: number,
+): Gather {
+  const rows = {
+    pointers: new Int32Array(buffer, pointers, size + 1),
+    indices: new Int32Array(buffer, indices, nonZero),
+    values: new Float32Array(buffer, values, nonZero),
+  };
+  const wanted = new Int32Array(buffer, ids, field.shape[0]);
+  const out = new Float32Array(buffer, batch + field.offset, sizeOf(field.shape));
+  return (count) => {
+    for (let i = 0; i < count; i++) writeSparseRow(rows, wanted[i], out, i * width, width);
   };
 }
 

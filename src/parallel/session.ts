@@ -30,8 +30,23 @@ export interface ColumnAddress {
   readonly shift: number;
 }
 
+/** A column of sparse rows in the arena: addresses of its three lists. */
+export interface SparseAddress {
+  readonly name: string;
+  readonly width: number;
+  readonly nonZero: number;
+  readonly pointers: number;
+  readonly indices: number;
+  readonly values: number;
+}
+
 export type SplitAddress =
-  | { readonly kind: 'table'; readonly size: number; readonly columns: readonly ColumnAddress[] }
+  | {
+      readonly kind: 'table';
+      readonly size: number;
+      readonly columns: readonly ColumnAddress[];
+      readonly sparse?: readonly SparseAddress[];
+    }
   /** Training rows on disk: windows of them lie in the arena. */
   | ({
       readonly kind: 'streamed';

@@ -364,8 +364,9 @@ export class WorkerState {
     const split = session.splits[splitName];
     if (!split) throw new RangeError(`no split ${splitName}`);
     const buffer = session.memory.buffer;
-    if (split.kind === 'table') return gatherTable(split, program.fields, regions.batch, regions.ids, kernels);
-    if (split.kind === 'streamed') return gatherTable(split, program.fields, regions.batch, regions.places, kernels);
+    if (split.kind === 'table') return gatherTable(split, program.fields, regions.batch, regions.ids, kernels, buffer);
+    if (split.kind === 'streamed')
+      return gatherTable(split, program.fields, regions.batch, regions.places, kernels, buffer);
     if (split.kind === 'file') return gatherFile(split, program.fields, buffer, regions.batch, this.ids);
     const read = this.#custom.reads[splitName];
     if (!read) throw new RangeError(`no read function for split ${splitName}`);

@@ -1,4 +1,5 @@
-import type { Column, Split } from '../data/contract.ts';
+import type { Column, SparseColumn, Split } from '../data/contract.ts';
+import { writeSparseRow } from '../data/sparse.ts';
 import { readRows } from '../data/stream.ts';
 import { byteValue } from '../data/transforms.ts';
 import { sizeOf } from '../graph/tensor.ts';
@@ -20,6 +21,8 @@ export function splitWriter(
 ): SplitWriter {
   if (split.kind === 'table') {
     const writers = fields.map((name) => {
+      const sparse = split.sparse?.find((c) => c.name === name);
+      if (sparse) return sparseWriter(sparse);
       const column = split.columns.find((c) => c.name === name);
       if (!column) throw new RangeError(`split without a column ${name}`);
       return columnWriter(column);
@@ -49,6 +52,14 @@ export function splitWriter(
     const id = ids ? ids[index] : index;
     read(id, staging, random(id));
     for (const name of fields) stage.field(name)?.set(staging[name], slot * staging[name].length);
+  };
+}
+
+function sparseWriter(column: SparseColumn): SplitWriter {
+  const width = sizeOf(column.shape);
+  return (stage, slot, index) => {
+    const out = stage.field(column.name);
+    if (out instanceof Float32Array) writeSparseRow(column, index, out, slot * width, width);
   };
 }
 

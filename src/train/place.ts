@@ -1,5 +1,5 @@
 import { windowCapacity } from '../data/block-sampler.ts';
-import type { LoadedData, Split, Streamed, StreamedColumn } from '../data/contract.ts';
+import type { LoadedData, SparseColumn, Split, Streamed, StreamedColumn } from '../data/contract.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import type { PlacedAugmentation } from '../parallel/augment.ts';
 import type { ModuleRef, SplitAddress, SplitName } from '../parallel/session.ts';
@@ -23,7 +23,10 @@ export function namedSplits(data: LoadedData): Splits {
 export function dataBytes(splits: Splits): number {
   let bytes = 0;
   for (const [name, split] of splits) {
-    if (split.kind === 'table') for (const column of split.columns) bytes += padded(column.data.byteLength);
+    if (split.kind === 'table') {
+      for (const column of split.columns) bytes += padded(column.data.byteLength);
+      for (const column of split.sparse ?? []) for (const part of sparseParts(column)) bytes += padded(part.byteLength);
+    }
     if (split.kind === 'streamed' && name === 'train') bytes += windowBytes(split);
   }
   return bytes;
@@ -65,10 +68,28 @@ export function placeData(
         shift: column.shift,
       };
     });
-    placed[name] = { kind: 'table', size: split.size, columns };
+    const sparse = split.sparse?.map((column) => {
+      const [pointers, indices, values] = sparseParts(column).map((part) => {
+        new Uint8Array(buffer, top, part.byteLength).set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+        const at = top;
+        top += padded(part.byteLength);
+        return at;
+      });
+      return {
+        name: column.name,
+        width: sizeOf(column.shape),
+        nonZero: column.values.length,
+        pointers,
+        indices,
+        values,
+      };
+    });
+    placed[name] = { kind: 'table', size: split.size, columns, ...(sparse ? { sparse } : {}) };
   }
   return placed;
 }
+
+const sparseParts = ({ pointers, indices, values }: SparseColumn) => [pointers, indices, values];
 
 const WORDS_BYTES = padded(4 * WINDOW_WORDS);
 

@@ -1,4 +1,5 @@
 import type { Table } from '../../data/contract.ts';
+import { writeSparseRow } from '../../data/sparse.ts';
 import { createExecutor, executorBytes } from '../../graph/execute.ts';
 import { instantiateKernels } from '../../kernels/wasm.ts';
 import type { TrainResult } from '../options.ts';
@@ -38,6 +39,13 @@ export function stillTensors(plan: RunPlan, table: Table, parameters: TrainResul
   for (const column of table.columns) {
     const field = executor.field(column.name);
     if (field) for (let i = 0; i < field.length; i++) field[i] = valueAt(column, i);
+  }
+  for (const column of table.sparse ?? []) {
+    const field = executor.field(column.name);
+    const width = column.shape[0];
+    if (field instanceof Float32Array) {
+      for (let row = 0; row < table.size; row++) writeSparseRow(column, row, field, row * width, width);
+    }
   }
   for (const { name } of tensors) executor.parameter(name).set(parameters[name].data);
   executor.run();

@@ -69,7 +69,7 @@ export interface LossBounds {
  * cannot all be answered right: that is the floor. Undefined for other losses and targets of more than one number.
  */
 export function lossBounds(table: Table, target: Column, lossName: string | undefined): LossBounds | undefined {
-  if (widthOf(target) !== 1) return undefined;
+  if (widthOf(target) !== 1 || table.sparse) return undefined; // sparse inputs are not compared
   const cost = COSTS[lossName ?? ''];
   if (!cost) return undefined;
   const groups = new Map<string, number[]>();
