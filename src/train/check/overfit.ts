@@ -118,8 +118,10 @@ export function otherRates({ first, losses }: Attempt): readonly number[] {
 }
 
 function isLearnt({ bounds }: Heart, first: number, loss: number): boolean {
-  if (bounds) return loss <= bounds.floor + (1 - LEARNT) * Math.max(bounds.constant - bounds.floor, 1e-6);
-  return first > 0 && loss <= (1 - LEARNT) * first;
+  const floor = bounds?.floor ?? 0;
+  // Rows of one class (rare events) leave nothing between the best constant and the floor: then the first loss counts.
+  const start = bounds && bounds.constant - floor > 1e-6 ? bounds.constant : first;
+  return start > floor && loss <= floor + (1 - LEARNT) * (start - floor);
 }
 
 /** Of a schedule, sampled. */
