@@ -15,7 +15,7 @@ import { type RowTable, rowTables } from '../parallel/row-memory.ts';
 import { checkLookups } from './check-lookups.ts';
 import type { ResolvedJob } from './resolve-job.ts';
 import { defaultShards, rowsPerSample } from './shards.ts';
-import { chooseSparse } from './sparse-tables.ts';
+import { chooseSparse, type SparseChoice } from './sparse-tables.ts';
 
 /** Rows of the program that is asked about the model. */
 const PROBE_ROWS = 4;
@@ -92,7 +92,7 @@ export function compileJob(job: ResolvedJob, data: LoadedData, optimizer: Resolv
     metrics: compiler.metrics,
     layers: compiler.traced.layers,
     rowsPerSample: perSample,
-    warnings: lossWarnings(compiler.traced.outputs, job.loss),
+    warnings: [...lossWarnings(compiler.traced.outputs, job.loss), ...compiler.advice],
   };
 }
 
@@ -113,6 +113,8 @@ function distinctShardRows(batches: readonly number[], shards: number): number[]
 class Compiler {
   readonly metrics: readonly MetricDef[];
   readonly traced: TracedModel;
+  /** What could be faster. */
+  readonly advice: readonly string[];
   readonly layout: Pick<CompiledJob, 'tensors' | 'flatSize' | 'gradientSize' | 'blocks'>;
   readonly #job: ResolvedJob;
   readonly #fields: readonly FieldInfo[];
@@ -131,16 +133,17 @@ class Compiler {
         fix: 'add a layer with weights, such as dense(units)',
       });
     }
-    const sparse = this.#sparseTables(optimizer, batchSize);
-    const specs = this.traced.parameters.map((spec) => ({ ...spec, sparse: sparse.has(spec.name) }));
+    const { names, advice } = this.#sparseTables(optimizer, batchSize);
+    this.advice = advice;
+    const specs = this.traced.parameters.map((spec) => ({ ...spec, sparse: names.has(spec.name) }));
     const { entries, ...sizes } = layoutTensors(specs);
     this.layout = { tensors: entries, ...sizes, blocks: makeBlocks(entries) };
   }
 
   /** Which tables have sparse gradients. */
-  #sparseTables(optimizer: ResolvedOptimizer, batchSize: number): ReadonlySet<string> {
+  #sparseTables(optimizer: ResolvedOptimizer, batchSize: number): SparseChoice {
     const { parameters } = this.traced;
-    if (!parameters.some(({ sparseGradient }) => sparseGradient)) return new Set();
+    if (!parameters.some(({ sparseGradient }) => sparseGradient)) return { names: new Set(), advice: [] };
     const { entries } = layoutTensors(parameters);
     return chooseSparse({
       parameters,

@@ -7,6 +7,9 @@ import { sparseForm } from '../optim/sparse.ts';
 /** Smaller tables are cheaper to update whole than to sort rows for: a block of the flat vector. */
 const LARGE_TABLE = 16_384;
 
+/** Elements from which on a table that is updated whole deserves a word. */
+const HUGE_TABLE = 1_000_000;
+
 /** What decides which tables have sparse gradients. */
 export interface SparseQuestion {
   readonly parameters: readonly ParameterSpec[];
@@ -17,16 +20,24 @@ export interface SparseQuestion {
   readonly batchSize: number;
 }
 
+export interface SparseChoice {
+  /** Names of the tables with sparse gradients. */
+  readonly names: ReadonlySet<string>;
+  /** Sentences about tables that could have them. */
+  readonly advice: readonly string[];
+}
+
 /**
- * Names of the tables with sparse gradients: those that ask for it, and of those that leave it open the large ones where it changes
+ * Which tables have sparse gradients: those that ask for it, and of those that leave it open the large ones where it changes
  * nothing but speed. Pure.
  *
  * @throws E_OPTION for a table that asks for it and cannot have it, with the reason.
  */
-export function chooseSparse(question: SparseQuestion): ReadonlySet<string> {
+export function chooseSparse(question: SparseQuestion): SparseChoice {
   const { parameters, lookups, optimizer, clip, batchSize } = question;
   const { def, groups, groupOf } = optimizer;
-  const chosen = new Set<string>();
+  const names = new Set<string>();
+  const advice: string[] = [];
   parameters.forEach(({ name, shape, sparseGradient = false }, i) => {
     if (sparseGradient === false) return;
     const { options, frozen } = groups[groupOf[i]];
@@ -38,13 +49,21 @@ export function chooseSparse(question: SparseQuestion): ReadonlySet<string> {
         (!form && !frozen && `${def.kind}${decayOf(options)}, which has no sparse form`) ||
         (clip.adaptive !== undefined && 'clip.adaptive, which needs whole tables');
       if (problem) throw cannot(name, problem, decayOf(options) !== '');
-      chosen.add(name);
+      names.add(name);
       return;
     }
-    const large = shape[0] * shape[1] >= LARGE_TABLE && shape[0] > batchSize * (ids ?? 0);
-    if (ids !== undefined && large && (frozen || form?.isDense) && clip.adaptive === undefined) chosen.add(name);
+    const size = shape[0] * shape[1];
+    if (ids === undefined || (!form && !frozen) || clip.adaptive !== undefined) return;
+    if (size < LARGE_TABLE || shape[0] <= batchSize * ids) return;
+    if (frozen || form?.isDense) names.add(name);
+    else if (size >= HUGE_TABLE) {
+      advice.push(
+        `${name}: every step updates all ${shape[0]} rows, of which a batch looks up ${batchSize * ids} at most; embedding(..., { sparse: true }) ` +
+          `updates those alone, by the lazy form of ${def.kind}`,
+      );
+    }
   });
-  return chosen;
+  return { names, advice };
 }
 
 function decayOf(options: object): string {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  adagrad, adam, adamw, type ClipOptions, defineJob, dense, ema, embedding, type Job, momentum, type OptimizerDescription,
+  adagrad, adam, adamw, type ClipOptions, constant, defineJob, dense, ema, embedding, type Job, momentum, type OptimizerDescription,
   sgd, type Tensor, train,
 } from 'lockstep'; // biome-ignore format: a list
 import { arrays } from 'lockstep/data';
@@ -286,6 +286,21 @@ describe('which tables are sparse', () => {
     expect(await tables(job('auto', optimizer, overrides, large))).toEqual(expected);
   });
 
+  test('left open under adam, a huge one is pointed out', async () => {
+    const notes = async (users: number, sparse: boolean | 'auto') =>
+      (await planRun(job(sparse, adam(), {}, users), { workers: 1 })).notes.join();
+    expect(await notes(200_000, 'auto')).toMatch(
+      /user\/weight: .* all 200000 rows, .* looks up 64 at most; .*sparse: true.*lazy form of adam/,
+    );
+    for (const [users, sparse] of [
+      [large, 'auto'],
+      [200_000, true],
+      [200_000, false],
+    ] as const) {
+      expect(await notes(users, sparse)).not.toContain('user/weight');
+    }
+  });
+
   test('left open: no small one, none that is used for more than lookups', async () => {
     expect(await tables(job('auto', sgd({ lr: 1 })))).toEqual([]);
     const tied = defineJob({
@@ -328,6 +343,29 @@ describe('which tables are sparse', () => {
       code: 'E_OPTION',
       message: expect.stringMatching(/user\/weight: sparse.*more is done with than looking up/),
     });
+  });
+});
+
+test('a gradient that breaks in a table is found there', async () => {
+  const { user, item } = ratings();
+  const y = new Float32Array(ROWS);
+  y[17] = 3e38; // times 10 that is too much, times 1e-30 it is not
+  const broken = defineJob({
+    data: { train: arrays({ user, item, y }) },
+    model: ({ user, item }) => {
+      const users = embedding(USERS, 2, { name: 'user', sparse: true, init: constant(1e-30) });
+      const items = embedding(ITEMS, 2, { name: 'item', sparse: true, init: constant(10) });
+      return ops.sum(ops.mul(users(user), items(item)), { axis: 1 });
+    },
+    loss: ({ output }, { y }) => ops.mul(output, y),
+    optimizer: sgd({ lr: 1 }),
+    batchSize: 64,
+    shards: 4,
+    epochs: 1,
+  });
+  await expect(train(broken, { workers: 2 })).rejects.toMatchObject({
+    code: 'E_NON_FINITE',
+    message: expect.stringMatching(/shard \d, rows .*\b17\b.*first bad tensor: user\/weight \(its gradient\)/),
   });
 });
 
