@@ -54,6 +54,7 @@ export const ERROR_CODES = {
   E_RUN_DIR: 'The run folder cannot be used.',
   E_RESUME: 'A checkpoint belongs to another job than the one that should go on from it.',
   E_CHECKPOINT: 'A checkpoint or model file is damaged, incomplete or not of this kind.',
+  E_EXPORT: 'A model cannot be written in the format asked for.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

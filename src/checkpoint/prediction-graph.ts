@@ -84,17 +84,9 @@ export function compilePrediction(
   rows: number,
   activationLimit = 2 ** 30,
 ): Program {
-  const found = model.find((v) => v.rows === rows);
-  if (!found) throw damaged('model graph', `rows of ${predictionRows(model).join(', ')}`, `${rows}`);
   const where = `model graph of ${rows} rows`;
   try {
-    const nodes = unpack(model[0].nodes, found.nodes, where);
-    const outputs: Record<string, Tensor> = Object.create(null);
-    for (const [name, index] of found.outputs) {
-      if (index >= nodes.length || name in outputs)
-        throw damaged(where, 'outputs with names of their own', quote(name));
-      outputs[name] = nodes[index];
-    }
+    const { outputs } = unpackPrediction(model, rows);
     const program = compileProgram({ rows, fields, tensors, outputs, gradients: false });
     const bytes = program.activationBytes + program.constants.length + program.batchBytes;
     if (bytes > activationLimit) throw damaged(where, `at most ${activationLimit} bytes of activations`, `${bytes}`);
@@ -132,6 +124,23 @@ function checkProducts(program: Program, tensors: readonly TensorEntry[], where:
       if (!fits) throw damaged(where, 'matrix products of tensors that are there', `one that ends at byte ${end}`);
     }
   }
+}
+
+/** The graph at `rows` rows (one of `predictionRows`); a node's id is its place. @throws for a damaged graph */
+export function unpackPrediction(
+  model: PredictionGraph,
+  rows: number,
+): { readonly nodes: readonly Tensor[]; readonly outputs: Readonly<Record<string, Tensor>> } {
+  const found = model.find((v) => v.rows === rows);
+  if (!found) throw damaged('model graph', `rows of ${predictionRows(model).join(', ')}`, `${rows}`);
+  const where = `model graph of ${rows} rows`;
+  const nodes = unpack(model[0].nodes, found.nodes, where);
+  const outputs: Record<string, Tensor> = Object.create(null);
+  for (const [name, index] of found.outputs) {
+    if (index >= nodes.length || name in outputs) throw damaged(where, 'outputs with names of their own', quote(name));
+    outputs[name] = nodes[index];
+  }
+  return { nodes, outputs };
 }
 
 type StoredNodes = PredictionGraph[number]['nodes'];

@@ -118,6 +118,7 @@ const EXPORT_HELP = `
 Examples:
   $ lockstep export runs/a model.safetensors
   $ lockstep export runs/a model.safetensors --best val.accuracy
+  $ lockstep export runs/a --onnx model.onnx          for ONNX Runtime and others; prints the names of inputs and outputs
 ${EXIT_CODES}`;
 
 const OPTIMIZERS_HELP = `
@@ -249,10 +250,11 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .action((model: string, data: string | undefined, options: EvalCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./eval.ts')).evalCommand(model, data, options, io));
     });
-  add('export <model> <file>', 'write the model into one safetensors file')
+  add('export <model> [file]', 'write the model into one safetensors file, or as ONNX')
+    .option('--onnx <file>', 'write it as ONNX: raw columns in, answers out')
     .option('--best <metric>', "of a run's checkpoints the best by a metric (val.loss), not the newest")
     .addHelpText('after', EXPORT_HELP)
-    .action((model: string, file: string, options: ExportCommandOptions, command: Command) => {
+    .action((model: string, file: string | undefined, options: ExportCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./export.ts')).exportCommand(model, file, options, io));
     });
   add('optimizers [name]', 'list the optimizers, or print all about one')

@@ -1,8 +1,8 @@
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Message } from '../export/protobuf.ts';
 import { AppendFile } from './append-file.ts';
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
-import { Message } from './protobuf.ts';
 
 /**
  * Writes a run for TensorBoard: one event file in `folder` with the job as text and a scalar a number and step. Tags: `loss`, the
