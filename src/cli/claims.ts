@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { judgeAll } from '../compare/claims/page.ts';
+import { judgeAll, verdictOf } from '../compare/claims/page.ts';
 import { CLAIMS_PAGE, runClaims } from '../compare/claims/suite.ts';
 import { toLine } from '../record/jsonl.ts';
 import type { CompareCommandOptions } from './compare-options.ts';
@@ -19,19 +19,21 @@ export async function claimsCommand(options: CompareCommandOptions, io: Io): Pro
     },
   });
   const judged = judgeAll(results);
-  const verdict = ({ judgement, waitsFor }: (typeof judged)[number]) =>
-    judgement?.verdict ?? (waitsFor === undefined ? 'not run' : `waits for ${waitsFor}`);
   if (options.json) {
-    const claims = judged.map((one) => ({ id: one.claim.id, verdict: verdict(one), because: one.judgement?.because }));
+    const claims = judged.map((one) => ({
+      id: one.claim.id,
+      verdict: verdictOf(one),
+      because: one.judgement?.because,
+    }));
     io.out(toLine({ claims, seconds: (performance.now() - started) / 1000 }).trimEnd());
     return;
   }
-  const rows = judged.map((one) => [String(one.claim.chapter), one.claim.text, verdict(one)]);
+  const rows = judged.map((one) => [String(one.claim.chapter), one.claim.text, verdictOf(one)]);
   for (const line of formatTable(['', 'claim', 'verdict'], rows)) io.out(line);
   io.out('');
   io.out(
     `${join(runDir, CLAIMS_PAGE)} has the reasons and tables (${formatDuration((performance.now() - started) / 1000)}).`,
   );
-  if (judged.some((one) => verdict(one) === 'not run'))
+  if (judged.some((one) => verdictOf(one) === 'not run'))
     io.out('Not everything was run: the same command with --resume goes on.');
 }

@@ -1,7 +1,6 @@
 /**
- * What the textbook says about optimizers, sentence by sentence, with the experiment that decides it and the rule by which it does;
- * or the layer without which it cannot be tested. `lockstep compare --suite claims` runs the experiments; docs/which-optimizer.md
- * is made from their results.
+ * What the textbook says about optimizers, sentence by sentence, with the experiment that decides it and the rule by which it does.
+ * `lockstep compare --suite claims` runs the experiments; docs/which-optimizer.md is made from their results.
  */
 
 import {
@@ -29,6 +28,7 @@ import {
   sparseWords,
   vanishing,
 } from './claims/learned.ts';
+import { architectures, CONVOLUTION, LSTM_DIGITS, LSTM_SERIES } from './claims/sequences.ts';
 import { column, keys, middle, numbers, paired } from './claims/tables.ts';
 import { ALPHA } from './finals.ts';
 import { holm } from './statistics.ts';
@@ -55,6 +55,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
   sparseWords,
   smallData,
   vanishing,
+  architectures,
 ];
 
 const v = formatValue;
@@ -232,7 +233,7 @@ export const CLAIMS: readonly Claim[] = [
     id: 'rmsprop-recurrent',
     chapter: 4,
     text: 'RMSprop is the choice for recurrent networks and time series.',
-    test: { waitsFor: 'recurrent layers' },
+    test: { experiment: architectures.id, judge: judgeRecurrent },
   },
   {
     id: 'adam-bias',
@@ -378,7 +379,7 @@ export const CLAIMS: readonly Claim[] = [
     id: 'architectures',
     chapter: 10,
     text: 'The choice differs between convolutional and recurrent models.',
-    test: { waitsFor: 'convolutional and recurrent layers' },
+    test: { experiment: architectures.id, judge: judgeArchitectures },
   },
 ];
 
@@ -521,6 +522,53 @@ function judgeSecondOrder(table: Table): Judgement {
     verdict,
     `Steps on Rosenbrock's function: ${kinds.map((kind) => `${kind} ${v(steps(kind))}`).join(', ')}. A step of L-BFGS may take several evaluations.`,
   );
+}
+
+/** Optimizers of a network from best to worst, and whether two differ significantly (Holm over all that the best is compared with). */
+function rank(table: Table, network: string) {
+  const kinds = [...new Set(column(table, 'optimizer', network))];
+  const loss = (kind: Cell) => middle(table, 'validation loss', [network, kind]);
+  const sorted = [...kinds].sort((a, b) => loss(a) - loss(b));
+  /** Those that `kind` beats, and those that beat it. */
+  const against = (kind: Cell) => {
+    const others = kinds.filter((other) => other !== kind);
+    const p = holm(others.map((other) => paired(table, 'validation loss', [network, kind], [network, other]).p));
+    const differs = others.filter((_, i) => p[i] < ALPHA);
+    return {
+      beats: differs.filter((other) => loss(kind) < loss(other)),
+      loses: differs.filter((other) => loss(kind) > loss(other)),
+    };
+  };
+  return { sorted, against, listed: sorted.map((kind) => `${kind} ${v(loss(kind))}`).join(', ') };
+}
+
+function judgeRecurrent(table: Table): Judgement {
+  const tasks = [LSTM_DIGITS, LSTM_SERIES].map((network) => {
+    const { sorted, against, listed } = rank(table, network);
+    const { beats, loses } = against('rmsprop');
+    const text = `${network}: ${listed}; RMSprop is significantly better than ${names(beats)}, significantly worse than ${names(loses)}`;
+    return { all: beats.length === sorted.length - 1, loses, text };
+  });
+  const never = tasks.every(({ loses }) => loses.length === 0);
+  const verdict = tasks.every(({ all }) => all) ? 'holds' : never ? 'holds partly' : 'does not hold';
+  return judged(verdict, `Median validation loss, ${tasks.map(({ text }) => text).join('. ')}.`);
+}
+
+function judgeArchitectures(table: Table): Judgement {
+  const networks = [CONVOLUTION, LSTM_DIGITS, LSTM_SERIES].map((network) => {
+    const { sorted, against, listed } = rank(table, network);
+    const [best] = sorted;
+    const { beats } = against(best);
+    return { network, listed, best, good: sorted.filter((kind) => !beats.includes(kind)) };
+  });
+  const [image, ...sequences] = networks;
+  const apart = sequences.map(({ good }) => !good.some((kind) => image.good.includes(kind)));
+  const other = sequences.some(({ best }) => best !== image.best);
+  const verdict = apart.every(Boolean) ? 'holds' : apart.some(Boolean) || other ? 'holds partly' : 'does not hold';
+  const texts = networks.map(
+    ({ network, listed, good }) => `${network}: ${listed}; best, or not significantly behind: ${names(good)}`,
+  );
+  return judged(verdict, `Median validation loss, ${texts.join('. ')}.`);
 }
 
 function names(list: readonly Cell[]): string {

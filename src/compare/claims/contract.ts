@@ -37,6 +37,6 @@ export interface Claim {
   /** Chapter of the list in the issue that asked for them, 1 to 10. */
   readonly chapter: number;
   readonly text: string;
-  /** The experiment whose raw results decide it, and the rule; or the layer without which it cannot be tested. */
-  readonly test: { readonly experiment: string; judge(table: Table): Judgement } | { readonly waitsFor: string };
+  /** The experiment whose raw results decide it, and the rule. */
+  readonly test: { readonly experiment: string; judge(table: Table): Judgement };
 }

@@ -9,10 +9,10 @@ import { finalOf, learn, onCores, perceptron, type Run, reach, type Setup, secon
 
 const TUNING_SEED = 1;
 const FIRST_SEED = 101;
-const RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
+export const RATES = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
 
 /** A way of training, but for learning rate and seed. */
-interface Way extends Omit<Setup, 'optimizer' | 'seed'> {
+export interface Way extends Omit<Setup, 'optimizer' | 'seed'> {
   readonly name: string;
   readonly kind: string;
   /** Of the optimizer, beside its rate. */
@@ -20,7 +20,7 @@ interface Way extends Omit<Setup, 'optimizer' | 'seed'> {
 }
 
 /** Every way with every rate on the tuning seed, then each way with its best rate on fresh seeds. */
-async function tuneAndRun(
+export async function tuneAndRun(
   laboratory: Laboratory,
   ways: readonly Way[],
   rates: readonly number[],

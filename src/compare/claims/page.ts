@@ -1,6 +1,6 @@
 import { CLAIMS, EXPERIMENTS } from '../claims.ts';
 import { formatSeconds, formatValue } from '../text.ts';
-import type { Cell, Claim, Judgement, Table } from './contract.ts';
+import type { Cell, Claim, Judgement, Table, Verdict } from './contract.ts';
 import { LANDSCAPES } from './functions.ts';
 import type { ClaimsResults } from './results.ts';
 import { numbers, summary } from './tables.ts';
@@ -18,19 +18,17 @@ const CHAPTERS: Readonly<Record<number, string>> = {
   10: 'Architectures',
 };
 
-/** A claim with its verdict, or what it waits for. */
+/** A claim with its verdict, where its experiment was run. */
 export interface Judged {
   readonly claim: Claim;
   readonly judgement: Judgement | undefined;
-  readonly waitsFor: string | undefined;
 }
 
-/** Every claim, judged by the raw results; undefined judgement without a layer to wait for: its experiment was not run. */
+/** Every claim, judged by the raw results; without judgement: its experiment was not run. */
 export function judgeAll(results: ClaimsResults): Judged[] {
   return CLAIMS.map((claim) => {
-    if ('waitsFor' in claim.test) return { claim, judgement: undefined, waitsFor: claim.test.waitsFor };
     const found = results.experiments[claim.test.experiment];
-    return { claim, judgement: found && claim.test.judge(found.table), waitsFor: undefined };
+    return { claim, judgement: found && claim.test.judge(found.table) };
   });
 }
 
@@ -38,14 +36,13 @@ export function judgeAll(results: ClaimsResults): Judged[] {
 export function renderClaims(results: ClaimsResults, folder: string): string {
   const judged = judgeAll(results);
   const count = (verdict: string) => judged.filter(({ judgement }) => judgement?.verdict === verdict).length;
-  const waiting = judged.filter(({ waitsFor }) => waitsFor !== undefined).length;
   const { machine, createdAt, command, lockstep } = results;
   const lines = [
     '# Which optimizer? What the textbook says, tested',
     '',
     `Generated from ${folder}claims.json by \`${command}\` (lockstep ${lockstep}, Node ${machine.node}, ${machine.cpu}, ${machine.cores} cores, ${createdAt.slice(0, 10)}). For an answer about your own model: \`lockstep compare\` (compare.md).`,
     '',
-    `Of ${judged.length} claims ${count('holds')} hold, ${count('holds partly')} hold partly, ${count('does not hold')} do not hold, ${waiting} wait for layers. Experiments are small, so a verdict is about them and not about all of deep learning; steps and losses are the same on every machine with the same kernels, seconds are not.`,
+    `Of ${judged.length} claims ${count('holds')} hold, ${count('holds partly')} hold partly, ${count('does not hold')} do not hold. Experiments are small, so a verdict is about them and not about all of deep learning; steps and losses are the same on every machine with the same kernels, seconds are not.`,
     '',
     '| claim | verdict |',
     '|---|---|',
@@ -55,10 +52,8 @@ export function renderClaims(results: ClaimsResults, folder: string): string {
   for (const chapter of chapters) {
     lines.push('', `## ${chapter}. ${CHAPTERS[chapter]}`);
     for (const one of judged.filter(({ claim }) => claim.chapter === chapter)) {
-      const from =
-        'experiment' in one.claim.test
-          ? ` Experiment: [${one.claim.test.experiment}](#${one.claim.test.experiment}).`
-          : '';
+      const { experiment } = one.claim.test;
+      const from = ` Experiment: [${experiment}](#${experiment}).`;
       lines.push('', `**${one.claim.text}** *${verdictOf(one)}.* ${one.judgement?.because ?? ''}${from}`.trim());
     }
   }
@@ -93,8 +88,8 @@ export function renderClaims(results: ClaimsResults, folder: string): string {
   return `${lines.join('\n')}\n`;
 }
 
-function verdictOf({ judgement, waitsFor }: Judged): string {
-  return judgement?.verdict ?? (waitsFor === undefined ? 'not run' : `waits for ${waitsFor}`);
+export function verdictOf({ judgement }: Judged): Verdict | 'not run' {
+  return judgement?.verdict ?? 'not run';
 }
 
 function seedsOf(table: Table): string {

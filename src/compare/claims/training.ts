@@ -3,6 +3,7 @@ import type { Model } from '../../nn/contract.ts';
 import { dense } from '../../nn/layers/dense.ts';
 import { sequential } from '../../nn/layers/sequential.ts';
 import { crossEntropy } from '../../nn/losses/cross-entropy.ts';
+import { meanSquaredError } from '../../nn/losses/regression.ts';
 import type { OptimizerDescription } from '../../optim/contract.ts';
 import type { EvaluationRecord, StepRecord } from '../../record/contract.ts';
 import type { Job } from '../../train/job.ts';
@@ -46,7 +47,7 @@ export async function learn(setup: Setup, signal?: AbortSignal): Promise<Run> {
   const job: Job = {
     data: { train: arrays({ x: kept.x, y: kept.y }), validation: setup.validation ?? 0.2 },
     model,
-    loss: crossEntropy(),
+    loss: kept.y instanceof Int32Array ? crossEntropy() : meanSquaredError(),
     optimizer,
     batchSize,
     seed,
