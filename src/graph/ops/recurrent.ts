@@ -14,6 +14,7 @@ import type { Tensor } from '../tensor.ts';
 import { add } from './binary.ts';
 import { cast } from './cast.ts';
 import { notEqual } from './compare.ts';
+import { cutGemm } from './cut-gemm.ts';
 import { constant } from './leaf.ts';
 import { matmul } from './matmul.ts';
 import { reshape, transpose } from './shape.ts';
@@ -172,20 +173,22 @@ const tapeOp: OpDef = {
     const mask = maskOf(sizes, l, cell === 'gru' ? 5 : 4);
     const steps = stepsOf(sizes, l.out, mask);
     const gates = shift(l.out, planes.gates);
-    l.gemm({
-      ...{ transA: false, transB: true, m: time * rows, n: width, k: features },
-      ...{ a: l.input(0), lda: features, b: l.input(1), ldb: features, beta: 0, c: gates, ldc: width },
+    // Weights are transposed once: GEMM need not do it anew in every time step.
+    const weightIh = l.scratch(features * width);
+    lowerMove(l, weightIh, l.input(1), [features, width], [1, features], [width, 1]);
+    cutGemm(l, 'm', {
+      ...{ transA: false, transB: false, m: time * rows, n: width, k: features },
+      ...{ a: l.input(0), lda: features, b: weightIh, ldb: width, beta: 0, c: gates, ldc: width },
     });
     l.call('fill', steps[0].hPrevious, 0, rows * hidden);
     if (cell === 'lstm') l.call('fill', steps[0].cPrevious, 0, rows * hidden);
     if (cell === 'gru') l.call('fill', steps[0].recurrent, 0, rows * width);
-    // Transposed once: GEMM need not do it anew in every time step.
     const weightHh = time > 1 ? l.scratch(hidden * width) : l.input(2);
     if (time > 1) lowerMove(l, weightHh, l.input(2), [hidden, width], [1, hidden], [width, 1]);
     for (const [i, s] of steps.entries()) {
       if (i > 0) {
         const to = cell === 'gru' ? ({ beta: 0, c: s.recurrent } as const) : ({ beta: 1, c: s.gates } as const);
-        l.gemm({
+        cutGemm(l, 'm', {
           ...{ transA: false, transB: false, m: rows, n: width, k: hidden },
           ...{ a: s.hPrevious, lda: hidden, b: weightHh, ldb: width, ...to, ldc: width },
         });
@@ -221,7 +224,7 @@ const outputOp: OpDef = {
     const grad = createNode(gradOp, [tape, up, weightHh, ...(masked ? rest.slice(-1) : [])], node.attrs);
     const dGates = createNode(gatesGradOp, [grad], node.attrs);
     const dX = reshape(matmul(dGates, weightIh), [time, rows, features]);
-    const dWeightIh = matmul(transpose(dGates), reshape(x, [time * rows, features]));
+    const dWeightIh = createNode(inputWeightGradOp, [grad, x], { ...node.attrs, shape: weightIh.shape });
     const biasGradient = (recurrent: boolean): Tensor => createNode(biasGradOp, [grad], { ...node.attrs, recurrent });
     const dBiases = sizes.cell === 'gru' ? [biasGradient(false), biasGradient(true)] : [biasGradient(false)];
     const dWeightHh = createNode(weightGradOp, [grad], { ...node.attrs, shape: weightHh.shape });
@@ -284,7 +287,7 @@ const gradOp: OpDef = {
         );
       } else l.call('rnnStepGrad', to.gates, s.h, dh, dOut, s.mask, rows, hidden, code(cell));
       if (i === 0) break;
-      l.gemm({
+      cutGemm(l, 'k', {
         ...{ transA: false, transB: false, m: rows, n: hidden, k: width },
         ...{ a: cell === 'gru' ? to.recurrent : to.gates, lda: width, b: l.input(2), ldb: hidden },
         ...{ beta: masked || cell === 'gru' ? 1 : 0, c: dh, ldc: hidden },
@@ -324,6 +327,23 @@ const biasGradOp: OpDef = {
   },
 };
 
+/** d weightIh = sum over time and rows of d gates^T x. Inputs: the gradient's tape, x. */
+const inputWeightGradOp: OpDef = {
+  name: 'recurrentInputWeightGrad',
+  infer: (_inputs, attrs) => ({ shape: numbersAttr(attrs, 'shape'), dtype: 'f32' }),
+  lower(node, l) {
+    const { time, rows, features, width } = sizesOf(node);
+    cutGemm(l, 'k', {
+      ...{ transA: true, transB: false, m: width, n: features, k: time * rows },
+      ...{ a: l.input(0), lda: width, b: l.input(1), ldb: features, beta: 0, c: l.out, ldc: features },
+    });
+  },
+  flops(node) {
+    const { time, rows, features, width } = sizesOf(node);
+    return 2 * time * rows * features * width;
+  },
+};
+
 /** d weightHh = sum over time of d gates^T hPrevious, one GEMM. The first step has no state to multiply. */
 const weightGradOp: OpDef = {
   name: 'recurrentWeightGrad',
@@ -337,7 +357,7 @@ const weightGradOp: OpDef = {
     }
     const planes = planesOf(sizes);
     const gates = (cell === 'gru' ? planes.recurrent : planes.gates) + (reverse ? 0 : rows * width);
-    l.gemm({
+    cutGemm(l, 'k', {
       ...{ transA: true, transB: false, m: width, n: hidden, k: (time - 1) * rows },
       ...{ a: shift(l.input(0), gates), lda: width, b: shift(l.input(0), planes.h + rows * hidden), ldb: hidden },
       ...{ beta: 0, c: l.out, ldc: hidden },
@@ -349,7 +369,15 @@ const weightGradOp: OpDef = {
   },
 };
 
-export const RECURRENT_OPS: readonly OpDef[] = [tapeOp, outputOp, gradOp, gatesGradOp, biasGradOp, weightGradOp];
+export const RECURRENT_OPS: readonly OpDef[] = [
+  tapeOp,
+  outputOp,
+  gradOp,
+  gatesGradOp,
+  biasGradOp,
+  inputWeightGradOp,
+  weightGradOp,
+];
 
 /** The same with x and the sequence as [time, rows, ...] and the mask as [time, rows]: how stacked layers pass it on. */
 export function recurrentTimeMajor(cell: Cell, x: Tensor, w: RecurrentWeights, options: RecurrentOptions): Tensor {
