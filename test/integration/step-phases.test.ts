@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setEnvironmentData, type Worker } from 'node:worker_threads';
 import {
+  adam,
   crossEntropy,
   defineJob,
   dense,
+  embedding,
   type LockstepError,
   momentum,
   sam,
@@ -15,6 +17,7 @@ import {
   train,
 } from 'lockstep';
 import { dataset } from 'lockstep/data';
+import * as ops from 'lockstep/ops';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { slotsNeeded } from '../../src/parallel/gradient-tree.ts';
 import type { Job } from '../../src/train/job.ts';
@@ -180,6 +183,28 @@ describe('a worker that is terminated inside a phase of the step', () => {
     const undisturbed = outcome(await train(other, { workers: 1, module }));
     const run = train(other, { workers: 2, module });
     expect(await terminateAt([{ place, rank }], run)).toEqual([place]);
+    expect(outcome(await run)).toEqual(undisturbed);
+  });
+
+  test('or among the rows of a sparse table', async () => {
+    const other = defineJob({
+      ...job,
+      model: ({ x, y }) => {
+        const shift = embedding(3, 6, { name: 'shift', sparse: true })(y);
+        return dense(3)(dense(16, 'tanh')(ops.add(x, shift)));
+      },
+      optimizer: adam(),
+      epochs: 3,
+      checkpoint: undefined,
+    });
+    const undisturbed = outcome(await train(other, { workers: 1, module }));
+    const run = train(other, { workers: 2, module });
+    const points = [
+      { place: 'lists', rank: 1 },
+      { place: 'lists merged', rank: 0 },
+      { place: 'rows updated', rank: 1 },
+    ];
+    expect(await terminateAt(points, run)).toEqual(points.map(({ place }) => place));
     expect(outcome(await run)).toEqual(undisturbed);
   });
 
