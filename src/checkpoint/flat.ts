@@ -39,9 +39,12 @@ function slotTensorName(slot: Slot, entry: Expected): string {
 /** The tensors that have a slot, with its shape and place: as the parameters lie, or by shapes of its own, one after the other. */
 function partsOf(slot: Slot, table: readonly TensorEntry[]) {
   const { shapes } = slot;
-  if (!shapes) return table.map((entry) => ({ entry, shape: entry.shape, offset: entry.offset }));
-  const { offsets } = slotOffsets(table.map(({ name }) => (Object.hasOwn(shapes, name) ? shapes[name] : undefined)));
-  return table.flatMap((entry, i) =>
+  const parameters = table.filter(({ buffer }) => !buffer);
+  if (!shapes) return parameters.map((entry) => ({ entry, shape: entry.shape, offset: entry.offset }));
+  const { offsets } = slotOffsets(
+    parameters.map(({ name }) => (Object.hasOwn(shapes, name) ? shapes[name] : undefined)),
+  );
+  return parameters.flatMap((entry, i) =>
     offsets[i] < 0 ? [] : [{ entry, shape: shapes[entry.name], offset: offsets[i] }],
   );
 }

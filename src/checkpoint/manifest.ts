@@ -100,9 +100,21 @@ const FACTS = {
   transforms: z.array(z.looseObject({ kind: z.string() })),
   /** Says what the outputs mean: cross-entropy gives logits of classes, and so on. */
   loss: z.strictObject({ name: z.string(), output: z.string().optional(), target: z.string().optional() }),
-  /** The tensor table; offsets follow from it, and from which tables have sparse gradients. */
+  /**
+   * The tensor table: parameters, then buffers (what layers keep and nobody trains). Offsets follow from it, and from which tables
+   * have sparse gradients.
+   */
   tensors: z
-    .array(z.strictObject({ name: named, shape, init: initializer, group: count, sparse: z.boolean().optional() }))
+    .array(
+      z.strictObject({
+        name: named,
+        shape,
+        init: initializer,
+        group: count,
+        sparse: z.boolean().optional(),
+        buffer: z.boolean().optional(),
+      }),
+    )
     .min(1)
     .max(1_000_000),
   model: PREDICTION_GRAPH,

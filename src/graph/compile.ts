@@ -39,6 +39,8 @@ export interface CompileOptions {
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** Gives the sums 'loss' and 'weight' (the sum of the weights; without weight the number of elements). */
   readonly loss?: WeightedTensor;
+  /** Sums by channel that running statistics follow (see `batchNormWithMoments`), copied out one after the other. */
+  readonly moments?: readonly Tensor[];
   /** Further sums, after those of the loss. */
   readonly sums?: readonly ({ readonly name: string } & WeightedTensor)[];
   /**
@@ -62,6 +64,7 @@ export function compileProgram(options: CompileOptions): Program {
     ...roots.sums.flatMap((s) => (s.weight === undefined ? [s.value] : [s.value, s.weight])),
     ...roots.gradients.filter((g) => g !== undefined),
     ...roots.lookups.flat().flatMap(({ ids, gradient }) => [ids, gradient]),
+    ...roots.moments,
   ]);
   const constants = new ConstantPool();
   const home = new Map<Tensor, Ref>();
@@ -70,7 +73,8 @@ export function compileProgram(options: CompileOptions): Program {
   for (const node of order) if (node.op === 'constant') home.set(node, constants.tensor(node));
   const gradients = placeGradients(roots, options.tensors, home);
   const rowLists = placeRowLists(roots, options.tensors);
-  const items = schedule(order, roots, [...gradients, ...rowLists.items]);
+  const moments = placeMoments(roots);
+  const items = schedule(order, roots, [...gradients, ...rowLists.items, ...moments.items]);
   const ends = options.gradients ? findEnds(order, roots, options.rows) : undefined;
   const endBytes = placeEnds(ends, home);
   const kept = roots.outputs.map((o) => o.value);
@@ -87,6 +91,7 @@ export function compileProgram(options: CompileOptions): Program {
     })),
     sums: roots.sums.map((s) => s.name),
     batchBytes,
+    momentBytes: moments.bytes,
     activationBytes,
     endBytes,
     constants: constants.bytes(),
@@ -208,9 +213,19 @@ function placeRowLists(roots: Roots, tensors: readonly TensorEntry[]): { lists: 
   return { lists, items };
 }
 
+function placeMoments(roots: Roots): { items: Item[]; bytes: number } {
+  let bytes = 0;
+  const items = roots.moments.map((source): Item => {
+    const to: Ref = { region: 'moments', offset: bytes };
+    bytes += 4 * sizeOf(source.shape);
+    return { kind: 'copy', source, to };
+  });
+  return { items, bytes };
+}
+
 function zeroFills(roots: Roots, tensors: readonly TensorEntry[]): Call[] {
   return tensors.flatMap((entry, i): Call[] =>
-    roots.gradients[i] === undefined && !entry.sparse
+    roots.gradients[i] === undefined && !entry.sparse && !entry.buffer
       ? [{ kernel: 'fill', args: [gradientRef(entry), 0, entry.size] }]
       : [],
   );

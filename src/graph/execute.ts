@@ -40,7 +40,7 @@ export function bindProgram(
 
 /** A closure for each number of arguments: a spread would allocate in every call. */
 function bindCall(f: Kernel, v: readonly number[]): () => void {
-  const [a, b, c, d, e, g, h, i, j, k] = v;
+  const [a, b, c, d, e, g, h, i, j, k, l] = v;
   switch (v.length) {
     case 3:
       return () => void f(a, b, c);
@@ -58,6 +58,8 @@ function bindCall(f: Kernel, v: readonly number[]): () => void {
       return () => void f(a, b, c, d, e, g, h, i, j);
     case 10:
       return () => void f(a, b, c, d, e, g, h, i, j, k);
+    case 11:
+      return () => void f(a, b, c, d, e, g, h, i, j, k, l);
     default: {
       const args = [...v];
       return () => void f(...args);
@@ -123,7 +125,7 @@ function layoutRegions(
   const addresses = {
     parameters: take(flatBytes(tensors)),
     gradients: take(flatBytes(tensors)),
-    buffers: take(0),
+    moments: take(program.momentBytes),
     batch: take(program.batchBytes),
     activations: take(program.activationBytes),
     constants: take(program.constants.length),

@@ -14,6 +14,8 @@ export interface TensorSpec {
   readonly group?: number;
   /** Its gradient is lists of rows; default false. */
   readonly sparse?: boolean | undefined;
+  /** State of a layer and no parameter; default false. */
+  readonly buffer?: boolean | undefined;
 }
 
 /** Where each parameter lies in the flat vectors. */
@@ -22,7 +24,7 @@ export interface TensorLayout {
   readonly entries: TensorEntry[];
   /** Length of the flat vectors in elements, a multiple of 16. */
   readonly flatSize: number;
-  /** Length of flat gradients: sparse tensors lie behind the others and have no place in them. */
+  /** Length of flat gradients: sparse tensors and then buffers lie behind the others and have no place in them. */
   readonly gradientSize: number;
 }
 
@@ -46,12 +48,22 @@ export function layoutTensors(specs: readonly TensorSpec[]): TensorLayout {
       offsets.set(spec, offset);
       return offset + Math.ceil(sizeOf(spec.shape) / LINE) * LINE;
     }, from);
-  const gradientSize = place(0, specs.filter(({ sparse }) => !sparse)); // biome-ignore format: short
-  const flatSize = place(gradientSize, specs.filter(({ sparse }) => sparse)); // biome-ignore format: short
+  const gradientSize = place(0, specs.filter(({ sparse, buffer }) => !sparse && !buffer)); // biome-ignore format: short
+  const buffers = place(gradientSize, specs.filter(({ sparse, buffer }) => sparse && !buffer)); // biome-ignore format: short
+  const flatSize = place(buffers, specs.filter(({ buffer }) => buffer)); // biome-ignore format: short
   const entries = specs.map((spec): TensorEntry => {
-    const { name, shape, init, group = 0, sparse } = spec;
+    const { name, shape, init, group = 0, sparse, buffer } = spec;
     const offset = offsets.get(spec) ?? 0;
-    return { name, shape: [...shape], size: sizeOf(shape), offset, init, group, ...(sparse && { sparse }) };
+    return {
+      name,
+      shape: [...shape],
+      size: sizeOf(shape),
+      offset,
+      init,
+      group,
+      ...(sparse && { sparse }),
+      ...(buffer && { buffer }),
+    };
   });
   return { entries, flatSize, gradientSize };
 }
@@ -69,7 +81,7 @@ export interface Block {
 export function makeBlocks(entries: readonly TensorEntry[], maxFloats = 16384): Block[] {
   const blocks: Block[] = [];
   for (const [tensor, entry] of entries.entries()) {
-    if (entry.sparse) continue;
+    if (entry.sparse || entry.buffer) continue;
     for (let start = 0; start < entry.size; start += maxFloats) {
       blocks.push({ tensor, offset: entry.offset + start, length: Math.min(maxFloats, entry.size - start) });
     }

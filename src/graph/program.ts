@@ -8,7 +8,7 @@ import type { DType, Shape } from './tensor.ts';
 export type Region =
   | 'parameters' // the flat parameter vector, shared by all workers
   | 'gradients' // one partial sum: same layout as the parameters
-  | 'buffers' // non-trained state (batch-norm statistics)
+  | 'moments' // f64 moments of this shard, that running statistics follow
   | 'batch' // this shard's rows, by field
   | 'activations' // everything computed, this worker's
   | 'constants' // tables and literals of this program
@@ -53,6 +53,7 @@ export interface Program {
   /** Names of the f64 side sums in order: 'loss', 'weight', then those of the metrics. Sum i is at byte 8*i of `sums`. */
   readonly sums: readonly string[];
   readonly batchBytes: number;
+  readonly momentBytes: number;
   readonly activationBytes: number;
   readonly endBytes: number;
   /** Initial content of the constants region. */
@@ -90,6 +91,8 @@ export interface TensorEntry {
   readonly group: number;
   /** Its gradient is lists of rows: it lies behind all others, where flat gradients have ended. */
   readonly sparse?: boolean;
+  /** No parameter: state of a layer, such as running statistics. Behind all others, and not in gradients. */
+  readonly buffer?: boolean;
 }
 
 /** How a parameter starts; plain data, computed by Philox from (seed, tensor index). */

@@ -25,6 +25,7 @@ export interface Roots {
   readonly gradients: readonly (Tensor | undefined)[];
   /** Where the gradients of sparse tables come from, by the tensor table; empty for all others. */
   readonly lookups: readonly (readonly Lookup[])[];
+  readonly moments: readonly Tensor[];
 }
 
 /** Merges the traced graph, differentiates the loss and merges again what that added. */
@@ -35,11 +36,16 @@ export function findRoots(options: CompileOptions): Roots {
   const training = options.training ?? options.gradients;
 
   // Merged first: then all uses of a parameter are one node, whose gradient is their sum.
-  const forward = [...outputs.map((o) => o.value), ...sums.flatMap((s) => [s.value, ...(s.weight ? [s.weight] : [])])];
+  const { moments = [] } = options;
+  const forward = [
+    ...moments,
+    ...outputs.map((o) => o.value),
+    ...sums.flatMap((s) => [s.value, ...(s.weight ? [s.weight] : [])]),
+  ];
   const first = canonicalise(forward, { training });
   const parameters = new Map<unknown, Tensor>();
   for (const node of first.values()) if (node.op === 'parameter') parameters.set(node.attrs.name, node);
-  const sources = options.tensors.map((entry) => parameters.get(entry.name));
+  const sources = options.tensors.map(({ name, buffer }) => (buffer ? undefined : parameters.get(name)));
   const found = options.gradients ? lossGradients(loss, first, sources) : new Map<Tensor, Tensor>();
 
   const second = canonicalise([...forward.map((x) => renamed(first, x)), ...found.values()], { training });
@@ -51,6 +57,7 @@ export function findRoots(options: CompileOptions): Roots {
   return {
     outputs: outputs.map(({ name, value }) => ({ name, value: final(value) })),
     sums: sums.map(({ name, value, weight }) => ({ name, value: final(value), weight: weight && final(weight) })),
+    moments: moments.map(final),
     gradients: gradients.map((gradient, i) => (options.tensors[i].sparse ? undefined : gradient)),
     lookups: gradients.map((gradient, i) => {
       const { sparse, name } = options.tensors[i];

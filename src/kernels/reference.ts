@@ -1,3 +1,4 @@
+import { batchNormKernels } from './reference-batch-norm.ts';
 import { imageKernels } from './reference-images.ts';
 import { optimizerKernels } from './reference-optimizers.ts';
 import { recurrentKernels } from './reference-recurrent.ts';
@@ -279,6 +280,7 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
     ...optimizerKernels(real, int, sums),
     ...recurrentKernels(heap),
     ...imageKernels(real, int),
+    ...batchNormKernels(real, sums),
 
     fill(out, value, count) {
       real.fill(value, out >> 2, (out >> 2) + count);

@@ -279,6 +279,32 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     /** dx = 0; then dy / (elements of the window) is added to every element of the window. */
     avgPoolGrad(dx: Pointer, dy: Pointer, images: number, geometry: Pointer): void;
 
+    /**
+     * Normalisation by channel of x [outer, channels, inner]; sums by channel are f64 [2 channels + 1]: of a, of a * b, and the number
+     * of elements of a channel. channelSums(x, x) are the moments that batchNorm reads, channelSums(dy, x) the sums of
+     * its gradients.
+     */
+    channelSums(out: Pointer, a: Pointer, b: Pointer, outer: number, channels: number, inner: number): void;
+    /** out = (x - mean) / sqrt(variance + epsilon) * gamma + beta; variance by n. `scratch`: 3 * channels floats. */
+    batchNorm(
+      out: Pointer, x: Pointer, gamma: Pointer, beta: Pointer, moments: Pointer,
+      outer: number, channels: number, inner: number, epsilon: number, scratch: Pointer,
+    ): void; // biome-ignore format: grouped by operand
+    /** Its gradient by x. `scratch`: 4 * channels floats. */
+    batchNormGrad(
+      out: Pointer, x: Pointer, dy: Pointer, gamma: Pointer, moments: Pointer, sums: Pointer,
+      outer: number, channels: number, inner: number, epsilon: number, scratch: Pointer,
+    ): void; // biome-ignore format: grouped by operand
+    /** Its gradient by gamma (which 0) or beta (which 1), f32 [channels]. */
+    batchNormParameterGrad(
+      out: Pointer, moments: Pointer, sums: Pointer, channels: number, epsilon: number, which: number,
+    ): void; // biome-ignore format: one line reads better
+    /** As batchNorm, with a given mean and variance [channels]. `scratch`: channels floats. */
+    batchNormInference(
+      out: Pointer, x: Pointer, gamma: Pointer, beta: Pointer, mean: Pointer, variance: Pointer,
+      outer: number, channels: number, inner: number, epsilon: number, scratch: Pointer,
+    ): void; // biome-ignore format: grouped by operand
+
     /** Data: out[i,:] = data[ids[i],:] for f32 or i32 columns. */
     gatherWords(out: Pointer, data: Pointer, ids: Pointer, rows: number, width: number): void;
     /** Data: out[i,j] = data[ids[i],j] (u8) * scale + shift as f32. */

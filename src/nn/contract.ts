@@ -84,12 +84,25 @@ export interface ParameterSpec {
   readonly sparseGradient?: boolean | 'auto';
 }
 
+/** Running mean and variance that follow the moments of one call of a layer. */
+export interface StatisticsSpec {
+  /** Names of the buffers. */
+  readonly mean: string;
+  readonly variance: string;
+  /** Weight of the newest batch. */
+  readonly momentum: number;
+  /** Sums by channel; see `batchNormWithMoments`. */
+  readonly moments: Tensor;
+}
+
 /** A row of the summary. */
 export interface LayerRow {
   readonly name: string;
   readonly kind: string;
   readonly outputShape: readonly number[];
   readonly parameters: number;
+  /** Numbers that it keeps and nobody trains (running statistics); absent: none. */
+  readonly buffers?: number;
 }
 
 /** A model traced for one shard size. */
@@ -99,5 +112,9 @@ export interface TracedModel {
   readonly outputs: Outputs;
   readonly info: Info;
   readonly parameters: readonly ParameterSpec[];
+  /** State of layers that is not trained. */
+  readonly buffers: readonly ParameterSpec[];
+  /** What changes it; only of models traced for training. */
+  readonly statistics: readonly StatisticsSpec[];
   readonly layers: readonly LayerRow[];
 }

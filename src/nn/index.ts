@@ -36,6 +36,7 @@ export {
   type MultiHeadAttention,
   multiHeadAttention,
 } from './layers/attention.ts';
+export { type BatchNormLayerOptions, batchNorm } from './layers/batch-norm.ts';
 export {
   type Conv1dLayerOptions,
   type Conv2dLayerOptions,

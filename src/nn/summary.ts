@@ -30,6 +30,8 @@ export interface Summary {
   readonly parameters: number;
   /** Of the parameters, in f32. */
   readonly parameterBytes: number;
+  /** Numbers that layers keep and nobody trains: running statistics. */
+  readonly buffers: number;
   readonly flopsPerStep?: number;
   readonly regions: readonly SummaryRegion[];
   readonly totalBytes: number;
@@ -49,6 +51,7 @@ export function summarize(input: SummaryInput): Summary {
     })),
     parameters,
     parameterBytes: 4 * parameters,
+    buffers: layers.reduce((sum, layer) => sum + (layer.buffers ?? 0), 0),
     flopsPerStep,
     regions,
     totalBytes: regions.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -64,13 +67,14 @@ function batchShape(shape: Shape, rows: number): string {
 
 /** The summary as lines of plain text: a table of layers, then totals and memory. */
 export function renderSummary(summary: Summary): string {
-  const { layers, parameters, parameterBytes, flopsPerStep, regions, totalBytes, maxWorkers } = summary;
+  const { layers, parameters, parameterBytes, buffers, flopsPerStep, regions, totalBytes, maxWorkers } = summary;
   const rows = layers.map((layer) => [layer.name, layer.kind, layer.output, count(layer.parameters)]);
   const lines = [
     ...table([['layer', 'kind', 'output', 'parameters'], ...rows], true),
     '',
     `parameters: ${count(parameters)} (${bytes(parameterBytes)})`,
   ];
+  if (buffers > 0) lines.push(`running statistics, not trained: ${count(buffers)} (${bytes(4 * buffers)})`);
   if (flopsPerStep !== undefined) lines.push(`FLOP a step: ${metric(flopsPerStep)}`);
   if (regions.length > 0) {
     const memory = [...regions, { name: 'total', bytes: totalBytes }];

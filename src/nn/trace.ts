@@ -10,7 +10,17 @@ import { input, parameter as parameterLeaf } from '../graph/ops/leaf.ts';
 import { processState } from '../graph/process-state.ts';
 import type { Initializer } from '../graph/program.ts';
 import { type Shape, sizeOf, type Tensor } from '../graph/tensor.ts';
-import type { Info, Inputs, Layer, LayerRow, Model, Outputs, ParameterSpec, TracedModel } from './contract.ts';
+import type {
+  Info,
+  Inputs,
+  Layer,
+  LayerRow,
+  Model,
+  Outputs,
+  ParameterSpec,
+  StatisticsSpec,
+  TracedModel,
+} from './contract.ts';
 import { strictRecord } from './named.ts';
 import { checkName, show } from './options.ts';
 
@@ -34,6 +44,8 @@ interface Trace {
   /** Paths taken, and how: two layers may not share one. */
   readonly taken: Map<string, 'given' | 'automatic'>;
   readonly parameters: ParameterSpec[];
+  readonly buffers: ParameterSpec[];
+  readonly statistics: StatisticsSpec[];
   readonly rows: LayerRow[];
   /** Where in the model we are now. */
   path: readonly string[];
@@ -50,7 +62,16 @@ export function traceModel(
   const inputs: Inputs = strictRecord(Object.fromEntries(tensors), 'E_MODEL', 'model', 'field');
   // Only an i32 field has a size, and Info says so to those who know the types; here they are not known.
   const info = Object.fromEntries(fields.map((field) => [field.name, field])) as Info;
-  const trace: Trace = { training, layers: new Map(), taken: new Map(), parameters: [], rows: [], path: [] };
+  const trace: Trace = {
+    training,
+    layers: new Map(),
+    taken: new Map(),
+    parameters: [],
+    buffers: [],
+    statistics: [],
+    rows: [],
+    path: [],
+  };
   const outer = processState.trace;
   processState.trace = trace;
   let result: unknown;
@@ -59,8 +80,8 @@ export function traceModel(
   } finally {
     processState.trace = outer;
   }
-  const { parameters, rows: layers } = trace;
-  return { inputs, info, outputs: checkOutputs(result), parameters, layers };
+  const { parameters, buffers, statistics, rows: layers } = trace;
+  return { inputs, info, outputs: checkOutputs(result), parameters, buffers, statistics, layers };
 }
 
 /** Whether `value` is a symbolic tensor. */
@@ -159,7 +180,11 @@ export function callLayer(layer: Layer, name: string | undefined, fn: () => Tens
   if (entry !== undefined && !again) {
     const shapes = [...entry.parameters.values()].map(({ shape }) => sizeOf(shape));
     const parameters = shapes.reduce((sum, size) => sum + size, 0);
-    trace.rows.push({ name: entry.path.join('/'), kind: layer.kind, outputShape: result.shape, parameters });
+    const name = entry.path.join('/');
+    const own = trace.buffers.filter((spec) => spec.name.startsWith(`${name}/`));
+    const buffers = own.reduce((sum, spec) => sum + sizeOf(spec.shape), 0);
+    const row = { name, kind: layer.kind, outputShape: result.shape, parameters };
+    trace.rows.push(buffers > 0 ? { ...row, buffers } : row);
   }
   return result;
 }
@@ -215,4 +240,36 @@ export function parameter(
     got: `an input that needs ${showShape(shape)}`,
     fix: 'share a layer between inputs of equal width only, or make two layers',
   });
+}
+
+/** Running mean (0 at first) and variance (1) by channel of a layer; in training they follow the moments that are given to `follow`. */
+export interface RunningStatistics {
+  readonly mean: Tensor;
+  readonly variance: Tensor;
+  /** `momentum`: weight of the newest batch. Of several calls of one layer the moments are taken together. */
+  follow(moments: Tensor, momentum: number): void;
+}
+
+/** The running statistics of `layer`, made by its first call and shared by the others. */
+export function runningStatistics(layer: Layer, channels: number): RunningStatistics {
+  const trace = activeTrace(layer.kind);
+  const entry = trace.layers.get(layer);
+  if (entry === undefined) throw new TypeError('running statistics of a layer that was not entered');
+  const buffer = (name: string, value: number): Tensor => {
+    const path = [...entry.path, name].join('/');
+    if (!trace.buffers.some((spec) => spec.name === path)) {
+      trace.buffers.push({ name: path, shape: [channels], init: { kind: 'constant', value } });
+    }
+    return parameterLeaf(path, [channels]);
+  };
+  const mean = buffer('runningMean', 0);
+  const variance = buffer('runningVariance', 1);
+  return {
+    mean,
+    variance,
+    follow(moments, momentum) {
+      const names = { mean: String(mean.attrs.name), variance: String(variance.attrs.name) };
+      trace.statistics.push({ ...names, momentum, moments });
+    },
+  };
 }

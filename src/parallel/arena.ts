@@ -18,6 +18,10 @@ export interface ArenaSpec {
   readonly flatSize: number;
   /** Elements of a flat gradient. Default: flatSize. */
   readonly gradientSize?: number;
+  /** Floats of running statistics. Default 0. */
+  readonly bufferFloats?: number;
+  /** Bytes of the moments of a shard that they follow. Default 0. */
+  readonly momentBytes?: number;
   /** Tables with sparse gradients. Default none. */
   readonly rowTables?: readonly RowTable[];
   readonly blocks: number;
@@ -93,6 +97,10 @@ export interface ArenaLayout {
   readonly control: number;
   /** f64 [shards, sums]. */
   readonly shardSums: number;
+  /** The moments of each shard, as programs write them. */
+  readonly moments: number;
+  /** f32 [2, buffers]: running statistics after even and odd steps. */
+  readonly running: number;
   /** f64 [evaluationShards, sums]. */
   readonly evaluationSums: number;
   /** f64 squared norm of each block. */
@@ -152,6 +160,8 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     barrier: take(4 * BARRIER_WORDS),
     control: take(4 * CONTROL_WORDS),
     shardSums: take(8 * spec.shards * spec.sums),
+    moments: take(spec.shards * (spec.momentBytes ?? 0)),
+    running: take(2 * 4 * (spec.bufferFloats ?? 0)),
     evaluationSums: take(8 * spec.evaluationShards * spec.sums),
     norms: take(8 * spec.blocks),
     epochs: take(4 * spec.blocks + 4 * ROW_BUCKETS * rowTables.length),

@@ -29,5 +29,6 @@ export function evaluateSplit(worker: WorkerState, split: SplitName): void {
 export function writeEvaluated(worker: WorkerState): void {
   if (worker.bound.def.evalParameters === undefined) return;
   worker.optimizer.writeEvaluated(worker.frozenBlocks);
+  if (worker.rank === 0) worker.statistics.publishEvaluated();
   worker.barrier.wait();
 }

@@ -1,6 +1,7 @@
 import type { TensorEntry } from '../graph/program.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import { purposeKey } from './gather.ts';
+import { takeUpStatistics } from './running-statistics.ts';
 import type { Session } from './session.ts';
 import type { WorkerState } from './worker-state.ts';
 
@@ -8,6 +9,7 @@ import type { WorkerState } from './worker-state.ts';
 export function initialize(worker: WorkerState): void {
   const { session, kernels } = worker;
   const [key0, key1] = purposeKey(session.seed, 'init');
+  if (worker.rank === 0) startBuffers(session);
   session.tensors.forEach((tensor, index) => {
     if (index % session.workers !== worker.rank) return;
     const at = session.layout.parameters + 4 * tensor.offset;
@@ -30,6 +32,15 @@ export function initialize(worker: WorkerState): void {
       else kernels.fill(slot.address, slot.init, slot.length);
     }
   });
+}
+
+/** Buffers begin with one number each. */
+function startBuffers(session: Session): void {
+  for (const { offset, size, init } of session.buffers) {
+    const at = session.layout.parameters + 4 * offset;
+    new Float32Array(session.memory.buffer, at, size).fill(init.kind === 'constant' ? init.value : 0);
+  }
+  takeUpStatistics(session, 0);
 }
 
 /** Where the slots of a tensor lie and how they begin. */

@@ -10,6 +10,7 @@ import type { ArenaLayout } from './arena.ts';
 import type { PlacedAugmentation } from './augment.ts';
 import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
+import type { RunningStatistic } from './running-statistics.ts';
 import type { StreamedAddress, StreamedColumn } from './windows.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
@@ -94,6 +95,11 @@ export interface Session {
   readonly totalSteps: number;
   readonly tensors: readonly TensorEntry[];
   readonly blocks: readonly Block[];
+  /** What layers keep beside the parameters, behind them in the flat vector. */
+  readonly buffers: readonly TensorEntry[];
+  readonly statistics: readonly RunningStatistic[];
+  /** Of the moments of a shard. */
+  readonly momentBytes: number;
   /** Tables with sparse gradients. */
   readonly rowTables: readonly RowTable[];
   readonly partialSlots: number;

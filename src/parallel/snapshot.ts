@@ -6,14 +6,14 @@ export interface SnapshotVector {
   readonly bytes: number;
 }
 
-type Vectors = Pick<Session, 'layout' | 'tensors' | 'slots'>;
+type Vectors = Pick<Session, 'layout' | 'tensors' | 'buffers' | 'slots'>;
 
 /**
- * Everything a run is made of between two steps, but for the optimizer's progress: the parameters, the slots, and the parameters to
+ * Everything a run is made of between two steps, but for the optimizer's progress: the parameters with the buffers, the slots, and the parameters to
  * evaluate with where the optimizer has others than it trains.
  */
-export function snapshotVectors({ layout, tensors, slots }: Vectors): readonly SnapshotVector[] {
-  const bytes = wholeLines(4 * tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0));
+export function snapshotVectors({ layout, tensors, buffers, slots }: Vectors): readonly SnapshotVector[] {
+  const bytes = wholeLines(4 * [...tensors, ...buffers].reduce((end, t) => Math.max(end, t.offset + t.size), 0));
   return [
     { address: layout.parameters, bytes },
     ...slots.map((slot, i) => ({ address: layout.slots[i], bytes: wholeLines(4 * slot.floats) })),

@@ -24,9 +24,11 @@ export function step(worker: WorkerState, t: number): StepAction {
   worker.barrier.wait(); // all partial sums of the node are complete
   mark(worker.timings, PHASE.gathered);
 
-  // Phase 2, reduce: in my blocks, add all partial sums in tree order and take squared norms; so too the rows of sparse tables.
+  // Phase 2, reduce: in my blocks, add all partial sums in tree order and take squared norms; so too the rows of sparse tables
+  // and the moments that running statistics follow.
   reduceBlocks(worker, plan);
   worker.rowGradients.reduce();
+  worker.statistics.reduce(t, plan);
   mark(worker.timings, PHASE.reduced);
   worker.barrier.wait(); // the gradient and all norms are complete
   mark(worker.timings, PHASE.normed);
@@ -87,14 +89,19 @@ function update(worker: WorkerState, plan: StepPlan, t: number): StepAction {
 
 /** A step that learns nothing is committed all the same. */
 function commitUnchanged(worker: WorkerState, t: number): void {
-  if (worker.rank === 0) worker.saveProgress(t);
+  if (worker.rank === 0) {
+    worker.statistics.keep(t);
+    worker.saveProgress(t);
+  }
   markAll(worker, 2 * t);
 }
 
 /** What the run has to know to go on after this step. */
 function commit(worker: WorkerState, t: number): void {
   worker.rememberUpdate();
-  if (worker.rank === 0) worker.saveProgress(t);
+  if (worker.rank !== 0) return;
+  worker.statistics.publish(t);
+  worker.saveProgress(t);
 }
 
 function markAll(worker: WorkerState, epoch: number): void {

@@ -24,6 +24,7 @@ import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
 import { RowGradients } from './row-gradients.ts';
 import { epochWords, rowListStride } from './row-memory.ts';
+import { RunningStatistics } from './running-statistics.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
 import { type ComputeInstruction, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
@@ -83,6 +84,7 @@ export class WorkerState {
   /** Length of a flat gradient. */
   readonly gradientSize: number;
   readonly rowGradients: RowGradients;
+  readonly statistics: RunningStatistics;
   /** The optimizer, fitted to the model. */
   readonly bound: BoundOptimizer;
   readonly tensorClip: TensorClip;
@@ -168,6 +170,7 @@ export class WorkerState {
     });
     this.tensorClip = new TensorClip(this);
     this.rowGradients = new RowGradients(this);
+    this.statistics = new RunningStatistics(this);
     this.#normHistory = session.clip.globalNorm === 'auto' ? new NormHistory() : undefined;
     this.#persistent = new Float64Array(session.progressNames.length);
     const { decision, shardSums, optimizer } = this;
@@ -195,6 +198,7 @@ export class WorkerState {
     this.optimizer.restore(progress.updates, numbers.slice(0, own));
     this.#standing.badInARow = progress.badInARow;
     this.#normHistory?.load(numbers.slice(own));
+    if (this.rank === 0) this.statistics.publish(step); // those of a step that was begun may lie there
   }
 
   /** Notes in shared memory where the optimizer stands after step t. Rank 0 only. */
@@ -387,7 +391,7 @@ export class WorkerState {
       {
         parameters,
         gradients: regions.partials[slot],
-        buffers: 0,
+        moments: session.layout.moments + session.momentBytes * shard,
         batch: regions.batch,
         activations: regions.activations,
         constants: session.layout.constants[constants],

@@ -179,7 +179,7 @@ function planLayout(
     gradients: nothing, // prediction has none
     rowLists: nothing,
     ends: nothing,
-    buffers: nothing,
+    moments: nothing,
     sums: take(64),
     key: take(16), // zeros: dropout does not act
     activations: take(Math.max(...programs.map((p) => p.activationBytes))),

@@ -5,13 +5,15 @@ import { type CompileOptions, compileProgram } from '../graph/compile.ts';
 import { type Block, layoutTensors, makeBlocks } from '../graph/layout.ts';
 import type { Program, TensorEntry } from '../graph/program.ts';
 import { lookupsByTable } from '../graph/roots.ts';
-import type { LayerRow, MetricDef, TracedModel } from '../nn/contract.ts';
+import { sizeOf } from '../graph/tensor.ts';
+import type { LayerRow, MetricDef, StatisticsSpec, TracedModel } from '../nn/contract.ts';
 import { applyLoss, lossWarnings } from '../nn/losses.ts';
 import { resolveMetrics } from '../nn/metrics.ts';
 import { traceModel } from '../nn/trace.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { bindOptimizer } from '../optim/groups.ts';
 import { type RowTable, rowTables } from '../parallel/row-memory.ts';
+import type { RunningStatistic } from '../parallel/running-statistics.ts';
 import { checkLookups } from './check-lookups.ts';
 import type { ResolvedJob } from './resolve-job.ts';
 import { defaultShards, rowsPerSample } from './shards.ts';
@@ -29,6 +31,10 @@ export interface CompiledJob {
   /** Length of flat gradients: sparse tables lie behind it. */
   readonly gradientSize: number;
   readonly blocks: readonly Block[];
+  /** State of layers that is not trained, behind the parameters. */
+  readonly buffers: readonly TensorEntry[];
+  /** What changes it. */
+  readonly statistics: readonly RunningStatistic[];
   readonly batchSize: number;
   readonly shards: number;
   readonly stepsPerEpoch: number;
@@ -83,6 +89,7 @@ export function compileJob(job: ResolvedJob, data: LoadedData, optimizer: Resolv
     epochs,
     totalSteps,
     batches,
+    statistics: placeStatistics(compiler.traced.statistics, compiler.layout.buffers),
     trainPrograms,
     rowTables: rowTables(trainPrograms, compiler.layout.tensors),
     compileTrain: (n) => compiler.train(n),
@@ -115,7 +122,7 @@ class Compiler {
   readonly traced: TracedModel;
   /** What could be faster. */
   readonly advice: readonly string[];
-  readonly layout: Pick<CompiledJob, 'tensors' | 'flatSize' | 'gradientSize' | 'blocks'>;
+  readonly layout: Pick<CompiledJob, 'tensors' | 'buffers' | 'flatSize' | 'gradientSize' | 'blocks'>;
   readonly #job: ResolvedJob;
   readonly #fields: readonly FieldInfo[];
   readonly #programs = new Map<string, Program>();
@@ -136,8 +143,14 @@ class Compiler {
     const { names, advice } = this.#sparseTables(optimizer, batchSize);
     this.advice = advice;
     const specs = this.traced.parameters.map((spec) => ({ ...spec, sparse: names.has(spec.name) }));
-    const { entries, ...sizes } = layoutTensors(specs);
-    this.layout = { tensors: entries, ...sizes, blocks: makeBlocks(entries) };
+    const buffers = this.traced.buffers.map((spec) => ({ ...spec, buffer: true }));
+    const { entries, ...sizes } = layoutTensors([...specs, ...buffers]);
+    this.layout = {
+      tensors: entries.slice(0, specs.length),
+      buffers: entries.slice(specs.length),
+      ...sizes,
+      blocks: makeBlocks(entries),
+    };
   }
 
   /** Which tables have sparse gradients. */
@@ -166,7 +179,7 @@ class Compiler {
     const key = `${training ? 'train' : 'evaluate'}/${rows}`;
     let program = this.#programs.get(key);
     if (!program) {
-      program = compileProgram(this.#options(rows, training, this.layout.tensors));
+      program = compileProgram(this.#options(rows, training, [...this.layout.tensors, ...this.layout.buffers]));
       this.#programs.set(key, program);
     }
     return program;
@@ -181,8 +194,24 @@ class Compiler {
         ...sum,
       })),
     );
-    return { rows, fields: this.#fields, tensors, outputs: {}, loss, sums, gradients: training };
+    const moments = traced.statistics.map((s) => s.moments);
+    return { rows, fields: this.#fields, tensors, outputs: {}, loss, sums, moments, gradients: training };
   }
+}
+
+/** Where each layer's statistics lie, and the moments of all of its calls among those of a shard. */
+function placeStatistics(specs: readonly StatisticsSpec[], buffers: readonly TensorEntry[]): RunningStatistic[] {
+  const offsetOf = (name: string): number => buffers.find((entry) => entry.name === name)?.offset ?? Number.NaN;
+  const layers = new Map<string, RunningStatistic>();
+  let at = 0;
+  for (const { mean, variance, momentum, moments } of specs) {
+    const known = layers.get(mean);
+    const place = { mean: offsetOf(mean), variance: offsetOf(variance), momentum };
+    const channels = buffers.find((entry) => entry.name === mean)?.size ?? 0;
+    layers.set(mean, { channels, ...place, moments: [...(known?.moments ?? []), at] });
+    at += sizeOf(moments.shape) / 2;
+  }
+  return [...layers.values()];
 }
 
 export function sumName(metric: MetricDef, sum: string): string {

@@ -44,6 +44,7 @@ export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan):
     ...(data.train.kind === 'streamed' ? { blocks: data.train.blocks } : {}),
     rows: { train: data.train.size, val: data.validation?.size ?? 0, test: data.test?.size ?? 0 },
     tensors: compiled.tensors.map(({ name, shape, init }) => ({ name, shape, init })),
+    ...(compiled.statistics.length > 0 ? { statistics: compiled.statistics } : {}),
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
     optimizer: describeOptimizer(optimizer),

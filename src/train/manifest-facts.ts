@@ -82,12 +82,13 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
       ...(job.loss.output ? { output: job.loss.output } : {}),
       ...(job.loss.target ? { target: job.loss.target } : {}),
     },
-    tensors: compiled.tensors.map(({ name, shape, init, group, sparse }) => ({
+    tensors: [...compiled.tensors, ...compiled.buffers].map(({ name, shape, init, group, sparse, buffer }) => ({
       name,
       shape: [...shape],
       init,
       group,
       ...(sparse && { sparse }),
+      ...(buffer && { buffer }),
     })),
     ...graphs(plan),
     origin: { ...plan.origin, ...describedData(plan) },

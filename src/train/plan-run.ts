@@ -15,6 +15,7 @@ import { type ArenaLayout, planArena } from '../parallel/arena.ts';
 import { type OptimizerMemory, optimizerMemory } from '../parallel/optimizer-memory.ts';
 import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
+import { bufferRange } from '../parallel/running-statistics.ts';
 import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import { checkWindows } from './check-windows.ts';
@@ -121,6 +122,8 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     shards: compiled.shards,
     flatSize: compiled.flatSize,
     gradientSize: compiled.gradientSize,
+    bufferFloats: bufferRange(compiled).length,
+    momentBytes: compiled.trainPrograms[0].momentBytes,
     rowTables: compiled.rowTables,
     blocks: compiled.blocks.length,
     slots: needs.slots.map(({ floats }) => floats),

@@ -6,6 +6,7 @@ import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import { Recorder } from '../parallel/recorder.ts';
 import { epochWords } from '../parallel/row-memory.ts';
+import { takeUpStatistics } from '../parallel/running-statistics.ts';
 import type { WorkerReport } from '../parallel/session.ts';
 import { planStep } from '../parallel/step-plan.ts';
 import { TIMING_SLOTS } from '../parallel/timings.ts';
@@ -120,7 +121,10 @@ export class Recovery {
     if (point) this.#progressPlaces().set(point.progress, (step % 2) * point.progress.length);
     else if (resumed) placeState(this.#run.session, resumed);
     await this.#restart(step);
-    if (point) await this.#run.pool.copyState('restore', point.staging);
+    if (point) {
+      await this.#run.pool.copyState('restore', point.staging);
+      takeUpStatistics(this.#run.session, step);
+    }
     this.#epochs().fill(2 * step);
     return step;
   }

@@ -6,6 +6,7 @@ import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
 import { progressWidth, writeProgress } from '../parallel/progress.ts';
 import { epochWords } from '../parallel/row-memory.ts';
+import { takeUpStatistics } from '../parallel/running-statistics.ts';
 import type { Session } from '../parallel/session.ts';
 import { snapshotVectors } from '../parallel/snapshot.ts';
 import { firstDifference } from './difference.ts';
@@ -94,25 +95,26 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
     { updates, badInARow },
     names.map((name) => state[name] ?? 0),
   );
+  takeUpStatistics(session, step);
 }
 
 /** Puts only the parameters into the arena, after the workers initialised everything; slots that are to begin as they do follow. */
-export function placeParameters(
-  { memory, layout, slots, tensors }: Session,
-  { manifest, parameters }: Checkpoint,
-): void {
+export function placeParameters(session: Session, { manifest, parameters }: Checkpoint): void {
+  const { memory, layout, slots, tensors, buffers } = session;
   const view = (address: number, length: number) => new Float32Array(memory.buffer, address, length);
   // By name: another job may have other tables sparse, so that its tensors lie elsewhere.
   const saved = new Map(tensorTable(manifest).entries.map((entry) => [entry.name, entry]));
-  tensors.forEach(({ name, offset, size }, i) => {
+  [...tensors, ...buffers].forEach(({ name, offset, size, buffer }, i) => {
     const from = saved.get(name);
     if (!from) throw new RangeError(`no tensor ${name} in the checkpoint`);
     const values = parameters.subarray(from.offset, from.offset + size);
     view(layout.parameters + 4 * offset, size).set(values);
+    if (buffer) return;
     slots.forEach(({ offsets, inits }, slot) => {
       if (inits[i] === 'parameter') view(layout.slots[slot] + 4 * offsets[i], size).set(values);
     });
   });
+  takeUpStatistics(session, 0);
 }
 
 function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
@@ -174,7 +176,8 @@ function refuseOtherState(plan: RunPlan, { manifest, trained, path }: Checkpoint
 function refuseDifferentTensors(plan: RunPlan, checkpoint: Checkpoint): void {
   const table = (tensors: readonly { name: string; shape: readonly number[] }[]) =>
     Object.fromEntries(tensors.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]));
-  const difference = firstDifference(table(checkpoint.manifest.tensors), table(plan.compiled.tensors), 'parameters');
+  const wanted = [...plan.compiled.tensors, ...plan.compiled.buffers];
+  const difference = firstDifference(table(checkpoint.manifest.tensors), table(wanted), 'parameters');
   if (!difference) return;
   throw new LockstepError('E_RESUME', {
     where: `${checkpoint.path}: ${difference.path}`,

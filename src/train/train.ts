@@ -323,7 +323,7 @@ class Training {
   #end(step: number): Pick<TrainResult, 'parameters'> & { summary: TrainSummary } {
     const { compiled, workers, backend } = this.#plan;
     const log = this.#log;
-    const { parameters, sha256 } = readParameters(this.#run, compiled.tensors);
+    const { parameters, sha256 } = readParameters(this.#run, [...compiled.tensors, ...compiled.buffers]);
     const seconds = log.elapsedSeconds();
     const byLimit = step === compiled.epochs * compiled.stepsPerEpoch ? 'epochs' : 'steps';
     const summary: TrainSummary = {

@@ -2,6 +2,7 @@ import * as ops from '../../src/graph/ops/index.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import { philox4x32 } from '../../src/kernels/reference.ts';
 import type { InputNumbers, Numbers } from '../../src/testing.ts';
+import { BATCH_NORM_ROWS } from './batch-norm-cases.ts';
 import { IMAGE_ROWS } from './image-cases.ts';
 import type { Nd, randomStream } from './naive.ts';
 import * as np from './naive.ts';
@@ -687,4 +688,5 @@ export const OP_ROWS: readonly OpRow[] = [
   recurrent('rnn', 1, 'rnnRelu'),
   recurrent('lstm', 4),
   recurrent('gru', 3),
+  ...BATCH_NORM_ROWS,
 ];

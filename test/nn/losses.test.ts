@@ -165,6 +165,8 @@ describe('gradients', () => {
           inputs,
           info: { y: { ...target, size: target.size ?? 0 } },
           parameters: [],
+          buffers: [],
+          statistics: [],
           layers: [],
         }),
       { parameters: { p: { shape, low: -2, high: 2 } }, inputs: { y: numbers }, seed: 3 },

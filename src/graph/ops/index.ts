@@ -2,6 +2,8 @@
 export { activation, elu, gelu, leakyRelu, relu, sigmoid, silu, softplus, tanh } from './activation.ts';
 export type { AttentionOptions } from './attention.ts';
 export { crossAttention, selfAttention } from './attention.ts';
+export type { BatchNormOptions } from './batch-norm.ts';
+export { batchNorm, batchNormInference } from './batch-norm.ts';
 export type { Value } from './binary.ts';
 export { add, div, maximum, minimum, mul, pow, sub } from './binary.ts';
 export { cast } from './cast.ts';

@@ -1,6 +1,7 @@
 import type { OpDef } from '../op.ts';
 import { ACTIVATION_OPS } from './activation.ts';
 import { ATTENTION_OPS } from './attention.ts';
+import { BATCH_NORM_OPS } from './batch-norm.ts';
 import { BINARY_OPS } from './binary.ts';
 import { CAST_OPS } from './cast.ts';
 import { COMPARE_OPS } from './compare.ts';
@@ -36,6 +37,7 @@ export const OPS: readonly OpDef[] = [
   ...POOLING_OPS,
   ...GATHER_OPS,
   ...SOFTMAX_OPS,
+  ...BATCH_NORM_OPS,
   ...NORM_OPS,
   ...ATTENTION_OPS,
   ...LOSS_OPS,

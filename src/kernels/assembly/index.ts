@@ -1,5 +1,6 @@
 /** Every export is a kernel of src/kernels/table.ts, under the same name. */
 export * from './attention';
+export * from './batch-norm';
 export * from './bias-activation';
 export * from './binary';
 export { col2im, im2col } from './convolution';
