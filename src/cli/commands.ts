@@ -4,10 +4,11 @@ import type { CheckCommandOptions } from './check.ts';
 import { type CompareCommandOptions, duration, nameList, rateList, suite, target } from './compare-options.ts';
 import type { EvalCommandOptions } from './eval.ts';
 import type { ExportCommandOptions } from './export.ts';
+import type { GenerateCommandOptions } from './generate.ts';
 import type { InitCommandOptions } from './init.ts';
 import type { Io } from './io.ts';
 import type { LrFindCommandOptions } from './lr-find.ts';
-import { addJobOptions, choice, count, positive, workers } from './options.ts';
+import { addJobOptions, atLeastZero, choice, count, positive, workers } from './options.ts';
 import type { PredictCommandOptions } from './predict.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
@@ -119,6 +120,14 @@ Examples:
   $ lockstep export runs/a model.safetensors
   $ lockstep export runs/a model.safetensors --best val.accuracy
   $ lockstep export runs/a --onnx model.onnx          for ONNX Runtime and others; prints the names of inputs and outputs
+${EXIT_CODES}`;
+
+const GENERATE_HELP = `
+Examples:
+  $ lockstep generate runs/shakespeare --prompt 'ROMEO:' --tokens 500
+  $ lockstep generate runs/shakespeare --prompt 'ROMEO:' --temperature 0.8 --top-k 20 --seed 2
+
+For models trained on text(...) of lockstep/data, such as examples/char-gpt.ts. The same seed gives the same text.
 ${EXIT_CODES}`;
 
 const OPTIMIZERS_HELP = `
@@ -249,6 +258,21 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', EVAL_HELP)
     .action((model: string, data: string | undefined, options: EvalCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./eval.ts')).evalCommand(model, data, options, io));
+    });
+  add('generate <model>', 'continue a text with a model of the next token')
+    .requiredOption('--prompt <text>', 'how the text begins')
+    .option('--tokens <n>', 'how many to add (default: 200)', count(1))
+    .option(
+      '--temperature <t>',
+      'below 1: more of what is probable; 0: always the most probable (default: 1)',
+      atLeastZero,
+    )
+    .option('--top-k <k>', 'choose among the k most probable only', count(1))
+    .option('--seed <n>', 'another seed gives another text (default: 1)', count(0))
+    .option('--best <metric>', "of a run's checkpoints the best by a metric (val.loss), not the newest")
+    .addHelpText('after', GENERATE_HELP)
+    .action((model: string, options: GenerateCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./generate.ts')).generateCommand(model, options, io));
     });
   add('export <model> [file]', 'write the model into one safetensors file, or as ONNX')
     .option('--onnx <file>', 'write it as ONNX: raw columns in, answers out')

@@ -49,6 +49,13 @@ export function positive(text: string): number {
   throw new InvalidArgumentError('a number above 0');
 }
 
+/** A number of at least 0, such as a temperature. */
+export function atLeastZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidArgumentError('a number of at least 0');
+}
+
 /** A parser of one of several words. */
 export function choice<const T extends string>(...names: readonly T[]): (text: string) => T {
   return (text) => {

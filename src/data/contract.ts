@@ -25,8 +25,10 @@ export interface FieldInfo {
 
 /** Elements as stored, u8 for images; `gather` turns rows into f32/i32 and applies scale and shift (x * scale + shift). */
 export interface Column extends FieldInfo {
-  /** rows * product(shape) elements in a SharedArrayBuffer. */
+  /** rows * product(shape) elements in a SharedArrayBuffer; with `stride` as many as the last row reaches. */
   readonly data: Uint8Array | Float32Array | Int32Array;
+  /** Elements from one row to the next, where that is not product(shape): rows overlap (windows of a text). Not for u8. */
+  readonly stride?: number;
   /** For u8 columns: f32 value = byte * scale + shift. 1 and 0 elsewhere. */
   readonly scale: number;
   readonly shift: number;
@@ -34,6 +36,11 @@ export interface Column extends FieldInfo {
 
 /** A column of vectors that are mostly zero; `gather` makes dense rows of it. */
 export interface SparseColumn extends FieldInfo, SparseRows {}
+
+/** Elements from one row of a column to the next. */
+export function strideOf({ shape, stride }: Column): number {
+  return stride ?? shape.reduce((a, b) => a * b, 1);
+}
 
 /** Rows in memory, ready to train on: already encoded by the fitted transforms. */
 export interface Table {

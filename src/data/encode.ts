@@ -1,7 +1,10 @@
 import { LockstepError } from '../errors.ts';
 import type { Column, FieldInfo } from './contract.ts';
 import { didYouMean } from './describe.ts';
-import { type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn } from './raw.ts';
+import {
+  type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn, type WindowColumn,
+} from './raw.ts'; // biome-ignore format: a list
+import { joinTokens, known, type TextPart, tokenId } from './tokens.ts';
 import { checkIndex, type Encoder, encodePart, type Part, partWidth } from './transforms.ts';
 
 /**
@@ -16,6 +19,10 @@ export function encodeSplit(raw: RawTable, ids: Int32Array | undefined, encoder:
     if (first.at === undefined && (first.kind === 'bytes' || first.kind === 'tensor')) {
       const column = columnOf(raw, first.column, split);
       if (column.kind === 'tensor') return encodeWhole(raw, ids, first, field, column, split);
+    }
+    if (first.kind === 'text' && first.at === undefined) {
+      const column = columnOf(raw, first.column, split);
+      if (column.kind === 'windows') return encodeWindows(raw.size, first, field, column);
     }
     return encodeParts(raw, ids, encoder, field, parts, split);
   });
@@ -56,6 +63,18 @@ function encodeWhole(
   return { ...field, data, scale: 1, shift: 0 };
 }
 
+/** All tokens of a part of a text, once; its rows overlap. */
+function encodeWindows(rows: number, part: TextPart, field: FieldInfo, column: WindowColumn): Column {
+  const { tokens, dictionary, from, length, stride } = column;
+  const data = sharedArray('i32', (rows - 1) * stride + length);
+  const ids = dictionary.map((token) => tokenId(part, token));
+  for (let i = 0; i < data.length; i++) {
+    const token = tokens[from + i];
+    data[i] = ids[token] < 0 ? known(part, dictionary[token], column.where(from + i)) : ids[token];
+  }
+  return { ...field, data, scale: 1, shift: 0, ...(stride !== length && { stride }) };
+}
+
 function inPlace(column: TensorColumn, ids: Int32Array | undefined): boolean {
   return ids === undefined && column.data.buffer instanceof SharedArrayBuffer;
 }
@@ -93,10 +112,20 @@ function encodeParts(
 function reader(column: Exclude<RawColumn, SparseTensor>): (row: number) => unknown {
   if (column.kind === 'cells') return (row) => column.at(row);
   if (column.kind === 'paged') return (row) => (column.shape.length === 0 ? column.at(row, 0) : column.row(row));
+  if (column.kind === 'windows') return (row) => windowText(column, row);
   const { data } = column;
   if (column.shape.length === 0) return (row) => data[row];
   const width = column.shape.reduce((a, b) => a * b, 1);
   return (row) => data.subarray(row * width, (row + 1) * width);
+}
+
+/** The text of a row. */
+export function windowText({ tokens, dictionary, unit, from, length, stride }: WindowColumn, row: number): string {
+  const at = from + row * stride;
+  return joinTokens(
+    unit,
+    Array.from(tokens.subarray(at, at + length), (token) => dictionary[token]),
+  );
 }
 
 function columnOf(raw: RawTable, name: string, split: string): RawColumn {

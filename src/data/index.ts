@@ -30,5 +30,7 @@ export { type NpyOptions, npy, npz } from './npy.ts';
 export { type ParquetOptions, parquet } from './parquet.ts';
 export { type RowsOptions, type RowValue, rows } from './rows.ts';
 export type { FieldSpec } from './spec.ts';
+export { type TextOptions, text } from './text.ts';
+export type { TokenKind } from './tokens.ts';
 export { applyTransforms, type EncodedRow, type RawRow } from './transforms.ts';
 export { type Series, type WindowsOptions, windows } from './windows.ts';

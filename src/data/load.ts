@@ -6,7 +6,7 @@ import type { Computed, DataSpec, FieldInfo, Fields, LoadedData, LoadOptions, So
 import { csvReader } from './csv.ts';
 import { computedOf, computedTransforms } from './dataset.ts';
 import { describeValue, didYouMean } from './describe.ts';
-import { encodeSplit } from './encode.ts';
+import { encodeSplit, windowText } from './encode.ts';
 import { abortedError } from './files.ts';
 import { idxReader } from './idx.ts';
 import { imagesReader } from './images.ts';
@@ -17,8 +17,9 @@ import type { RawColumn, RawTable } from './raw.ts';
 import type { SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
 import { encodeSparse } from './sparse.ts';
-import { type SplitIds, splitRows } from './split.ts';
+import { splitRows } from './split.ts';
 import { encodeSpilled } from './stream.ts';
+import { textReader } from './text.ts';
 import { Encoder } from './transforms.ts';
 
 /** The kinds of sources that become tables. `dataset` is the one that does not: its rows are computed in the workers. */
@@ -30,12 +31,13 @@ const READERS: Readonly<Record<string, SourceReader>> = {
   parquet: parquetReader,
   images: imagesReader,
   libsvm: libsvmReader,
+  text: textReader,
   arrays: arraysReader,
   rows: rowsReader,
 };
 
 /** Sources that are files and options, nothing else: their description can be written down and loaded again. */
-const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet', 'images', 'libsvm'];
+const FILES: readonly string[] = ['idx', 'csv', 'npy', 'npz', 'parquet', 'images', 'libsvm', 'text'];
 
 /** Whether a source is described by plain data alone. */
 export function isFileSource({ kind }: Source): boolean {
@@ -58,26 +60,27 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
   const tables: { readonly raw: RawTable }[] = [];
   const main = await open(checked.train, 'train', options);
   if (main.kind === 'table') tables.push(main);
-  const fractions = fractionsOf(checked);
-  const ids: Partial<SplitIds> = fractions ? splitRows(sizeOf(main), fractions, options.seed) : {};
+  const shares = divide(main, fractionsOf(checked), options.seed);
+  const { opened, ids } = shares.train;
 
   const transforms =
-    main.kind === 'table' ? main.reader.fit(main.source, main.raw, ids.train) : computedTransforms(main.computed);
+    opened.kind === 'table' ? opened.reader.fit(opened.source, opened.raw, ids) : computedTransforms(opened.computed);
   const encoder = new Encoder(transforms);
   if (augment) checkAugmentations(augment, encoder.fields);
-  const train = encode(main, ids.train, encoder, 'train');
+  const train = encode(shares.train, encoder, 'train');
 
   const others: { validation?: Split; test?: Split } = {};
   for (const name of ['validation', 'test'] as const) {
     const part = checked[name];
     if (part === undefined) continue;
-    const other = typeof part === 'number' ? main : await open(part, name, options);
-    if (other !== main && other.kind === 'table') tables.push(other);
-    others[name] = encode(other, other === main ? ids[name] : undefined, encoder, name);
+    const other = typeof part === 'number' ? undefined : await open(part, name, options);
+    if (other?.kind === 'table') tables.push(other);
+    const share = other ? { opened: other } : shares[name];
+    if (share) others[name] = encode(share, encoder, name);
     throwIfAborted(options);
   }
   const { fields } = encoder;
-  const examples = examplesOf(main, ids.train);
+  const examples = examplesOf(shares.train);
   for (const { raw } of tables) raw.spill?.file.close();
   return {
     fields,
@@ -92,7 +95,7 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
 /** Rows of a data set that go into `examples`. */
 const EXAMPLES = 8;
 
-function examplesOf(opened: Opened, ids: Int32Array | undefined): Readonly<Record<string, unknown>>[] | undefined {
+function examplesOf({ opened, ids }: Share): Readonly<Record<string, unknown>>[] | undefined {
   if (opened.kind !== 'table') return undefined; // computed rows have no form before the transforms
   const { columns, size } = opened.raw;
   return Array.from({ length: Math.min(EXAMPLES, ids?.length ?? size) }, (_, i) => {
@@ -109,6 +112,7 @@ function rawValue(column: RawColumn, row: number): unknown {
     const places = Array.from({ length: pointers[row + 1] - pointers[row] }, (_, i) => pointers[row] + i);
     return Object.fromEntries(places.map((i) => [indices[i] + base, values[i]]));
   }
+  if (column.kind === 'windows') return windowText(column, row);
   const width = column.shape.reduce((a, b) => a * b, 1);
   return column.shape.length === 0 ? column.data[row] : column.data.slice(row * width, (row + 1) * width);
 }
@@ -118,11 +122,39 @@ type Opened =
   | { readonly kind: 'table'; readonly source: Source; readonly reader: SourceReader; readonly raw: RawTable }
   | { readonly kind: 'computed'; readonly computed: Computed };
 
+/** A source, or some rows of it. */
+interface Share {
+  readonly opened: Opened;
+  readonly ids?: Int32Array | undefined;
+}
+
+/** Training rows, and those that are a fraction of the same source. */
+function divide(
+  main: Opened,
+  fractions: { readonly validation?: number; readonly test?: number } | undefined,
+  seed: number,
+): { train: Share; validation?: Share; test?: Share } {
+  if (main.kind === 'table' && main.reader.cut) {
+    const { train, validation, test } = main.reader.cut(main.source, main.raw, fractions ?? {});
+    const share = (raw: RawTable): Share => ({ opened: { ...main, raw } });
+    return {
+      train: share(train),
+      ...(validation && { validation: share(validation) }),
+      ...(test && { test: share(test) }),
+    };
+  }
+  if (!fractions) return { train: { opened: main } };
+  const ids = splitRows(sizeOf(main), fractions, seed);
+  const share = (own: Int32Array | undefined): Share => ({ opened: main, ids: own });
+  return { train: share(ids.train), validation: share(ids.validation), test: share(ids.test) };
+}
+
 async function open(source: Source, split: SplitName, options: LoadOptions): Promise<Opened> {
   throwIfAborted(options);
   if (source.kind === 'dataset') return { kind: 'computed', computed: computedOf(source) };
   const reader = READERS[source.kind];
-  const raw = await reader.read(source, options);
+  const read = await reader.read(source, options);
+  const raw = split === 'train' ? read : (reader.whole?.(source, read) ?? read);
   throwIfAborted(options);
   if (raw.size > 0) return { kind: 'table', source, reader, raw };
   throw new LockstepError('E_DATA_EMPTY', {
@@ -138,7 +170,7 @@ function sizeOf(opened: Opened): number {
 }
 
 /** Rows `ids` (all, if absent) of a source as a split of its own. */
-function encode(opened: Opened, ids: Int32Array | undefined, encoder: Encoder, split: SplitName): Split {
+function encode({ opened, ids }: Share, encoder: Encoder, split: SplitName): Split {
   if (opened.kind === 'table') {
     const { spill } = opened.raw;
     if (spill) return encodeSpilled(opened.raw, spill, ids, encoder, split);

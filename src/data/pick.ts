@@ -1,4 +1,4 @@
-import type { Column, Split } from './contract.ts';
+import { type Column, type Split, strideOf } from './contract.ts';
 import { sharedArray } from './raw.ts';
 import { pickSparse } from './sparse.ts';
 import { readRows } from './stream.ts';
@@ -16,6 +16,8 @@ export function pickRows(split: Split, ids: Int32Array): Split {
 
 function pickColumn(column: Column, ids: Int32Array): Column {
   const width = column.shape.reduce((a, b) => a * b, 1);
+  const step = strideOf(column);
+  const { stride: _, ...dense } = column;
   const { data } = column;
   if (data instanceof Uint8Array) {
     const bytes = sharedArray('u8', ids.length * width);
@@ -23,6 +25,6 @@ function pickColumn(column: Column, ids: Int32Array): Column {
     return { ...column, data: bytes };
   }
   const words = sharedArray(column.dtype, ids.length * width);
-  for (let i = 0; i < ids.length; i++) words.set(data.subarray(ids[i] * width, (ids[i] + 1) * width), i * width);
-  return { ...column, data: words };
+  for (let i = 0; i < ids.length; i++) words.set(data.subarray(ids[i] * step, ids[i] * step + width), i * width);
+  return { ...dense, data: words };
 }

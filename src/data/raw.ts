@@ -1,5 +1,6 @@
 import type { PagedColumn } from './paged.ts';
 import type { ScratchFile } from './scratch-file.ts';
+import type { TokenKind } from './tokens.ts';
 
 /**
  * What a source gives before anything is fitted: columns by name, and for each row a place that a person can find. Splitting,
@@ -26,7 +27,7 @@ export interface Place {
   readonly advice?: { readonly missing: string; readonly wrong: string };
 }
 
-export type RawColumn = TensorColumn | CellColumn | PagedColumn | SparseTensor;
+export type RawColumn = TensorColumn | CellColumn | PagedColumn | SparseTensor | WindowColumn;
 
 export type RawArray = Uint8Array | Int32Array | Float32Array | Float64Array;
 
@@ -51,6 +52,22 @@ export interface SparseTensor extends SparseRows {
   readonly shape: readonly [number];
   /** The index by which the source calls element 0. */
   readonly base: number;
+}
+
+/** Overlapping stretches of one text: row r is the `length` tokens from `from + r * stride` on. */
+export interface WindowColumn {
+  readonly kind: 'windows';
+  /** Of the whole text, as places in `dictionary`. */
+  readonly tokens: Int32Array;
+  readonly dictionary: readonly string[];
+  readonly unit: TokenKind;
+  readonly from: number;
+  /** Behind the last token of this part of the text. */
+  readonly end: number;
+  readonly length: number;
+  readonly stride: number;
+  /** Where token i stands, for messages. */
+  readonly where: (token: number) => string;
 }
 
 /** Cells of a text table: text, a number (already parsed from text) or nothing. */

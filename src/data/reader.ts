@@ -11,6 +11,14 @@ export interface SourceReader {
   read(source: Source, options: LoadOptions): Promise<RawTable>;
   /** Fits the transforms from rows `ids` of the table (all, if absent) and no others. */
   fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transform[];
+  /** Where rows cannot be dealt out one by one: cuts the table for these fractions. Fitting sees `train`. */
+  cut?(
+    source: Source,
+    raw: RawTable,
+    fractions: { readonly validation?: number; readonly test?: number },
+  ): { train: RawTable; validation?: RawTable; test?: RawTable };
+  /** The table of a source that is validation or test itself, where that differs. */
+  whole?(source: Source, raw: RawTable): RawTable;
 }
 
 /** The tensor column of a table that its own reader made. */

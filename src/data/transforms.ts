@@ -3,6 +3,7 @@ import { LockstepError } from '../errors.ts';
 import type { FieldInfo, FittedTransform } from './contract.ts';
 import { describeValue, didYouMean } from './describe.ts';
 import type { Place } from './raw.ts';
+import { encodeText } from './tokens.ts';
 
 /**
  * The fitted transforms: plain data (numbers, texts) that turn raw columns into fields. They are fitted on the training rows,
@@ -51,6 +52,16 @@ const PART = {
   }),
 };
 
+/** A text as ids of its tokens, i32 [length]. */
+const TEXT = z.object({
+  kind: z.literal('text'),
+  ...column,
+  tokens: z.enum(['characters', 'bytes', 'words']),
+  vocabulary: z.array(z.string()).min(1).readonly(),
+  unknown: z.number().int().nonnegative().optional(),
+  length: z.number().int().positive(),
+});
+
 const TRANSFORM = z.discriminatedUnion('kind', [
   PART.tensor,
   PART.bytes,
@@ -59,6 +70,7 @@ const TRANSFORM = z.discriminatedUnion('kind', [
   PART.boolean,
   PART.oneHot,
   PART.labels,
+  TEXT,
   /** Texts that mean "no value". */
   z.object({ kind: z.literal('missing'), values: z.array(z.string()).readonly() }),
   /** What stands in for no value in a column. */
@@ -190,6 +202,9 @@ export function encodePart(
       return;
     case 'labels':
       out[offset] = labelOf(part, value, row, place);
+      return;
+    case 'text':
+      encodeText(part, value, out, offset, row, place);
       return;
     default:
       encodeNumbers(part, value, out, offset, row, place);
@@ -446,6 +461,8 @@ export function partWidth(part: Part): number {
       return 1;
     case 'oneHot':
       return part.values.length;
+    case 'text':
+      return part.length;
     default:
       return part.shape.reduce((a, b) => a * b, 1);
   }
@@ -458,6 +475,10 @@ function fieldInfo(name: string, parts: readonly Part[]): FieldInfo {
   }
   if (first.kind === 'labels') {
     return { name, dtype: 'i32', shape: [], size: first.values.length, classNames: first.values.map(String) };
+  }
+  if (first.kind === 'text') {
+    const { vocabulary, length } = first;
+    return { name, dtype: 'i32', shape: [length], size: vocabulary.length, classNames: vocabulary };
   }
   const dtype = first.kind === 'tensor' ? first.dtype : 'f32';
   const rowShape = 'shape' in first ? first.shape : [];

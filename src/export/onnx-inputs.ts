@@ -61,6 +61,8 @@ export class OnnxInputs {
       }
       case 'labels':
         return g.node('Cast', [this.#label(part)], { to: int(TYPE.int32) });
+      case 'text': // ids: splitting text into tokens is not ONNX's business
+        return this.#column(part.column, 'int32', [part.length]);
       default:
         return part satisfies never;
     }

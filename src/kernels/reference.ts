@@ -458,6 +458,13 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
           moveWord((out >> 2) + i * width + j, (data >> 2) + int[(ids >> 2) + i] * width + j);
       }
     },
+    gatherWindows(out, data, ids, rows, width, stride) {
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < width; j++) {
+          moveWord((out >> 2) + i * width + j, (data >> 2) + int[(ids >> 2) + i] * stride + j);
+        }
+      }
+    },
     gatherBytes(out, data, ids, rows, width, scale, shift) {
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < width; j++) {

@@ -307,6 +307,8 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
 
     /** Data: out[i,:] = data[ids[i],:] for f32 or i32 columns. */
     gatherWords(out: Pointer, data: Pointer, ids: Pointer, rows: number, width: number): void;
+    /** Data: out[i,j] = data[ids[i] * stride + j] for f32 or i32 elements: rows may overlap. */
+    gatherWindows(out: Pointer, data: Pointer, ids: Pointer, rows: number, width: number, stride: number): void;
     /** Data: out[i,j] = data[ids[i],j] (u8) * scale + shift as f32. */
     gatherBytes(
       out: Pointer,

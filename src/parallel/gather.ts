@@ -28,8 +28,9 @@ export function gatherTable(
     if (rows) return gatherSparse(rows, split.size, field, buffer, batch, ids);
     const column = split.columns.find((c) => c.name === field.name);
     if (!column) throw new RangeError(`gather: no column ${field.name}`);
-    const { address, width, scale, shift } = column;
+    const { address, width, stride, scale, shift } = column;
     const out = batch + field.offset;
+    if (stride !== undefined) return (rows) => kernels.gatherWindows(out, address, ids, rows, width, stride);
     return column.bytes
       ? (rows) => kernels.gatherBytes(out, address, ids, rows, width, scale, shift)
       : (rows) => kernels.gatherWords(out, address, ids, rows, width);

@@ -25,6 +25,8 @@ export interface ColumnAddress {
   readonly address: number;
   /** Elements a row. */
   readonly width: number;
+  /** Elements from one row to the next, where that is not the width: rows overlap. */
+  readonly stride?: number;
   /** u8 elements that become f32 by x * scale + shift; else 4-byte words copied as they are. */
   readonly bytes: boolean;
   readonly scale: number;

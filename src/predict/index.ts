@@ -14,6 +14,7 @@ export type { KernelFiles } from '../kernels/kernel-files.ts';
 export type {
   Answer, AnswerKind, BinaryAnswer, Classification, Nested, NestedNumbers, OutputMeaning, Prediction, Regression,
 } from './answer.ts'; // biome-ignore format: a list
+export type { GenerateOptions } from './generate.ts';
 export type { KernelInfo, ModelSource } from './platform.ts';
 export type { AnswersByKind, PredictorLoader, PredictorOptions, Row } from './predictor.ts';
 

@@ -11,6 +11,7 @@ import {
   type Regression, requireKind,
 } from './answer.ts'; // biome-ignore format: a list
 import { Batcher, type BatchRunner } from './batcher.ts';
+import { type GenerateOptions, generateText, type NextToken } from './generate.ts';
 import { type DecodeRows, rowDecoder } from './image-rows.ts';
 import { type Machine, openMachine } from './machine.ts';
 import type { KernelInfo, ModelSource, Platform } from './platform.ts';
@@ -52,6 +53,14 @@ export interface Predictor<A = Prediction> {
    */
   predict(row: Row): Promise<A>;
   predict(rows: readonly Row[]): Promise<A[]>;
+  /**
+   * Continues a text, for models of the next token: trained on `text(...)`, causal, with cross-entropy of the logits at each position. Gives
+   * what was added; `options` say how many tokens and how they are drawn.
+   *
+   * @throws LockstepError (the promise rejects) E_OPTION, also where the model is of another kind; E_DATA_VALUE for a token of the prompt
+   * that the training text lacks; E_ABORTED.
+   */
+  generate(prompt: string, options?: GenerateOptions): Promise<string>;
   /** Columns that a row must have. */
   readonly columns: readonly string[];
   /** Outputs of the model and what they mean. */
@@ -124,7 +133,8 @@ export async function openPredictor(
   const machine = openMachine(kernels, { programs, parameters, heads: headsOf(meanings) });
   const batcher = new Batcher(runnerOf(machine, encoder, meanings), createScheduler());
   const decode = rowDecoder(transforms.images, platform.openDecoder);
-  return predictorOf(manifest, meanings, encoder, machine.kernels, batcher, decode);
+  const nextToken = () => nextTokenOf(machine, transforms, meanings);
+  return predictorOf(manifest, meanings, encoder, machine.kernels, batcher, decode, nextToken);
 }
 
 function predictorOf(
@@ -134,6 +144,7 @@ function predictorOf(
   kernels: KernelInfo,
   batcher: Batcher,
   decode: DecodeRows | undefined,
+  nextToken: () => NextToken,
 ): OpenPredictor {
   let open: Batcher | undefined = batcher;
   const add = async (given: readonly unknown[], place: RowPlace, strict: boolean): Promise<Prediction[]> => {
@@ -154,6 +165,14 @@ function predictorOf(
   }
   return {
     predict,
+    async generate(prompt, options = {}) {
+      const model = nextToken();
+      const rest = async () => {
+        await model.rest();
+        if (!open) throw disposed();
+      };
+      return generateText({ ...model, rest }, prompt, options);
+    },
     predictAt: (rows, place) => add(rows, place, false),
     columns: encoder.columns,
     outputs,
@@ -182,6 +201,36 @@ function runnerOf(machine: Machine, encoder: RowEncoder, meanings: readonly Outp
     },
     run: (size) => stageOf(size).run(),
     read: (size, slot) => reader.read(stageOf(size), slot),
+  };
+}
+
+/** The smallest stage as a model of the next token. Throws E_OPTION for a model that is none. */
+function nextTokenOf(machine: Machine, transforms: Encoder, meanings: readonly OutputMeaning[]): NextToken {
+  const [stage] = machine.stages;
+  const [output] = meanings;
+  const inputs = transforms.fields.filter(({ name }) => stage.field(name) !== undefined);
+  const part = inputs.length === 1 ? transforms.parts(inputs[0].name)[0] : undefined;
+  const classes = part?.kind === 'text' ? part.vocabulary.length : 0;
+  const fits = part?.kind === 'text' && output.shape.join() === [part.length, classes].join();
+  if (!fits || meanings.length !== 1 || output.kind !== 'classification') {
+    throw new LockstepError('E_OPTION', {
+      where: 'generate',
+      expected: 'a model of the next token: text(...) in, cross-entropy over the vocabulary at each position out',
+      got: `${inputs.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ')} in, ${meanings.map((m) => `${m.kind} [${m.shape.join(', ')}]`).join(', ')} out`,
+      fix: 'load the model that was meant, or use predict(...)',
+    });
+  }
+  const field = stage.field(inputs[0].name);
+  const scheduler = createScheduler();
+  return {
+    part,
+    probabilities(ids) {
+      field?.fill(0, 0, part.length);
+      field?.set(ids);
+      stage.run();
+      return stage.probabilities(output.name).slice((ids.length - 1) * classes, ids.length * classes);
+    },
+    rest: () => new Promise((resolve) => scheduler.defer(resolve)),
   };
 }
 

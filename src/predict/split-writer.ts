@@ -1,4 +1,4 @@
-import type { Column, SparseColumn, Split } from '../data/contract.ts';
+import { type Column, type SparseColumn, type Split, strideOf } from '../data/contract.ts';
 import { writeSparseRow } from '../data/sparse.ts';
 import { readRows } from '../data/stream.ts';
 import { byteValue } from '../data/transforms.ts';
@@ -63,14 +63,16 @@ function sparseWriter(column: SparseColumn): SplitWriter {
   };
 }
 
-function columnWriter({ name, data, shape, scale, shift }: Column): SplitWriter {
+function columnWriter(column: Column): SplitWriter {
+  const { name, data, shape, scale, shift } = column;
+  const step = strideOf(column);
   const width = sizeOf(shape);
   const table =
     data instanceof Uint8Array ? Float32Array.from({ length: 256 }, (_, b) => byteValue(b, scale, shift)) : undefined;
   return (stage, slot, index) => {
     const out = stage.field(name);
     if (!out) return;
-    const from = index * width;
+    const from = index * step;
     if (table) for (let i = 0; i < width; i++) out[slot * width + i] = table[data[from + i]];
     else out.set(data.subarray(from, from + width), slot * width);
   };

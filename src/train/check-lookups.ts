@@ -1,7 +1,7 @@
-import type { LoadedData, Split } from '../data/contract.ts';
+import { type LoadedData, type Split, strideOf } from '../data/contract.ts';
 import { LockstepError } from '../errors.ts';
 import { topologicalOrder } from '../graph/autodiff.ts';
-import { sizeOf, type Tensor } from '../graph/tensor.ts';
+import type { Tensor } from '../graph/tensor.ts';
 
 /**
  * Refuses ids that a table has no row for, before anything is trained: the kernels would take the last row without a word. What
@@ -40,7 +40,7 @@ function firstMiss(data: LoadedData, name: string, tableRows: number): { where: 
     const column = rows.columns.find((c) => c.name === name);
     const at = column?.data.findIndex((id) => id >= tableRows) ?? -1;
     if (column === undefined || at < 0) continue;
-    const row = Math.floor(at / sizeOf(column.shape));
+    const row = Math.min(rows.size - 1, Math.floor(at / strideOf(column)));
     return { where: `data.${split}, row ${rows.ids?.[row] ?? row}`, id: column.data[at] };
   }
   return undefined;

@@ -63,6 +63,7 @@ export function placeData(
         name: column.name,
         address: at,
         width: sizeOf(column.shape),
+        ...(column.stride !== undefined && { stride: column.stride }),
         bytes: column.data instanceof Uint8Array,
         scale: column.scale,
         shift: column.shift,

@@ -93,6 +93,16 @@ describe.each(await bothLevels())('$simd', (sides) => {
     sides.checkGuards();
   });
 
+  it.each([[1, 1], [5, 1], [4, 3], [3, 7], [64, 1]])('windows %d wide, %d apart', (width, stride) => {
+    sides.reset();
+    const ids = [6, 0, 3, 3, 1];
+    const data = sides.floats(numbers(1, 6 * stride + width));
+    const out = sides.room(ids.length * width);
+    sides.run('gatherWindows', out, data, sides.ints(ids), ids.length, width, stride);
+    expect([...sides.got(out, ids.length * width)]).toEqual([...sides.want(out, ids.length * width)]);
+    sides.checkGuards();
+  }); // biome-ignore format: a table
+
   it.each([1, 7, 8, 9, 30, 784])('gatherBytes of rows %d wide', (width) => {
     sides.reset();
     const ids = [4, 0, 2, 2];

@@ -7,7 +7,7 @@ export { col2im, im2col } from './convolution';
 export { gemm } from './gemm';
 export * from './gradient-tree';
 export {
-  copy, fill, fillI32, gatherBytes, gatherRows, gatherWords, i32ToF32, scatterAddRows, stridedCopy, where,
+  copy, fill, fillI32, gatherBytes, gatherRows, gatherWindows, gatherWords, i32ToF32, scatterAddRows, stridedCopy, where,
 } from './move';
 export * from './norm';
 export * from './optimizer-rows';

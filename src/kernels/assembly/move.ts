@@ -218,6 +218,15 @@ export function scatterAddRows(
   }
 }
 
+/** out[i,:] = data[ids[i] * stride ... + width] */
+export function gatherWindows(out: usize, data: usize, ids: usize, rows: usize, width: usize, stride: usize): void {
+  for (let i: usize = 0; i < rows; i++) {
+    memory.copy(out, data + ((<usize>load<u32>(ids) * stride) << 2), width << 2);
+    ids += 4;
+    out += width << 2;
+  }
+}
+
 /** out[i,:] = data[ids[i],:] in 4-byte words. */
 export function gatherWords(out: usize, data: usize, ids: usize, rows: usize, width: usize): void {
   const bytes = width << 2;

@@ -54,7 +54,8 @@ export function farthest(moments: readonly Moments[]): Moments | undefined {
 /** Whether a column has one value only. */
 export function isConstant(column: Column, size: number): boolean {
   const width = widthOf(column);
-  for (let i = width; i < size * width; i++) if (column.data[i] !== column.data[i % width]) return false;
+  const end = Math.min(size * width, column.data.length);
+  for (let i = width; i < end; i++) if (column.data[i] !== column.data[i % width]) return false;
   return true;
 }
 
