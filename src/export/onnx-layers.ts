@@ -70,6 +70,17 @@ const normalize: Lower = ({ node, input }, g) => {
   return bias === undefined ? scaled : g.node('Add', [scaled, bias]);
 };
 
+/** Inputs: x, weight, bias, running mean and running variance, one number a channel. */
+const batchNorm: Lower = ({ node, input }, g) => {
+  const [axis, epsilon] = [numberAttr(node.attrs, 'axis'), numberAttr(node.attrs, 'epsilon')];
+  const behind = node.shape.slice(axis + 1).map(() => 1);
+  const channels = node.shape[axis];
+  const [weight, bias, mean, variance] = [1, 2, 3, 4].map((i) => g.reshape(input(i), [channels, ...behind]));
+  const deviation = g.node('Sqrt', [g.node('Add', [variance, g.scalar(epsilon)])]);
+  const unit = g.node('Div', [g.node('Sub', [input(0), mean]), deviation]);
+  return g.node('Add', [g.node('Mul', [unit, weight]), bias]);
+};
+
 /** A score that no softmax sees. */
 const HIDDEN = -1e30;
 
@@ -124,5 +135,6 @@ export const LAYER_OPS: Readonly<Record<string, Lower>> = {
   maxPool: pool('MaxPool'),
   avgPool: pool('AveragePool'),
   normalize,
+  batchNormInference: batchNorm,
   attention,
 };

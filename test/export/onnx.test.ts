@@ -10,6 +10,7 @@ import { LockstepError } from '../../src/errors.ts';
 import { encodeOnnx } from '../../src/export/onnx.ts';
 import * as ops from '../../src/graph/ops/index.ts';
 import * as nn from '../../src/index.ts';
+import type { Classification } from '../../src/predict/answer.ts';
 import { Predictor } from '../../src/predict/index.ts';
 import type { Job } from '../../src/train/job.ts';
 import { philox } from '../fixtures/philox.ts';
@@ -161,6 +162,8 @@ describe('every layer runs in ONNX Runtime as here', () => {
     sequences('layerNorm, plain', nn.layerNorm({ weight: false, bias: false })),
     sequences('rmsNorm', nn.rmsNorm()),
     sequences('groupNorm', nn.groupNorm(2)),
+    images('batchNorm', nn.batchNorm()),
+    images('batchNorm, axis 1', nn.batchNorm({ axis: 1 })),
     sequences('positions', nn.positions(9)),
   ])('%s', (_, model, fields) => compareModel(model, fields));
 
@@ -328,6 +331,42 @@ describe('raw columns in, answers out', () => {
       for (const [k, p] of Object.values(answer.probabilities).entries()) expect(own[k]).toBeCloseTo(p, 5);
     }
     expect(Buffer.from(encodeOnnx(stored).bytes).includes('["0","1","2"]')).toBe(true);
+  });
+
+  test('a small GPT: classes at every position', async () => {
+    const y = { data: Int32Array.from({ length: 6 * ROWS }, (_, i) => i % 7), shape: [ROWS, 6] };
+    const model = ({ x }: Readonly<Record<string, nn.Tensor>>) => {
+      const words = nn.embedding(7, 8);
+      const block = sequential(
+        nn.positions(6),
+        nn.residual(nn.layerNorm(), nn.multiHeadAttention({ heads: 2, causal: true })),
+        nn.residual(nn.layerNorm(), dense(16, 'gelu'), dense(8)),
+        nn.layerNorm(),
+      );
+      return words.attend(block({ x: words(x) } as never) as nn.Tensor);
+    };
+    const stored = await storedModel({
+      data: { train: arrays({ ...tokens, y }) },
+      model,
+      loss: nn.crossEntropy(),
+      optimizer: nn.sgd({ lr: 0.1 }),
+    } as unknown as Job);
+    const { probabilities, label } = await run(stored, feedsOf(tokens));
+    expect([probabilities.dims, label.dims]).toEqual([
+      [ROWS, 6, 7],
+      [ROWS, 6],
+    ]);
+    const predictor = await Predictor.load(encodeModel(stored));
+    const data = tokens.x.data;
+    for (let i = 0; i < ROWS; i++) {
+      const row = (await predictor.predict({ x: data.slice(6 * i, 6 * i + 6) })) as unknown as Classification[];
+      for (const [t, answer] of row.entries()) {
+        expect(Number(label.data[6 * i + t])).toBe(answer.label);
+        const at = 7 * (6 * i + t);
+        const own = [...(probabilities.data as Float32Array).slice(at, at + 7)];
+        for (const [k, p] of Object.values(answer.probabilities).entries()) expect(own[k]).toBeCloseTo(p, 5);
+      }
+    }
   });
 
   test('bytes, ranges and a probability', async () => {

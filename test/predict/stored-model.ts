@@ -26,6 +26,9 @@ export async function storedModel(job: Job, seed = 1): Promise<StoredModel> {
     const scale = shape.length > 1 ? Math.sqrt(3 / shape[0]) : 0.1;
     for (let i = 0; i < size; i++) parameters[offset + i] = scale * (2 * random() - 1);
   }
+  for (const { offset, size } of plan.compiled.buffers) {
+    for (let i = 0; i < size; i++) parameters[offset + i] = 0.2 + random(); // running variances are positive
+  }
   return { manifest: completeManifest(facts, files, '2024-01-01T00:00:00.000Z'), parameters };
 }
 
