@@ -4,6 +4,7 @@ import { topologicalOrder } from '../graph/autodiff.ts';
 import { numbersAttr } from '../graph/build.ts';
 import { canonicalise } from '../graph/canonical.ts';
 import { compileProgram, type FieldSpec } from '../graph/compile.ts';
+import { convolutionCalls } from '../graph/ops/convolution.ts';
 import { opOf } from '../graph/ops/table.ts';
 import type { Operand, Program, Region, TensorEntry } from '../graph/program.ts';
 import { sizeOf, type Tensor } from '../graph/tensor.ts';
@@ -158,9 +159,10 @@ function unpack(first: StoredNodes, own: StoredNodes, where: string): Tensor[] {
     checkNode(op, inputs, attrs, place);
     const { shape, dtype } = opOf(op).infer(inputs, attrs);
     checkShape(shape, place);
-    expansion += expansionOf(op, shape, attrs);
+    const tensor = { id, op, inputs, attrs, shape, dtype };
+    expansion += expansionOf(tensor);
     if (expansion > MAX_EXPANSION) throw damaged(place, `at most ${MAX_EXPANSION} calls and constants`, 'more');
-    tensors.push({ id, op, inputs, attrs, shape, dtype });
+    tensors.push(tensor);
   }
   return tensors;
 }
@@ -170,7 +172,9 @@ const MAX_ELEMENTS = 2 ** 29;
 /** Kernel calls and literals that a graph may become when compiled, where few bytes stand for many. */
 const MAX_EXPANSION = 2 ** 22;
 
-function expansionOf(op: string, shape: readonly number[], attrs: Readonly<Record<string, unknown>>): number {
+function expansionOf(tensor: Tensor): number {
+  const { op, shape, attrs } = tensor;
+  if (op === 'conv2d' || op === 'conv2dGradInput') return convolutionCalls(tensor);
   if (op === 'recurrentTape') return 2 * numbersAttr(attrs, 'sizes')[0];
   if (op === 'batchMatmul') return sizeOf(shape.slice(0, -2));
   return op === 'constant' && typeof attrs.value === 'number' ? sizeOf(shape) : 1;
@@ -186,7 +190,7 @@ function checkShape(shape: readonly number[], where: string): void {
  * Random and gradient ops do not occur in evaluation.
  */
 function checkNode(op: string, inputs: readonly Tensor[], attrs: Readonly<Record<string, unknown>>, where: string) {
-  if (op === 'dropout' || op === 'scatterAdd' || op.endsWith('Grad')) {
+  if (op === 'dropout' || op === 'scatterAdd' || op === 'conv2dGradWeight' || op.endsWith('Grad')) {
     throw damaged(where, 'an op that occurs in evaluation', op);
   }
   const shape = inputs[0]?.shape ?? [];

@@ -2,7 +2,16 @@ import type { KernelTable, Pointer } from './table.ts';
 
 type ImageKernels = Pick<
   KernelTable,
-  'im2col' | 'col2im' | 'maxPool' | 'maxPoolPick' | 'maxPoolGrad' | 'avgPool' | 'avgPoolGrad'
+  | 'im2col'
+  | 'col2im'
+  | 'depthwise'
+  | 'depthwiseGradInput'
+  | 'depthwiseGradWeight'
+  | 'maxPool'
+  | 'maxPoolPick'
+  | 'maxPoolGrad'
+  | 'avgPool'
+  | 'avgPoolGrad'
 >;
 
 /** The kernels of convolution and pooling as the table defines them: part of `referenceKernels`. */
@@ -26,6 +35,12 @@ export function imageKernels(real: Float32Array | Float64Array, int: Int32Array)
         }
       }
     }
+  };
+
+  /** Elements of a window, and of one of its runs (the channels, where each has a filter of its own). */
+  const windowOf = (geometry: Pointer): { window: number; run: number } => {
+    const [kernelHeight, , runs, , run] = table(geometry, 10).slice(5);
+    return { window: kernelHeight * runs * run, run };
   };
 
   /** Calls `visit` with each pooled element and the elements of its window, counted in elements of their images. */
@@ -71,6 +86,28 @@ export function imageKernels(real: Float32Array | Float64Array, int: Int32Array)
     col2im(x, columns, images, geometry) {
       eachElement(images, geometry, (column, pixel) => {
         real[(x >> 2) + pixel] += real[(columns >> 2) + column];
+      });
+    },
+    depthwise(out, x, w, images, geometry) {
+      const { window, run } = windowOf(geometry);
+      eachElement(images, geometry, (column, pixel) => {
+        const at = (out >> 2) + Math.floor(column / window) * run + (column % run);
+        if (column % window < run) real[at] = 0;
+        real[at] += real[(x >> 2) + pixel] * real[(w >> 2) + (column % window)];
+      });
+    },
+    depthwiseGradInput(dx, dy, w, images, geometry) {
+      const { window, run } = windowOf(geometry);
+      eachElement(images, geometry, (column, pixel) => {
+        const up = real[(dy >> 2) + Math.floor(column / window) * run + (column % run)];
+        real[(dx >> 2) + pixel] += up * real[(w >> 2) + (column % window)];
+      });
+    },
+    depthwiseGradWeight(dw, x, dy, images, geometry) {
+      const { window, run } = windowOf(geometry);
+      eachElement(images, geometry, (column, pixel) => {
+        const up = real[(dy >> 2) + Math.floor(column / window) * run + (column % run)];
+        real[(dw >> 2) + (column % window)] += up * real[(x >> 2) + pixel];
       });
     },
     maxPool(out, x, images, geometry) {

@@ -264,6 +264,15 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     im2col(out: Pointer, x: Pointer, images: number, geometry: Pointer): void;
     /** Its adjoint: adds each element of `columns` to the element of x that im2col copies it from, in order. */
     col2im(x: Pointer, columns: Pointer, images: number, geometry: Pointer): void;
+    /**
+     * Convolution of each channel with a filter of its own, w [kernelHeight, runs, run]: out [images, outHeight, outWidth, run] is the sum
+     * over k and r of the element that im2col copies times w[k, r, c]; geometry as there.
+     */
+    depthwise(out: Pointer, x: Pointer, w: Pointer, images: number, geometry: Pointer): void;
+    /** Its gradient: adds dy times w to the elements of dx that were read. */
+    depthwiseGradInput(dx: Pointer, dy: Pointer, w: Pointer, images: number, geometry: Pointer): void;
+    /** Adds the gradient of w to dw. */
+    depthwiseGradWeight(dw: Pointer, x: Pointer, dy: Pointer, images: number, geometry: Pointer): void;
 
     /**
      * Pooling of x [images, height, width, channels] to out [images, outHeight, outWidth, channels], over the part of each window that

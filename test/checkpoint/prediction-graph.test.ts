@@ -102,6 +102,18 @@ describe('a forged graph', () => {
   const x: Node = ['input', [], { name: 'x', shape: [2, 4, 6], dtype: 'f32' }];
   const graph = (...nodes: Node[]): PredictionGraph => [{ rows: 2, nodes, outputs: [['o', nodes.length - 1]] }];
 
+  const image: Node = ['full', [], { value: 1, shape: [2, 4, 4, 3], dtype: 'f32' }];
+  const filter: Node = ['full', [], { value: 1, shape: [3, 3, 3, 5], dtype: 'f32' }];
+  const pool = { image: [4, 4], window: [2, 2], stride: [2, 2], pads: [0, 0], out: [2, 2] };
+  const conv = {
+    image: [4, 4], window: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [0, 0, 0, 0], out: [2, 2], groups: 1,
+  }; // biome-ignore format: attributes
+
+  it('is refused, and the same unforged is not', () => {
+    expect(refusal(graph(image, ['maxPool', [0], pool]))).toBeUndefined();
+    expect(refusal(graph(image, filter, ['conv2d', [0, 1], conv]))).toBeUndefined();
+  });
+
   it.each<[string, PredictionGraph, RegExp]>([
     ['an op that does not exist', graph(x, ['evil', [0], {}]), /no op is called evil/],
     ['an op of the prototype', graph(x, ['constructor', [0], {}]), /no op is called/],
@@ -151,6 +163,13 @@ describe('a forged graph', () => {
       ),
       /calls and constants/,
     ],
+    ['windows beside the image', graph(image, ['avgPool', [0], { ...pool, out: [3, 2] }]), /do not fit/],
+    ['a pooled image that is another', graph(image, ['maxPool', [0], { ...pool, image: [8, 8] }]), /do not fit/],
+    ['a pool of channels only', graph(x, ['maxPool', [0], pool]), /do not fit/],
+    ['a filter beside the image', graph(image, filter, ['conv2d', [0, 1], { ...conv, out: [4, 5] }]), /do not fit/],
+    ['groups that are no number', graph(image, filter, ['conv2d', [0, 1], { ...conv, groups: 0.5 }]), /do not fit/],
+    ['negative pads', graph(image, filter, ['conv2d', [0, 1], { ...conv, pads: [0, -1, 0, 0] }]), /list of 4 sizes/],
+    ['a filter for other channels', graph(image, filter, ['conv2d', [1, 1], conv]), /do not fit/],
     ['a random op', graph(x, ['dropout', [0], { rate: 0.5, salt: 0 }]), /occurs in evaluation/],
     ['a gradient op', graph(x, ['reluGrad', [0, 0], { alpha: 0 }]), /occurs in evaluation/],
     ['a kernel argument of another type', graph(x, ['scale', [0], { alpha: 'two' }]), /no number/],

@@ -49,6 +49,26 @@ describe.each(await bothLevels())('$simd', (sides) => {
     },
   );
 
+  it.each(WINDOWS)('depthwise: %i images %i x %i x %i, window %j', (images, height, width, channels, w, s, d) => {
+    sides.reset();
+    const out = [height, width].map((n, i) => Math.floor((n - (w[i] - 1) * d[i] - 1) / s[i]) + 1);
+    const geometry = sides.ints([
+      height * width * channels, out[0], s[0] * width * channels, out[1], s[1] * channels, w[0], d[0] * width * channels,
+      w[1], d[1] * channels, channels,
+    ]); // biome-ignore format: the geometry
+    const sizes = [images * height * width * channels, w[0] * w[1] * channels, images * out[0] * out[1] * channels];
+    const [x, filter, dy] = sizes.map((size, i) => sides.floats(numbers(i, size)));
+    const y = sides.room(sizes[2]);
+    const [dx, dw] = [0, 1].map((i) => sides.floats(numbers(7 + i, sizes[i])));
+    sides.run('depthwise', y, x, filter, images, geometry);
+    sides.run('depthwiseGradInput', dx, dy, filter, images, geometry);
+    sides.run('depthwiseGradWeight', dw, x, dy, images, geometry);
+    for (const [i, p] of [dx, dw, y].entries()) {
+      expect(deviation(sides.got(p, sizes[i]), sides.want(p, sizes[i]), 1e-6, 3e-6)).toBeLessThanOrEqual(1);
+    }
+    sides.checkGuards();
+  });
+
   it.each(POOLS)(
     'pooling: %i images %i x %i x %i, window %j',
     (images, height, width, channels, window, stride, pads) => {

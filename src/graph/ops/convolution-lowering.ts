@@ -52,6 +52,12 @@ interface Plan {
   readonly pads: boolean;
   /** A window is a pixel: the images are the matrix. */
   readonly pointwise: boolean;
+  /** Each channel has one filter of its own: kernels without a matrix, four channels at a time. */
+  readonly depthwise: boolean;
+}
+
+function isDepthwise({ channels, groups, filters }: Convolution): boolean {
+  return groups > 1 && groups === channels && groups === filters;
 }
 
 function planConvolution(c: Convolution): Plan {
@@ -59,11 +65,14 @@ function planConvolution(c: Convolution): Plan {
   const groupChannels = c.channels / c.groups;
   const paddedWidth = c.width + left + right;
   const pads = c.pads.some((n) => n > 0);
-  const pointwise = !pads && sizeOf(c.window) === 1 && sizeOf(c.stride) === 1;
+  const depthwise = isDepthwise(c);
+  const pointwise = !depthwise && !pads && sizeOf(c.window) === 1 && sizeOf(c.stride) === 1;
   const inner = sizeOf(c.window) * groupChannels;
   return {
     c,
-    chunks: pointwise ? [{ image: 0, images: c.rows, row: 0, rows: c.out[0] }] : chunksOf(c, inner),
+    chunks: pointwise
+      ? [{ image: 0, images: c.rows, row: 0, rows: c.out[0] }]
+      : chunksOf(c, depthwise ? c.channels : inner),
     inner,
     groupChannels,
     groupFilters: c.filters / c.groups,
@@ -71,12 +80,14 @@ function planConvolution(c: Convolution): Plan {
     paddedImage: (c.height + top + bottom) * paddedWidth * c.channels,
     pads,
     pointwise,
+    depthwise,
   };
 }
 
-/** Images whose matrix fits a chunk, at least one. */
-export function imagesOfChunk({ out, window, channels, groups, filters }: Convolution): number {
-  const columns = Math.max(sizeOf(window) * (channels / groups), filters);
+/** Images whose matrix (or result) fits a chunk, at least one. */
+export function imagesOfChunk(c: Convolution): number {
+  const { out, window, channels, groups, filters } = c;
+  const columns = isDepthwise(c) ? channels : Math.max(sizeOf(window) * (channels / groups), filters);
   return Math.max(1, Math.floor(CHUNK_ELEMENTS / (sizeOf(out) * columns)));
 }
 
@@ -100,6 +111,14 @@ function chunksOf({ rows, out }: Convolution, inner: number): Chunk[] {
     }
   }
   return chunks;
+}
+
+/** Chunks times groups: about as many kernel calls as it takes, without planning them. */
+export function convolutionParts(c: Convolution): number {
+  const [outHeight] = c.out;
+  const columns = isDepthwise(c) ? c.channels : (sizeOf(c.window) * c.channels) / c.groups;
+  const perImage = Math.min(outHeight, Math.ceil((sizeOf(c.out) * columns) / CHUNK_ELEMENTS) * 2);
+  return c.rows * perImage * (isDepthwise(c) ? 1 : c.groups);
 }
 
 /** Rows of the matrix of a chunk. */
@@ -136,8 +155,8 @@ function moveInside(plan: Plan, l: Lowering, chunk: Chunk, dense: Ref, padded: R
   else lowerMove(l, outside, inside, dims, paddedStrides, denseStrides);
 }
 
-/** The geometry of im2col and col2im for a chunk: see src/kernels/table.ts. */
-function geometryOf({ c, groupChannels, paddedWidth, paddedImage }: Plan, chunk: Chunk): number[] {
+/** The geometry of a chunk for im2col, col2im and the depthwise kernels: see src/kernels/table.ts. */
+function geometryOf({ c, groupChannels, depthwise, paddedWidth, paddedImage }: Plan, chunk: Chunk): number[] {
   const line = paddedWidth * c.channels;
   // Neighbouring pixels of a window lie behind one another unless groups or dilation part them.
   const joined = c.groups === 1 && c.dilation[1] === 1;
@@ -151,7 +170,7 @@ function geometryOf({ c, groupChannels, paddedWidth, paddedImage }: Plan, chunk:
     c.dilation[0] * line,
     joined ? 1 : c.window[1],
     c.dilation[1] * c.channels,
-    joined ? c.window[1] * groupChannels : groupChannels,
+    joined ? c.window[1] * groupChannels : depthwise ? c.channels : groupChannels,
   ];
 }
 
@@ -161,6 +180,15 @@ function windowsAt({ c, pads, groupChannels, paddedWidth, paddedImage }: Plan, c
   return images + chunk.row * c.stride[0] * paddedWidth * c.channels + group * groupChannels;
 }
 
+/** Calls `use` with each chunk and its images, padded where the convolution pads. */
+function eachChunk(plan: Plan, l: Lowering, x: Ref, use: (chunk: Chunk, images: Ref) => void): void {
+  const padded = plan.pads ? l.zeroed(chunkElements(plan).padded) : x; // chunks only write the inside
+  for (const chunk of plan.chunks) {
+    if (plan.pads && chunk.row === 0) moveInside(plan, l, chunk, x, padded, 'padded');
+    use(chunk, padded);
+  }
+}
+
 /** Calls `use` with each chunk and group and its matrix of windows of x: [positions, inner] with `lda`. */
 function eachMatrix(
   plan: Plan,
@@ -168,28 +196,32 @@ function eachMatrix(
   x: Ref,
   use: (chunk: Chunk, group: number, matrix: Ref, lda: number) => void,
 ): void {
-  const { c, pads, inner, pointwise, groupChannels } = plan;
-  const elements = chunkElements(plan);
-  const padded = pads ? l.zeroed(elements.padded) : x; // chunks only write the inside
-  const matrix = pointwise ? x : l.scratch(elements.matrix);
-  for (const chunk of plan.chunks) {
-    if (pads && chunk.row === 0) moveInside(plan, l, chunk, x, padded, 'padded');
+  const { c, inner, pointwise, groupChannels } = plan;
+  const matrix = pointwise ? x : l.scratch(chunkElements(plan).matrix);
+  eachChunk(plan, l, x, (chunk, images) => {
     for (let group = 0; group < c.groups; group++) {
       if (pointwise) {
         use(chunk, group, shift(x, group * groupChannels), c.channels);
         continue;
       }
-      const from = shift(padded, windowsAt(plan, chunk, group));
+      const from = shift(images, windowsAt(plan, chunk, group));
       l.call('im2col', matrix, from, chunk.images, l.table(geometryOf(plan, chunk)));
       use(chunk, group, matrix, inner);
     }
-  }
+  });
 }
 
 /** y = windows of x times weights; inputs x, w. */
 export function lowerConvolution(c: Convolution, l: Lowering): void {
   const plan = planConvolution(c);
   const { inner, groupFilters } = plan;
+  if (plan.depthwise) {
+    eachChunk(plan, l, l.input(0), (chunk, images) => {
+      const [to, from] = [shift(l.out, resultOffset(plan, chunk)), shift(images, windowsAt(plan, chunk, 0))];
+      l.call('depthwise', to, from, l.input(1), chunk.images, l.table(geometryOf(plan, chunk)));
+    });
+    return;
+  }
   eachMatrix(plan, l, l.input(0), (chunk, group, matrix, lda) => {
     l.gemm({
       transA: false, transB: false, m: positionsOf(plan, chunk), n: groupFilters, k: inner,
@@ -204,6 +236,14 @@ export function lowerConvolution(c: Convolution, l: Lowering): void {
 export function lowerGradWeight(c: Convolution, l: Lowering): void {
   const plan = planConvolution(c);
   const { inner, groupFilters } = plan;
+  if (plan.depthwise) {
+    if (l.first) l.call('fill', l.out, 0, sizeOf(c.window) * c.channels);
+    eachChunk(plan, l, l.input(0), (chunk, images) => {
+      const [from, dy] = [shift(images, windowsAt(plan, chunk, 0)), shift(l.input(1), resultOffset(plan, chunk))];
+      l.call('depthwiseGradWeight', l.out, from, dy, chunk.images, l.table(geometryOf(plan, chunk)));
+    });
+    return;
+  }
   eachMatrix(plan, l, l.input(0), (chunk, group, matrix, lda) => {
     l.gemm({
       transA: true, transB: false, m: inner, n: groupFilters, k: positionsOf(plan, chunk),
@@ -217,7 +257,7 @@ export function lowerGradWeight(c: Convolution, l: Lowering): void {
 /** dx: rows of dy w^T go back to the pixels of their windows; inputs dy, w. */
 export function lowerGradInput(c: Convolution, l: Lowering): void {
   const plan = planConvolution(c);
-  const { pads, inner, pointwise, groupChannels, groupFilters } = plan;
+  const { pads, inner, pointwise, depthwise, groupChannels, groupFilters } = plan;
   const product = (chunk: Chunk, group: number, to: Ref, ldc: number): GemmArgs => ({
     transA: false, transB: true, m: positionsOf(plan, chunk), n: inner, k: groupFilters,
     a: shift(l.input(0), resultOffset(plan, chunk) + group * groupFilters), lda: c.filters,
@@ -225,19 +265,25 @@ export function lowerGradInput(c: Convolution, l: Lowering): void {
     c: to, ldc,
   }); // biome-ignore format: grouped by operand
   const elements = chunkElements(plan);
-  const matrix = pointwise ? l.out : l.scratch(elements.matrix);
+  const matrix = pointwise || depthwise ? l.out : l.scratch(elements.matrix);
   const padded = pads ? l.scratch(elements.padded) : l.out;
   for (const chunk of plan.chunks) {
     const images = pads ? padded : shift(padded, chunk.image * plan.paddedImage);
     if (chunk.row === 0 && !pointwise) l.call('fill', images, 0, chunk.images * plan.paddedImage);
-    for (let group = 0; group < c.groups; group++) {
+    for (let group = 0; group < (depthwise ? 1 : c.groups); group++) {
       if (pointwise) {
         l.gemm(product(chunk, group, shift(l.out, group * groupChannels), c.channels));
         continue;
       }
-      l.gemm(product(chunk, group, matrix, inner));
       const to = shift(padded, windowsAt(plan, chunk, group));
-      l.call('col2im', to, matrix, chunk.images, l.table(geometryOf(plan, chunk)));
+      const geometry = l.table(geometryOf(plan, chunk));
+      if (depthwise) {
+        const dy = shift(l.input(0), resultOffset(plan, chunk));
+        l.call('depthwiseGradInput', to, dy, l.input(1), chunk.images, geometry);
+      } else {
+        l.gemm(product(chunk, group, matrix, inner));
+        l.call('col2im', to, matrix, chunk.images, geometry);
+      }
     }
     if (pads && chunk.row + chunk.rows === c.out[0]) moveInside(plan, l, chunk, l.out, padded, 'dense');
   }

@@ -3,7 +3,13 @@ import type { OpDef } from '../op.ts';
 import type { Attrs, Shape, Tensor } from '../tensor.ts';
 import { sizeOf } from '../tensor.ts';
 import type { Convolution } from './convolution-lowering.ts';
-import { imagesOfChunk, lowerConvolution, lowerGradInput, lowerGradWeight } from './convolution-lowering.ts';
+import {
+  convolutionParts,
+  imagesOfChunk,
+  lowerConvolution,
+  lowerGradInput,
+  lowerGradWeight,
+} from './convolution-lowering.ts';
 import { reshape } from './shape.ts';
 import type { Padding } from './windows.ts';
 import { asFlatImages, fromFlatImages, imageSize, perAxis, placeWindows, span, withChannels } from './windows.ts';
@@ -139,6 +145,11 @@ const gradWeightOp: OpDef = {
 
 function gradWeightSizes({ inputs: [x, dy], attrs, shape }: Tensor): Convolution {
   return convolutionOf(attrs, x.shape, shape, dy.shape);
+}
+
+/** About as many kernel calls as a convolution of the graph becomes. */
+export function convolutionCalls(node: Tensor): number {
+  return convolutionParts(node.op === 'conv2d' ? forwardSizes(node) : gradInputSizes(node));
 }
 
 export const CONVOLUTION_OPS: readonly OpDef[] = [conv2dOp, gradInputOp, gradWeightOp];

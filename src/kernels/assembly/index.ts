@@ -4,6 +4,7 @@ export * from './batch-norm';
 export * from './bias-activation';
 export * from './binary';
 export { col2im, im2col } from './convolution';
+export { depthwise, depthwiseGradInput, depthwiseGradWeight } from './depthwise';
 export { gemm } from './gemm';
 export * from './gradient-tree';
 export {
