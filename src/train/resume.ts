@@ -154,7 +154,7 @@ function refuseOtherState(plan: RunPlan, { manifest, trained, path }: Checkpoint
     files: { 'trained.safetensors': trained !== undefined },
   };
   const now = {
-    tensors: compiled.tensors.map(({ name, shape }) => ({ name, shape })),
+    tensors: [...compiled.tensors, ...compiled.buffers].map(({ name, shape }) => ({ name, shape })),
     optimizer: {
       slots: needs.slots.map(({ name, shapes }) => ({ name, ...(shapes && { shapes }) })),
       state: [...needs.progressNames].sort(),
