@@ -19,6 +19,19 @@ function definedEnd(i: usize, keys: usize, causal: i32, block: usize): usize {
   return causal ? min((i / block + 1) * block, keys) : keys;
 }
 
+/**
+ * The length of row i as it is computed: up to the next whole vector, if that is defined. In place only, because what lies between
+ * is written: to `pad`, so that it counts for nothing.
+ */
+// @ts-ignore: decorator
+@inline
+function padded(row: usize, n: usize, end: usize, pad: f32): usize {
+  const whole = (n + 3) & ~3;
+  if (whole > end) return n;
+  for (let j = n; j < whole; j++) store<f32>(row + (j << 2), pad);
+  return whole;
+}
+
 /** Writes x where mask is not 0, else -infinity. */
 function maskRow(out: usize, x: usize, mask: usize, n: usize): void {
   const lowest = splat(-f32.POSITIVE_INFINITY);
@@ -47,7 +60,9 @@ export function attentionSoftmax(
   for (let matrix: usize = 0; matrix < batch * heads; matrix++) {
     const own = mask ? mask + (matrix / heads) * stride : 0;
     for (let i: usize = 0; i < queries; i++) {
-      const n = visible(i, keys, causal);
+      const end = definedEnd(i, keys, causal, block);
+      let n = visible(i, keys, causal);
+      if (out == x && !own) n = padded(x, n, end, -f32.POSITIVE_INFINITY);
       const vectors = (n & ~3) << 2;
       const rest = n & 3;
       let from = x;
@@ -81,7 +96,6 @@ export function attentionSoftmax(
           storeTail(p, rest, f32x4.mul(loadTail(p, rest, lowest), inverse));
         }
       }
-      const end = definedEnd(i, keys, causal, block);
       if (end > n) memory.fill(out + (n << 2), 0, (end - n) << 2);
       out += stride;
       x += stride;
@@ -98,7 +112,9 @@ export function attentionSoftmaxGrad(
   const factor = splat(scale);
   for (let matrix: usize = 0; matrix < batch * heads; matrix++) {
     for (let i: usize = 0; i < queries; i++) {
-      const n = visible(i, keys, causal);
+      const end = definedEnd(i, keys, causal, block);
+      const seen = visible(i, keys, causal);
+      const n = out == dp ? padded(dp, seen, end, 0) : seen;
       const vectors = (n & ~3) << 2;
       const rest = n & 3;
       let sum = splat(0);
@@ -115,8 +131,7 @@ export function attentionSoftmaxGrad(
         const d = f32x4.sub(loadTail(dp + vectors, rest, dot), dot);
         storeTail(out + vectors, rest, f32x4.mul(f32x4.mul(loadTail(p + vectors, rest, dot), factor), d));
       }
-      const end = definedEnd(i, keys, causal, block);
-      if (end > n) memory.fill(out + (n << 2), 0, (end - n) << 2);
+      if (end > seen) memory.fill(out + (seen << 2), 0, (end - seen) << 2);
       out += stride;
       p += stride;
       dp += stride;

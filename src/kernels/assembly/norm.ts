@@ -105,7 +105,26 @@ export function normalizeGrad(
     const rstd = v128.load32_splat(stats, 4);
     let sum = splat(0);
     let dot = splat(0);
-    for (let j: usize = 0; j < vectors; j += 16) {
+    let j: usize = 0;
+    if (vectors >= 32) {
+      let sum1 = splat(0);
+      let dot1 = splat(0);
+      for (; j + 32 <= vectors; j += 32) {
+        let g = v128.load(dy + j);
+        let h = v128.load(dy + j, 16);
+        if (weight) {
+          g = f32x4.mul(g, v128.load(weight + j));
+          h = f32x4.mul(h, v128.load(weight + j, 16));
+        }
+        sum = f32x4.add(sum, g);
+        sum1 = f32x4.add(sum1, h);
+        dot = madd(g, f32x4.sub(v128.load(x + j), mean), dot);
+        dot1 = madd(h, f32x4.sub(v128.load(x + j, 16), mean), dot1);
+      }
+      sum = f32x4.add(sum, sum1);
+      dot = f32x4.add(dot, dot1);
+    }
+    for (; j < vectors; j += 16) {
       let g = v128.load(dy + j);
       if (weight) g = f32x4.mul(g, v128.load(weight + j));
       sum = f32x4.add(sum, g);
