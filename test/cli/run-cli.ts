@@ -14,14 +14,23 @@ export interface CliResult {
 
 /**
  * Runs the command as a user of a checkout would, in its folder or in `cwd`. `onStderr` gets what was printed so far and may send
- * signals.
+ * signals. `fileKiB`: no file that it writes can grow larger, as if the disk were full. `uid`: as that user.
  */
 export function runCli(
   args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv; onStderr?: (text: string, child: ChildProcess) => void } = {},
+  options: {
+    cwd?: string;
+    env?: NodeJS.ProcessEnv;
+    onStderr?: (text: string, child: ChildProcess) => void;
+    fileKiB?: number;
+    uid?: number;
+  } = {},
 ): Promise<CliResult> {
   const loader = ['--conditions=lockstep-source', '--import', import.meta.resolve('tsx')];
-  const child = spawn(process.execPath, [...loader, join(root, 'src/cli/main.ts'), ...args], {
+  const command = [process.execPath, ...loader, join(root, 'src/cli/main.ts'), ...args];
+  const limit = options.fileKiB === undefined ? '' : `ulimit -f ${2 * options.fileKiB}; `; // in blocks of 512 bytes
+  const child = spawn('sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], {
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
     cwd: options.cwd ?? root,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
