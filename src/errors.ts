@@ -40,7 +40,7 @@ export const ERROR_CODES = {
   E_DATA_VALUE: 'A value in the data is not usable (no number, missing, infinite).',
   E_DATA_MISSING: 'A data file or field does not exist.',
   E_DATA_EMPTY: 'A data set or split has no rows.',
-  E_DATA_SOURCE: 'Custom code that yields rows failed.',
+  E_DATA_SOURCE: 'Custom code that yields rows, or the thread that reads them from disk, failed.',
   E_JOB_LOAD: 'The job module does not load or exports no job.',
   E_JOB: 'The job is not valid.',
   E_CUSTOM_CODE: 'Custom code must be exported by a module so that workers can import it.',

@@ -174,7 +174,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     ...(trial ? { trial } : {}),
     programs,
     origin: { baseDir: baseDirOf(options), ...(options.module ? { module: options.module } : {}) },
-    notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend)],
+    notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend), ...diskNote(data)],
   };
 }
 
@@ -187,6 +187,14 @@ function refuseMiniBatches({ def }: BoundOptimizer, { stepsPerEpoch, batchSize }
     got: `batches of ${batchSize} rows, ${stepsPerEpoch} an epoch`,
     fix: "set batchSize: 'full', or use another optimizer",
   });
+}
+
+function diskNote({ train }: LoadedData): string[] {
+  if (train.kind !== 'streamed') return [];
+  const { blockRows, windowBlocks } = train.blocks;
+  return [
+    `training rows are read from disk: ${Math.ceil(train.size / blockRows)} blocks of ${blockRows} rows, shuffled in windows of ${windowBlocks} blocks`,
+  ];
 }
 
 function notes(compiled: CompiledJob, workers: number, cores: number, backend: BackendChoice): string[] {

@@ -1,5 +1,7 @@
+import { channel } from 'node:diagnostics_channel';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { adam, crossEntropy, defineJob, dense, sequential, train } from 'lockstep';
 import { csv, loadData, npy, parquet } from 'lockstep/data';
@@ -65,6 +67,30 @@ describe('data larger than its memory', () => {
     await train(halted, { workers: 2, runDir, signal: stop.signal });
     const resumed = await train(job('64KB'), { workers: 1, runDir, resume: 'auto' });
     expect(resumed.parametersSha256).toBe(whole.parametersSha256);
+  });
+
+  test('comes through the death of a worker, and ends where the reading thread is gone', async () => {
+    const threads: Worker[] = [];
+    const watch = (message: unknown) => void threads.push((message as { worker: Worker }).worker);
+    const long = { ...job('64KB'), epochs: 6 };
+    const whole = await outcome(long, 2);
+    const killing = (which: number) => {
+      let dead = false;
+      const onSteps = () => {
+        if (!dead) void threads[which]?.terminate();
+        dead = true;
+      };
+      return { ...long, callbacks: { onSteps } };
+    };
+    channel('worker_threads').subscribe(watch);
+    try {
+      expect(await outcome(killing(0), 2)).toEqual(whole);
+      threads.length = 0;
+      // A pool of two workers, then the thread that reads.
+      await failure('E_DATA_SOURCE', () => train(killing(2), { workers: 2 }));
+    } finally {
+      channel('worker_threads').unsubscribe(watch);
+    }
   });
 
   test('is the data that would be in memory: rows, transforms, validation and test metrics', async () => {
