@@ -47,6 +47,8 @@ export interface RunHeader {
   readonly shards: number;
   readonly parameters: number;
   readonly startedAt: string;
+  /** The step after which this run goes on with an earlier one: what that one recorded of later steps is void. */
+  readonly resumedAfter?: number;
 }
 
 /** A place that records go to. May be slow: it is called in batches, off the step's path. */

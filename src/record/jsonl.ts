@@ -8,7 +8,9 @@ export const METRICS_FILE = 'metrics.jsonl';
 /**
  * Writes a run to `<runDir>/metrics.jsonl`, a JSON object a line: the header, then `{"kind":"step",...}` and
  * `{"kind":"evaluation",...}` in order. Numbers that JSON does not have are the strings "NaN", "Infinity" and "-Infinity"
- * (`Number(value)` reads them back). A folder that was used before is appended to; each header begins a run.
+ * (`Number(value)` reads them back). A folder that was used before is appended to. Each header begins a run, or goes on with the one
+ * before: then its `resumedAfter` is the last step that counts of what stands above it, for a killed process may have recorded more than
+ * it saved.
  *
  * `steps` and `evaluation` never reject: what they return settles when there is room again. The first failed write is reported
  * by `close`, as E_RUN_DIR.

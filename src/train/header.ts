@@ -5,9 +5,10 @@ import { describeOptimizer } from '../optim/catalogue.ts';
 import type { RunHeader } from '../record/contract.ts';
 import type { CompiledJob } from './compile.ts';
 import type { RunPlan } from './plan-run.ts';
+import type { StartPoint } from './resume.ts';
 
-/** What ran, on what: the first line of metrics.jsonl. */
-export function runHeader(plan: RunPlan): RunHeader {
+/** What ran, on what: the first line of metrics.jsonl. `start`: what it goes on from. */
+export function runHeader(plan: RunPlan, start?: StartPoint): RunHeader {
   const { job, compiled, backend } = plan;
   const processors = cpus();
   return {
@@ -32,6 +33,7 @@ export function runHeader(plan: RunPlan): RunHeader {
     shards: compiled.shards,
     parameters: compiled.tensors.reduce((sum, t) => sum + t.size, 0),
     startedAt: new Date().toISOString(),
+    ...(start && !start.warm && { resumedAfter: start.checkpoint.step }),
   };
 }
 

@@ -63,7 +63,7 @@ async function trainOpened(
   rules: RunRules,
   { start, notes }: RunFolder,
 ): Promise<TrainResult> {
-  const log = await RunLog.open(plan, runHeader(plan), options);
+  const log = await RunLog.open(plan, runHeader(plan, start), options);
   try {
     const training = new Training(plan, run, log, options, rules, start);
     try {

@@ -48,6 +48,11 @@ async function failure(run: Promise<unknown>): Promise<LockstepError> {
   return error as LockstepError;
 }
 
+function linesOf(runDir: string): { kind: string; step?: number; resumedAfter?: number }[] {
+  const lines = readFileSync(join(runDir, 'metrics.jsonl'), 'utf8').trim().split('\n');
+  return lines.map((line) => JSON.parse(line));
+}
+
 const steps = (runDir: string) =>
   readdirSync(join(runDir, 'checkpoints')).map((name) => Number(name.replace('step-', '')));
 
@@ -109,6 +114,8 @@ describe('resume', () => {
       onProgress: (event) => event.kind === 'start' && notes.push(...event.notes),
     });
     expect(notes.join('\n')).toMatch(/parameters\.safetensors.*\n.*resumed after step 30/);
+    const headers = linesOf(runDir).filter(({ kind }) => kind === 'header');
+    expect(headers.map(({ resumedAfter }) => resumedAfter)).toEqual([undefined, 30]);
     expect(again.parametersSha256).toBe(whole.parametersSha256);
   });
 
@@ -205,10 +212,7 @@ test('the last state is saved with any run folder, and metrics.jsonl has every s
   const runDir = newRunDir();
   const result = await train(job({ epochs: 2 }), { workers: 2, runDir });
   expect(steps(runDir)).toEqual([result.step]);
-  const lines = readFileSync(join(runDir, 'metrics.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
+  const lines = linesOf(runDir);
   expect(lines.filter((l) => l.kind === 'step').map((l) => l.step)).toEqual(result.history.map((r) => r.step));
 });
 
