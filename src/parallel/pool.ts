@@ -22,14 +22,25 @@ export class WorkerPool {
   /** What a schedule that looks at the history has decided so far; all of it, because steps may be replayed. */
   rateChanges: readonly RateChange[] = [];
   #closed = false;
+  /** A thread has ended: the pool that replaces it is no longer one in which all know the session. */
+  #lost = false;
 
   private constructor(session: Session) {
     this.#session = session;
     const { buffer } = session.memory;
     this.#control = new Int32Array(buffer, session.layout.control);
     this.#barrier = new Int32Array(buffer, session.layout.barrier);
-    this.#piscina = startThreads(session.workers);
+    this.#piscina = this.#start();
     this.#prefetcher = Prefetcher.start(session);
+  }
+
+  #start(): Piscina {
+    const threads = startThreads(this.#session.workers);
+    this.#lost = false;
+    threads.on('workerDestroy', () => {
+      if (threads === this.#piscina) this.#lost = true;
+    });
+    return threads;
   }
 
   /** `committed`: the step as of which parameters and slots lie in the arena; 0 = they are still to be initialised. */
@@ -68,7 +79,7 @@ export class WorkerPool {
     await this.#piscina.destroy();
     this.#barrier.fill(0, 0, BARRIER_WORDS);
     Atomics.store(this.#control, CLAIMED_RANKS, 0);
-    this.#piscina = startThreads(this.#session.workers);
+    this.#piscina = this.#start();
     await this.#all({ kind: 'open', session: this.#session, committed });
   }
 
@@ -92,6 +103,8 @@ export class WorkerPool {
   }
 
   async #all(task: WorkerTask): Promise<WorkerReport[]> {
+    // It ended while it had no task. A task for its successor would wait for ever, should that one not start.
+    if (this.#lost) throw toError(lostThread(new Error('it ended between two tasks')));
     const answers = await Promise.all(
       Array.from({ length: this.#session.workers }, async (): Promise<WorkerAnswer> => {
         let answer: WorkerAnswer;
@@ -124,8 +137,7 @@ function startThreads(workers: number): Piscina {
     concurrentTasksPerWorker: 1,
     execArgv: entry.execArgv,
   });
-  // A thread that breaks while it has no task is replaced, and the new one refuses the next task because the session is not open
-  // there. Without a listener the event would end the process.
+  // Of a thread that breaks while it has no task. Without a listener the event would end the process.
   threads.on('error', () => undefined);
   return threads;
 }

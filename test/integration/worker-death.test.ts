@@ -52,43 +52,65 @@ const job = defineJob({
   seed: 3,
 });
 
-async function outcome(options: TrainOptions) {
-  const { parametersSha256, metrics, step, history, evaluations } = await train(job, options);
+async function outcome(options: TrainOptions, watched = job) {
+  const { parametersSha256, metrics, step, history, evaluations } = await train(watched, options);
   const records = Array.from(history, ({ step, loss, lr, gradNorm, clipScale, metrics }) => ({
     step, loss, lr, gradNorm, clipScale, metrics,
   })); // biome-ignore format: a row
   return { parametersSha256, metrics, step, records, evaluations: evaluations.map(({ seconds: _, ...rest }) => rest) };
 }
 
-test('a worker that is terminated at any moment changes nothing', async () => {
-  const undisturbed = await outcome({ workers: 3 });
-  const random = philox(99);
-  let kills = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    let lost = 0;
-    // A kill some polls of the event loop after the run said something: anywhere in a step or an evaluation.
-    const strike = (polls: number): void => {
-      if (polls > 0) return void setImmediate(strike, polls - 1);
-      const [victim] = [...threads].sort(() => random() - 0.5);
-      if (!victim) return;
-      kills += 1;
-      void victim.terminate();
-    };
-    let armed = 5;
-    const result = await outcome({
-      workers: 3,
-      onProgress: (event) => {
-        if (event.kind === 'note') lost += 1;
-        if ((event.kind === 'steps' || event.kind === 'evaluation') && armed > 0 && lost >= 5 - armed) {
-          armed -= 1;
-          strike(Math.floor(40 * random()));
-        }
-      },
-    });
-    expect(result).toEqual(undisturbed);
-  }
-  expect(kills).toBeGreaterThanOrEqual(2 * ROUNDS);
-}, 300_000);
+test(
+  'a worker that is terminated at any moment changes nothing',
+  async () => {
+    const undisturbed = await outcome({ workers: 3 });
+    const random = philox(99);
+    let kills = 0;
+    for (let round = 0; round < ROUNDS; round++) {
+      let lost = 0;
+      // A kill some polls of the event loop after the run said something: anywhere in a step or an evaluation.
+      const strike = (polls: number): void => {
+        if (polls > 0) return void setImmediate(strike, polls - 1);
+        const [victim] = [...threads].sort(() => random() - 0.5);
+        if (!victim) return;
+        kills += 1;
+        void victim.terminate();
+      };
+      let armed = 5;
+      const result = await outcome({
+        workers: 3,
+        onProgress: (event) => {
+          if (event.kind === 'note') lost += 1;
+          if ((event.kind === 'steps' || event.kind === 'evaluation') && armed > 0 && lost >= 5 - armed) {
+            armed -= 1;
+            strike(Math.floor(40 * random()));
+          }
+        },
+      });
+      expect(result).toEqual(undisturbed);
+    }
+    expect(kills).toBeGreaterThanOrEqual(2 * ROUNDS);
+  },
+  300_000 * ROUNDS,
+);
+
+test('a worker may be lost while all are idle, and what replaces it, too', async () => {
+  const undisturbed = await outcome({ workers: 2 });
+  const notes: string[] = [];
+  let struck = false;
+  const onEvaluation = async () => {
+    if (struck) return;
+    struck = true;
+    for (const worker of [...threads]) await worker.terminate();
+    for (const worker of [...threads]) await worker.terminate(); // not yet ready
+  };
+  const disturbed = await outcome(
+    { workers: 2, onProgress: (event) => event.kind === 'note' && notes.push(event.text) },
+    { ...job, callbacks: { onEvaluation } },
+  );
+  expect(disturbed).toEqual(undisturbed);
+  expect(notes.join('\n')).toMatch(/a worker was lost/);
+});
 
 test('all workers at once may be lost', async () => {
   const undisturbed = await outcome({ workers: 2 });
