@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { newRunDir } from '../../src/cli/train.ts';
-import { runCli, SMALL_JOB } from './run-cli.ts';
+import { type CliResult, runCli, SMALL_JOB } from './run-cli.ts';
 
 test('an interrupted run is saved, says how to go on, and goes on', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-interrupt-'));
@@ -25,6 +25,31 @@ test('an interrupted run is saved, says how to go on, and goes on', async () => 
     const again = await runCli([...command.split(' '), '--epochs', '1000000', '--steps', String(steps), '--json']);
     expect(again.stderr).toContain(`resumed after step ${step}`);
     expect(JSON.parse(again.stdout).step).toBe(steps);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a run that is killed goes on from its last checkpoint, and ends in the same bytes', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-kill-'));
+  const args = ['train', SMALL_JOB, '--epochs', '120', '--set', 'checkpoint.everySteps=7', '--json'];
+  const shaOf = ({ stdout }: CliResult): string => JSON.parse(stdout).parametersSha256;
+  try {
+    const whole = shaOf(await runCli([...args, '-w', '1', '--run-dir', join(folder, 'whole')]));
+    const runDir = join(folder, 'killed');
+    const again = [...args, '--run-dir', runDir, '--resume', 'auto'];
+    for (const [workers, epoch] of [
+      ['2', 4],
+      ['3', 40],
+    ]) {
+      const killed = await runCli([...again, '-w', String(workers)], {
+        onStderr: (text, child) => text.includes(`\nepoch ${epoch}/`) && child.kill('SIGKILL'),
+      });
+      expect(killed.signal).toBe('SIGKILL');
+    }
+    const ended = await runCli([...again, '-w', '2']);
+    expect(ended.stderr).toMatch(/resumed after step \d{2}/);
+    expect(shaOf(ended)).toBe(whole);
   } finally {
     rmSync(folder, { recursive: true });
   }
