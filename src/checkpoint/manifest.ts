@@ -15,12 +15,7 @@ import { nameProblem } from './safetensors-header.ts';
  */
 export const MANIFEST_VERSION = 1;
 /** The files of a checkpoint beside manifest.json; a manifest can name no others. */
-export const CHECKPOINT_FILES = [
-  'parameters.safetensors',
-  'trained.safetensors',
-  'optimizer.safetensors',
-  'buffers.safetensors',
-] as const;
+export const CHECKPOINT_FILES = ['parameters.safetensors', 'trained.safetensors', 'optimizer.safetensors'] as const;
 export type CheckpointFile = (typeof CHECKPOINT_FILES)[number];
 
 const count = z.number().int().nonnegative();

@@ -2,7 +2,7 @@ import { LockstepError } from '../errors.ts';
 import { parameterTensors, slotTensors } from './flat.ts';
 import { type ManifestFacts, tensorTable } from './manifest.ts';
 import { type RetentionPolicy, retain } from './retention.ts';
-import { type NamedTensor, safetensorsParts } from './safetensors.ts';
+import { safetensorsParts } from './safetensors.ts';
 import { deleteCheckpoint, type FileContent, listCheckpoints, readManifest, writeCheckpoint } from './store.ts';
 import { isErrno, type StoreFs } from './store-fs.ts';
 
@@ -16,8 +16,6 @@ export interface SaveRequest {
   readonly trained?: Float32Array;
   /** Likewise, in the order of `facts.optimizer.slots`. */
   readonly slots: readonly Float32Array[];
-  /** What is neither trained nor a slot. */
-  readonly buffers?: readonly NamedTensor[];
   /** What to delete afterwards. Default: nothing. */
   readonly retention?: RetentionPolicy;
 }
@@ -57,7 +55,7 @@ export function saveCheckpoint(fs: StoreFs, request: SaveRequest): SaveOutcome {
   }
 }
 
-function contents({ facts, parameters, trained, slots, buffers }: SaveRequest): FileContent[] {
+function contents({ facts, parameters, trained, slots }: SaveRequest): FileContent[] {
   const { entries } = tensorTable(facts);
   const files: FileContent[] = [
     { name: 'parameters.safetensors', parts: safetensorsParts(parameterTensors(entries, parameters)) },
@@ -69,7 +67,6 @@ function contents({ facts, parameters, trained, slots, buffers }: SaveRequest): 
     const tensors = slotTensors(entries, facts.optimizer.slots, slots);
     files.push({ name: 'optimizer.safetensors', parts: safetensorsParts(tensors) });
   }
-  if (buffers) files.push({ name: 'buffers.safetensors', parts: safetensorsParts(buffers) });
   return files;
 }
 

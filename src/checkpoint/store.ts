@@ -39,8 +39,6 @@ export interface Checkpoint extends StoredCheckpoint {
   readonly trained?: Float32Array;
   /** In the order of `manifest.optimizer.slots`; empty when read for prediction. */
   readonly slots: readonly Float32Array[];
-  /** What is neither trained nor a slot, by name; absent if the model has none. */
-  readonly buffers?: Safetensors;
 }
 
 export interface FileContent {
@@ -272,7 +270,6 @@ export function readCheckpoint(fs: StoreFs, path: string, parts: CheckpointParts
     parameters,
     ...(own && { trained: readParameters(entries, own, join(path, 'trained.safetensors')) }),
     slots: wanted ? readSlots(entries, slots, required('optimizer.safetensors'), optimizer) : [],
-    buffers: load('buffers.safetensors'),
   };
 }
 

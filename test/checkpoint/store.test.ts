@@ -62,13 +62,11 @@ describe('the store', () => {
     ]);
   });
 
-  it('keeps buffers, and leaves the slots out for prediction', () => {
+  it('leaves the slots out for prediction', () => {
     const fs = emptyRun();
-    const bytes = new Uint8Array(new Float32Array([1, 2, 3]).buffer);
-    saveCheckpoint(fs, { ...sample(RUN, 1), buffers: [{ name: 'norm/mean', dtype: 'F32', shape: [3], bytes }] });
-    const { checkpoint } = findCheckpoint(fs, RUN, 'model');
-    expect(checkpoint.slots).toEqual([]);
-    expect(checkpoint.buffers?.tensors.get('norm/mean')?.bytes).toEqual(bytes);
+    saveCheckpoint(fs, sample(RUN, 1));
+    expect(findCheckpoint(fs, RUN, 'model').checkpoint.slots).toEqual([]);
+    expect(findCheckpoint(fs, RUN).checkpoint.slots.length).toBeGreaterThan(0);
   });
 
   it('takes short writes as they come', () => {
