@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { closest } from '../../src/errors.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { measureAccuracy } from './accuracy.ts';
+import { count, positive, UsageError } from './arguments.ts';
 import { type GemmName, PEERS, planGroups } from './contestants.ts';
 import { describeMachine, warnIfLoaded, watchOthers } from './machine.ts';
 import { measureMemory } from './memory.ts';
@@ -152,24 +153,10 @@ function names<T extends string>(list: string, known: readonly T[], option: stri
   });
 }
 
-function count(text: string, option: string): number {
-  const n = Number(text);
-  if (Number.isInteger(n) && n > 0) return n;
-  throw new UsageError(`${option}: expected a positive integer, got ${text}`);
-}
-
-function positive(text: string, option: string): number {
-  const n = Number(text);
-  if (n > 0 && Number.isFinite(n)) return n;
-  throw new UsageError(`${option}: expected a positive number, got ${text}`);
-}
-
 /** Five significant digits are more than any of these figures has. */
 function rounded(_: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
 }
-
-class UsageError extends Error {}
 
 try {
   await main();

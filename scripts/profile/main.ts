@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { formatTable } from '../../src/cli/format.ts';
+import { LockstepError } from '../../src/errors.ts';
 import type { Call } from '../../src/graph/program.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels } from '../../src/kernels/wasm.ts';
@@ -17,6 +18,7 @@ import { PHASE } from '../../src/parallel/timings.ts';
 import { WorkerState } from '../../src/parallel/worker-state.ts';
 import { createSession } from '../../src/train/open-run.ts';
 import { planRun } from '../../src/train/plan-run.ts';
+import { count, positive, UsageError } from '../bench/arguments.ts';
 import { gemmFlop } from '../bench/flop.ts';
 import { KernelSpeed } from '../bench/kernel-speed.ts';
 import { workloadJob } from '../bench/models.ts';
@@ -62,8 +64,8 @@ async function main(): Promise<void> {
     return;
   }
   if (values.gemm !== undefined) process.env.LOCKSTEP_GEMM = values.gemm;
-  const batch = values.batch === undefined ? workload.batch : Number(values.batch);
-  const shards = values.shards === undefined ? undefined : Number(values.shards);
+  const batch = values.batch === undefined ? workload.batch : count(values.batch, '--batch');
+  const shards = values.shards === undefined ? undefined : count(values.shards, '--shards');
   const few = { ...workload, rows: Math.min(workload.rows, 64 * batch) };
   const plan = await planRun(workloadJob(workload, makeRows(few, 1), { batch, shards, steps: 1e6 }), { workers: 1 });
   const session = await createSession(plan, undefined);
@@ -91,7 +93,7 @@ async function main(): Promise<void> {
   const phases = { compute: 0, reduce: 0, update: 0 };
   const stepsMs: number[] = [];
   let t = 0;
-  const end = performance.now() + 1000 * Number(values.seconds);
+  const end = performance.now() + 1000 * positive(values.seconds, '--seconds');
   while (performance.now() < end || stepsMs.length < 5) {
     counting = ++t > 5;
     const before = performance.now();
@@ -183,4 +185,10 @@ function kinds(rows: readonly { readonly kernel: string; readonly msPerStep: num
   return sorted.map(([kernel, ms]) => `${kernel} ${ms.toFixed(3)} ms`).join(', ');
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UsageError || error instanceof LockstepError)) throw error;
+  process.stderr.write(`profile: ${error.message}\n`);
+  process.exitCode = 1;
+}

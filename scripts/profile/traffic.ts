@@ -10,6 +10,16 @@ const area =
   ([rows, columns]) =>
     factor * rows * columns;
 
+/** Queries that see one key more than the one before, or all keys. */
+const scores: Words = ([batch, heads, queries, keys, , causal]) =>
+  batch * heads * queries * (causal === 1 ? (keys + 1) / 2 : keys);
+
+/** Numbers of one state, [rows, hidden]; operands that are absent are zeros among the sizes. */
+const state: Words = (sizes) => {
+  const [rows, hidden] = sizes.filter((n) => n !== 0);
+  return rows * hidden;
+};
+
 /** The numbers of a call in order: counts and sizes; see src/kernels/table.ts. */
 const WORDS: ReadonlyMap<string, Words> = new Map([
   ...each(UNARY, ([count]) => 2 * count),
@@ -21,6 +31,19 @@ const WORDS: ReadonlyMap<string, Words> = new Map([
   ['where', ([count]) => 4 * count],
   ['clamp', ([count]) => 2 * count],
   ['biasActivation', area(2)],
+  ['normStats', area(1)],
+  ['normalize', area(2)],
+  ['normalizeGrad', area(3)],
+  ['normalizeScaleGrad', area(2)],
+  ['attentionSoftmax', (sizes) => 2 * scores(sizes)],
+  ['attentionSoftmaxGrad', (sizes) => 3 * scores(sizes)],
+  // States h, c, tanhC and their predecessors, and four (three, one) gates that are read and written.
+  ['rnnStep', (sizes) => 3 * state(sizes)],
+  ['rnnStepGrad', (sizes) => 4 * state(sizes)],
+  ['lstmStep', (sizes) => 13 * state(sizes)],
+  ['lstmStepGrad', (sizes) => 14 * state(sizes)],
+  ['gruStep', (sizes) => 14 * state(sizes)],
+  ['gruStepGrad', (sizes) => 16 * state(sizes)],
   ['softmax', area(2)],
   ['logSoftmax', area(2)],
   ['softmaxGrad', area(3)],

@@ -62,6 +62,8 @@ export type LossDef<F extends Fields = Fields, O extends ModelOutput = ModelOutp
   /** The model output and the field that it compares, where they are named; metrics by name use the same. */
   readonly output?: string;
   readonly target?: string;
+  /** The field of weights for each label, which metrics by name take over where they can. */
+  readonly mask?: string | undefined;
 };
 
 /** A metric is a few weighted sums over the rows, added over all shards, and a formula for the end. */

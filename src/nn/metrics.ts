@@ -22,9 +22,11 @@ const TOP_K = /^top(\d+)$/;
  * E_OPTION for unknown, unusable and repeated names.
  */
 export function resolveMetrics(metrics: readonly (string | MetricDef)[] | undefined, loss: LossDef): MetricDef[] {
-  const { output, target } = loss;
+  const { output, target, mask } = loss;
   const named = metrics ?? loss.defaultMetrics ?? [];
-  const resolved = named.map((metric) => (typeof metric === 'string' ? byName(metric, { output, target }) : metric));
+  const resolved = named.map((metric) =>
+    typeof metric === 'string' ? byName(metric, { output, target }, mask) : metric,
+  );
   const names = new Set<string>();
   for (const metric of resolved) {
     checkMetric(metric);
@@ -37,9 +39,10 @@ export function resolveMetrics(metrics: readonly (string | MetricDef)[] | undefi
   return resolved;
 }
 
-function byName(name: string, options: MetricOptions): MetricDef {
+function byName(name: string, options: MetricOptions, mask: string | undefined): MetricDef {
   const k = TOP_K.exec(name)?.[1];
-  if (k !== undefined) return topK(Number(k), options);
+  if (k !== undefined) return topK(Number(k), { ...options, mask });
+  if (name === 'accuracy') return accuracy({ ...options, mask });
   if (Object.hasOwn(BY_NAME, name)) return BY_NAME[name](options);
   const known = [...Object.keys(BY_NAME), 'top5'];
   const guess = closest(name, known);

@@ -36,6 +36,22 @@ export function select(where: string, outputs: Outputs, fields: Inputs, selectio
   return { outputName, output: outputs[outputName], targetName, target: fields[targetName] };
 }
 
+/**
+ * Field `name` as a weight for each element of `like`: 0 where there is padding, 1 where there is none. Throws E_LOSS for a field that
+ * does not exist, E_SHAPE unless it has a number for each element (axes of length 1 aside).
+ */
+export function maskOf(where: string, fields: Inputs, name: string, like: Tensor): Tensor {
+  if (!Object.hasOwn(fields, name)) throw unknownName('E_LOSS', where, 'field', name, Object.keys(fields));
+  const mask = fields[name];
+  if (showShape(squeezed(mask)) === showShape(squeezed(like))) return reshape(cast(mask), like.shape);
+  throw new LockstepError('E_SHAPE', {
+    where: `${where}: mask`,
+    expected: `field '${name}' with a number for each label, ${showRowShape(like)}`,
+    got: showRowShape(mask),
+    fix: 'give 1 for each label that counts and 0 for padding',
+  });
+}
+
 function defaultOutput(where: string, outputs: Outputs): string {
   const names = Object.keys(outputs);
   if (names.length === 1) return names[0];

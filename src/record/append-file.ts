@@ -4,6 +4,8 @@ import { LockstepError } from '../errors.ts';
 
 /** Bytes that may wait for a slow disk before `room` asks its caller to wait. */
 const HIGH_WATER = 1024 * 1024;
+/** Bytes in which the end of a first line is looked for. */
+const LONGEST_HEAD = 64 * 1024;
 
 /**
  * A file that grows at its end without anybody waiting for the disk: what is appended goes out as it comes, and gathers while a
@@ -43,9 +45,12 @@ export class AppendFile {
     }
   }
 
-  /** Whether nothing was in it when it was opened. */
-  async isEmpty(): Promise<boolean> {
-    return (await this.#file.stat()).size === 0;
+  /** The first line of what was in it when it was opened; undefined if nothing was. */
+  async firstLine(): Promise<string | undefined> {
+    const { size } = await this.#file.stat();
+    if (size === 0) return undefined;
+    const { buffer, bytesRead } = await this.#file.read(Buffer.alloc(Math.min(size, LONGEST_HEAD)), 0, null, 0);
+    return buffer.subarray(0, bytesRead).toString().split('\n', 1)[0];
   }
 
   append(data: string | Uint8Array): void {

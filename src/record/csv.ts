@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { LockstepError } from '../errors.ts';
 import { AppendFile } from './append-file.ts';
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
 
@@ -6,12 +7,13 @@ import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.t
 export const STEPS_CSV = 'steps.csv';
 export const EVALUATIONS_CSV = 'evaluations.csv';
 
+const EVALUATION_COLUMNS = ['step', 'epoch', 'split', 'metric', 'value', 'seconds'] as const;
 const PHASES = ['stepMs', 'gatherMs', 'computeMs', 'waitMs', 'reduceMs', 'updateMs'] as const;
 
 /**
  * Writes a run as two tables for spreadsheets and notebooks: `steps.csv`, a row a step (step, epoch, loss, the training metrics, lr,
  * gradNorm, clipScale, samples, milliseconds of the phases), and `evaluations.csv`, a row a number (step, epoch, split, metric, value,
- * seconds). A folder that was used before is appended to, without a second head. Numbers that are not finite are NaN, Infinity and
+ * seconds). A folder that was used before is appended to, without a second head; tables of other columns are refused. Numbers that are not finite are NaN, Infinity and
  * -Infinity. Behaves as `JsonlSink` where the disk is slow or full.
  */
 export class CsvSink implements Sink {
@@ -20,7 +22,10 @@ export class CsvSink implements Sink {
   #evaluations: AppendFile | undefined;
   /** Names of the training metrics in the order of their columns; unknown before the first record. */
   #metrics: readonly string[] | undefined;
-  #headed = false;
+  /** The head that the file has already. */
+  #head: string | undefined;
+  /** Why rows are not written: the file belongs to a job with other metrics. */
+  #refused: LockstepError | undefined;
 
   constructor(folder: string) {
     this.#folder = resolve(folder);
@@ -29,35 +34,27 @@ export class CsvSink implements Sink {
   /** Creates folder and files. Throws E_RUN_DIR where that is not possible. */
   async open(_header: RunHeader): Promise<void> {
     const steps = await AppendFile.open(join(this.#folder, STEPS_CSV), { lines: true });
-    this.#steps = steps;
-    this.#headed = !(await steps.isEmpty());
-    const evaluations = await AppendFile.open(join(this.#folder, EVALUATIONS_CSV), { lines: true });
-    this.#evaluations = evaluations;
-    if (await evaluations.isEmpty()) evaluations.append(line(['step', 'epoch', 'split', 'metric', 'value', 'seconds']));
+    try {
+      const evaluations = await AppendFile.open(join(this.#folder, EVALUATIONS_CSV), { lines: true });
+      this.#head = await steps.firstLine();
+      this.#steps = steps;
+      this.#evaluations = evaluations;
+      if ((await evaluations.firstLine()) === undefined) evaluations.append(line(EVALUATION_COLUMNS));
+    } catch (error) {
+      await steps.close();
+      throw error;
+    }
   }
 
   steps(records: readonly StepRecord[]): void | Promise<void> {
     const file = this.#steps;
-    if (!file) return;
+    if (!file || records.length === 0) return;
+    this.#metrics ??= this.#begin(file, Object.keys(records[0].metrics));
+    const names = this.#metrics;
+    if (this.#refused) return;
     for (const record of records) {
-      this.#metrics ??= Object.keys(record.metrics);
-      if (!this.#headed) {
-        const columns = [
-          'step',
-          'epoch',
-          'loss',
-          ...this.#metrics,
-          'lr',
-          'gradNorm',
-          'clipScale',
-          'samples',
-          ...PHASES,
-        ];
-        file.append(line(columns));
-        this.#headed = true;
-      }
       const { step, epoch, loss, metrics, lr, gradNorm, clipScale, samples, timings } = record;
-      const measured = this.#metrics.map((name) => metrics[name]);
+      const measured = names.map((name) => metrics[name]);
       const phases = PHASES.map((name) => timings[name]);
       file.append(line([step, epoch, loss, ...measured, lr, gradNorm, clipScale, samples, ...phases]));
     }
@@ -71,6 +68,21 @@ export class CsvSink implements Sink {
     return this.#evaluations?.room();
   }
 
+  /** Writes the head, or holds the one that is there against the columns of this run. */
+  #begin(file: AppendFile, metrics: readonly string[]): readonly string[] {
+    const head = line(['step', 'epoch', 'loss', ...metrics, 'lr', 'gradNorm', 'clipScale', 'samples', ...PHASES]);
+    if (this.#head === undefined) file.append(head);
+    else if (`${this.#head}\n` !== head) {
+      this.#refused = new LockstepError('E_RUN_DIR', {
+        where: join(this.#folder, STEPS_CSV),
+        expected: `the columns ${head.trimEnd()}`,
+        got: this.#head,
+        fix: 'choose another folder (--csv): this one holds the table of a job with other metrics',
+      });
+    }
+    return metrics;
+  }
+
   /** Makes both durable. Throws E_RUN_DIR if any row was lost. */
   async close(): Promise<void> {
     try {
@@ -78,6 +90,7 @@ export class CsvSink implements Sink {
     } finally {
       await this.#evaluations?.close();
     }
+    if (this.#refused) throw this.#refused;
   }
 }
 

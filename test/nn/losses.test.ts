@@ -96,6 +96,40 @@ describe('cross-entropy', () => {
     expect(all).toBeCloseTo(others.reduce((s, v) => s + v, 0) / 3, 12);
   });
 
+  test.each([
+    ['plain', {}],
+    ['weighted and smoothed', { classWeights, labelSmoothing: 0.125 }],
+  ])('%s: a mask leaves labels out', (_, options) => {
+    const fields = [f32('x', 2, 3), i32('y', 3, 2), f32('keep', 2, 1)];
+    const model: Model = ({ x }) => x;
+    const run = (loss: LossDef, keep: readonly number[]) =>
+      evaluate({ fields, rows: 2, data: { x: z, y, keep: [...keep] }, model, loss }).loss;
+    const masked = run(crossEntropy({ ...options, mask: 'keep' }), [1, 0, 1, 1]);
+    const [a, , c, d] = chunk(z, 3);
+    const three = { info: f32('x', 3), data: [...a, ...c, ...d] };
+    expect(masked).toBeCloseTo(
+      lossOf(crossEntropy(options), three, { info: i32('y', 3), data: [y[0], y[2], y[3]] }),
+      12,
+    );
+    expect(run(crossEntropy({ ...options, mask: 'keep' }), [1, 1, 1, 1])).toBeCloseTo(
+      run(crossEntropy(options), [0, 0, 0, 0]),
+      12,
+    );
+  });
+
+  test('a mask that is no field, or of another shape, is refused', () => {
+    const of = (mask: string) => () =>
+      evaluate({
+        fields: [f32('x', 2, 3), i32('y', 3, 2), f32('keep', 3)],
+        rows: 2,
+        data: { x: z, y, keep: [1, 1, 1, 1, 1, 1] },
+        model: ({ x }) => x,
+        loss: crossEntropy({ mask }),
+      });
+    expect(of('kept')).toThrow(/did you mean/);
+    expect(of('keep')).toThrow(/a number for each label/);
+  });
+
   test('large logits do not overflow', () => {
     const got = lossOf(crossEntropy(), { info: f32('x', 2), data: [1000, -1000] }, { info: i32('y', 2), data: [1] });
     expect(got).toBe(2000);

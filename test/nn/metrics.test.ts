@@ -72,6 +72,21 @@ describe('classes', () => {
   /** Place of the label among the scores of its row, from 0. */
   const places = chunk(scores, classes).map((row, i) => row.filter((v) => v > row[labels[i]]).length);
 
+  test('what a loss masks, accuracy and topK do not count', () => {
+    const fields = [f32('x', 2, 3), i32('y', 3, 2), f32('keep', 2)];
+    const data = { x: [9, 0, 0, 0, 9, 0, 0, 9, 0, 0, 0, 9], y: [0, 0, 1, 0], keep: [1, 0, 1, 1] };
+    const loss = crossEntropy({ mask: 'keep' });
+    const result = evaluate({
+      fields,
+      rows: 2,
+      data,
+      model: asIs,
+      loss,
+      metrics: resolveMetrics(['accuracy', 'top3'], loss),
+    });
+    expect(result.metrics).toEqual({ accuracy: 2 / 3, top3: 1 }); // of positions 0, 2, 3 the last is wrong
+  });
+
   test('accuracy is the share of rows whose largest logit is the label', () => {
     const expected = average(places.map((place) => (place === 0 ? 1 : 0)));
     expect(expected).toBeGreaterThan(0);

@@ -41,6 +41,13 @@ test('a run that goes on in the folder is appended under the same head', async (
   expect(rows(EVALUATIONS_CSV)).toHaveLength(2);
 });
 
+test('a table of other columns is left as it is, and that is reported', async () => {
+  await write(step(1));
+  const before = readFileSync(join(folder, STEPS_CSV), 'utf8');
+  await expect(write({ ...step(2), metrics: { accuracy: 1, top5: 1 } })).rejects.toThrow(/E_RUN_DIR|other metrics/);
+  expect(readFileSync(join(folder, STEPS_CSV), 'utf8')).toBe(before);
+});
+
 test('a metric may have any name', async () => {
   await write({ ...step(1), metrics: { 'top "5", of all': 0.25 } });
   expect(rows(STEPS_CSV)[0]['top "5", of all']).toBe('0.25');

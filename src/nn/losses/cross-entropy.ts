@@ -9,9 +9,9 @@ import { reshape } from '../../graph/ops/shape.ts';
 import { logSoftmax } from '../../graph/ops/softmax.ts';
 import { scale } from '../../graph/ops/unary.ts';
 import type { Tensor } from '../../graph/tensor.ts';
-import type { Info, LossDef } from '../contract.ts';
+import type { Info, LossDef, WeightedValue } from '../contract.ts';
 import { optionError, show } from '../options.ts';
-import { type Selected, type Selection, showRowShape } from '../select.ts';
+import { maskOf, type Selected, type Selection, showRowShape } from '../select.ts';
 import { checkLossOptions, makeLoss } from './loss.ts';
 
 export interface CrossEntropyOptions extends Selection {
@@ -19,28 +19,36 @@ export interface CrossEntropyOptions extends Selection {
   readonly labelSmoothing?: number;
   /** One weight for each class: those of rare classes above 1. Default: all 1. */
   readonly classWeights?: readonly number[];
+  /** Field with a weight for each label, 0 for padding: it counts neither in the loss nor in accuracy. Default: all 1. */
+  readonly mask?: string;
 }
 
 /**
  * Cross-entropy of logits with integer labels: logits [n, classes] and labels [n], or [n, ..., classes] and [n, ...]. Takes logits, not
  * probabilities: no softmax before it. With class weights w a row counts w[label], in the sum of losses and in the sum of
  * weights, so the mean is PyTorch's: sum of w[y] nll / sum of w[y]; smoothing spreads w over the classes as PyTorch does.
- * Throws E_OPTION for bad options, E_DTYPE, E_SHAPE or E_LOSS when output and target do not fit.
+ * A mask leaves labels out (their values must still be classes). Throws E_OPTION for bad options, E_DTYPE, E_SHAPE or E_LOSS when output and target do not fit.
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): LossDef {
-  checkLossOptions('crossEntropy', options, ['labelSmoothing', 'classWeights']);
-  const { labelSmoothing: smoothing = 0, classWeights } = options;
+  checkLossOptions('crossEntropy', options, ['labelSmoothing', 'classWeights', 'mask']);
+  const { labelSmoothing: smoothing = 0, classWeights, mask } = options;
   if (typeof smoothing !== 'number' || !(smoothing >= 0 && smoothing < 1)) {
     throw optionError('crossEntropy: labelSmoothing', 'a share from 0 to below 1', show(smoothing));
   }
   if (classWeights !== undefined) checkWeights(classWeights, smoothing);
 
-  return makeLoss('crossEntropy', options, ['accuracy'], (selected, info) => {
+  const loss = makeLoss('crossEntropy', options, ['accuracy'], (selected, info, fields) => {
     const { logits, labels } = classPair('crossEntropy', selected);
     checkClasses(selected, info);
-    if (classWeights === undefined) return { value: softmaxCrossEntropy(logits, labels, { smoothing }) };
-    return weightedCrossEntropy(logits, labels, smoothing, classWeights);
+    const { value, weight }: WeightedValue =
+      classWeights === undefined
+        ? { value: softmaxCrossEntropy(logits, labels, { smoothing }) }
+        : weightedCrossEntropy(logits, labels, smoothing, classWeights);
+    if (mask === undefined) return weight === undefined ? { value } : { value, weight };
+    const kept = maskOf('crossEntropy', fields, mask, labels);
+    return { value, weight: weight === undefined ? kept : mul(weight, kept) };
   });
+  return Object.assign(loss, { mask });
 }
 
 /**

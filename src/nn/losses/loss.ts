@@ -17,10 +17,10 @@ export function makeLoss(
   lossName: string,
   selection: Selection,
   defaultMetrics: readonly string[],
-  build: (selected: Selected, info: Info) => WeightedValue,
+  build: (selected: Selected, info: Info, fields: Inputs) => WeightedValue,
 ): LossDef {
   const loss = (outputs: Outputs, fields: Inputs, info: Info): WeightedValue =>
-    build(select(lossName, outputs, fields, selection), info);
+    build(select(lossName, outputs, fields, selection), info, fields);
   const { output, target } = selection;
   return Object.assign(loss, { lossName, defaultMetrics, output, target });
 }

@@ -2,39 +2,51 @@ import { mul } from '../../graph/ops/binary.ts';
 import { equal, greater } from '../../graph/ops/compare.ts';
 import { argmax, inTopK } from '../../graph/ops/rank.ts';
 import type { Tensor } from '../../graph/tensor.ts';
-import type { MetricDef } from '../contract.ts';
+import type { Inputs, MetricDef, WeightedValue } from '../contract.ts';
 import { classPair } from '../losses/cross-entropy.ts';
 import { optionError, show } from '../options.ts';
-import { type Selected, sameElements, samePair, select } from '../select.ts';
-import { countOf, type MetricOptions, metricName, ratio } from './metric.ts';
+import { maskOf, type Selected, sameElements, samePair, select } from '../select.ts';
+import { type ClassMetricOptions, countOf, type MetricOptions, metricName, ratio } from './metric.ts';
 
 /**
  * Share of right answers: the class of the largest logit against labels ([n, ..., classes], [n, ...]); where output and target have
  * the same elements ([n, 1] and [n], or several labels a row) the sign of each logit against 0 or 1.
  */
-export function accuracy(options: MetricOptions = {}): MetricDef {
+export function accuracy(options: ClassMetricOptions = {}): MetricDef {
   return {
-    name: metricName('accuracy', options),
+    name: metricName('accuracy', options, ['mask']),
     mode: 'max',
     sums(outputs, fields) {
       const selected = select('accuracy', outputs, fields, options);
       const right = sameElements(selected) ? binaryHits(selected) : classHits(selected);
-      return { right: { value: right }, count: countOf(right) };
+      return counted('accuracy', right, fields, options.mask);
     },
     finish: ({ right, count }) => ratio(right, count),
   };
 }
 
+/** Hits and how many there could be; with a mask both weighted by it. */
+function counted(
+  where: string,
+  right: Tensor,
+  fields: Inputs,
+  mask?: string,
+): Record<'right' | 'count', WeightedValue> {
+  if (mask === undefined) return { right: { value: right }, count: countOf(right) };
+  const weight = maskOf(where, fields, mask, right);
+  return { right: { value: right, weight }, count: { value: weight } };
+}
+
 /** Share of rows whose label is among the k largest logits (a tie at rank k counts). Throws E_OPTION unless k is an integer >= 1. */
-export function topK(k: number, options: MetricOptions = {}): MetricDef {
+export function topK(k: number, options: ClassMetricOptions = {}): MetricDef {
   if (!Number.isInteger(k) || k < 1) throw optionError('topK: k', 'an integer of at least 1', show(k));
   return {
-    name: metricName(`top${k}`, options),
+    name: metricName(`top${k}`, options, ['mask']),
     mode: 'max',
     sums(outputs, fields) {
       const { logits, labels } = classPair(`top${k}`, select(`top${k}`, outputs, fields, options));
       const right = inTopK(logits, labels, k);
-      return { right: { value: right }, count: countOf(right) };
+      return counted(`top${k}`, right, fields, options.mask);
     },
     finish: ({ right, count }) => ratio(right, count),
   };

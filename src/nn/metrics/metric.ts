@@ -9,9 +9,14 @@ export interface MetricOptions extends Selection {
   readonly name?: string;
 }
 
+export interface ClassMetricOptions extends MetricOptions {
+  /** Field with a weight for each label, 0 for padding. Default: all count. */
+  readonly mask?: string | undefined;
+}
+
 /** Checks the options of a metric and gives its name. Throws E_OPTION. */
-export function metricName(kind: string, options: MetricOptions): string {
-  checkOptions(kind, options, ['name', 'output', 'target']);
+export function metricName(kind: string, options: MetricOptions, known: readonly string[] = []): string {
+  checkOptions(kind, options, ['name', 'output', 'target', ...known]);
   const { name = kind } = options;
   // Dots separate splits (val.accuracy) and sums from metric names.
   if (typeof name === 'string' && /^[\w-]+$/.test(name)) return name;
