@@ -1,5 +1,4 @@
 import type { KernelName } from '../kernels/table.ts';
-import { blocksOf, type Group, groupRows, readsOf, sliceRows } from './blocks.ts';
 import type { ConstantPool } from './constants.ts';
 import type { GemmArgs, Lowering, OpDef } from './op.ts';
 import { opOf } from './ops/table.ts';
@@ -10,6 +9,7 @@ import type { Item } from './schedule.ts';
 import { storageOf } from './storage.ts';
 import type { Tensor } from './tensor.ts';
 import { sizeOf } from './tensor.ts';
+import { readsOf, sliceRows, type TiledOps, tileSchedule, tilesOf } from './tiles.ts';
 
 /** Planned buffers lie this far apart until their places are known, so that a shifted handle still names its buffer. */
 const VIRTUAL_BYTES = 2 ** 36;
@@ -25,7 +25,7 @@ export function emitCalls(
   constants: ConstantPool,
   kept: readonly Tensor[],
 ): { calls: Call[]; activationBytes: number; refOf: (x: Tensor) => Ref } {
-  const items = groupRows(schedule, rows);
+  const items = tileSchedule(schedule, rows);
   const lastUse = lastUses(items, kept);
   const buffers: { bytes: number; first: number; last: number }[] = [];
   const bufferOf = new Map<Tensor, number>();
@@ -43,7 +43,7 @@ export function emitCalls(
     return virtual(buffer);
   };
 
-  /** Temporary memory at `time`; after a restart the same again, for the next op or block of a group. */
+  /** Temporary memory at `time`; after a restart the same again, for the next op or tile. */
   const scratchAt = (time: number) => {
     const slots: number[] = [];
     let next = 0;
@@ -109,27 +109,27 @@ export function emitCalls(
     });
   };
 
-  /** All blocks of a group: its ops one after the other for some rows, then for the next. */
-  const emitGroup = ({ nodes, block }: Group, time: number): void => {
-    const own = new Set<Tensor>(); // what only the group reads: memory for one block
+  /** All tiles of a run of ops: its ops one after the other for some rows, then for the next. */
+  const emitTiled = ({ nodes, tile }: TiledOps, time: number): void => {
+    const own = new Set<Tensor>(); // what only the run reads: memory for one tile
     const outs = nodes.map((node) => {
       const fixed = home.get(node);
       if (fixed !== undefined) return fixed;
       const last = lastUse.get(node) ?? time;
       if (last === time && !opOf(node.op).adds) own.add(node);
-      const elements = sizeOf(node.shape) / (own.has(node) ? rows / block : 1);
+      const elements = sizeOf(node.shape) / (own.has(node) ? rows / tile : 1);
       const buffer = newBuffer(Math.ceil(elements), time, last);
       bufferOf.set(node, buffer);
       return virtual(buffer);
     });
     const shared = scratchAt(time);
     const zeroed = nodes.map(() => scratchAt(time));
-    for (const { start, count } of blocksOf(rows, block)) {
+    for (const { start, count } of tilesOf(rows, tile)) {
       const rowsOf = (x: Tensor, at: Ref): Ref =>
         own.has(storageOf(x)) ? at : { ...at, offset: at.offset + 4 * start * (sizeOf(x.shape) / rows) };
       for (const [n, node] of nodes.entries()) {
         const def = opOf(node.op);
-        const { adds, rows: blocked = [] } = def;
+        const { adds, rows: tiled = [] } = def;
         shared.restart();
         zeroed[n].restart();
         def.lower?.(sliceRows(node, count), {
@@ -137,7 +137,7 @@ export function emitCalls(
           out: adds ? outs[n] : rowsOf(node, outs[n]),
           input(i) {
             const x = node.inputs[i];
-            return blocked.includes(i) ? rowsOf(x, locate(x)) : locate(x);
+            return tiled.includes(i) ? rowsOf(x, locate(x)) : locate(x);
           },
         });
       }
@@ -146,7 +146,7 @@ export function emitCalls(
 
   for (const [time, item] of items.entries()) {
     if (item.kind === 'op') emitOp(item.node, time);
-    else if (item.kind === 'group') emitGroup(item, time);
+    else if (item.kind === 'tiled') emitTiled(item, time);
     else if (item.kind === 'copy') {
       calls.push({ kernel: 'copy', args: [item.to, locate(item.source), sizeOf(item.source.shape)] });
     } else if (item.kind === 'rows') {
@@ -184,13 +184,13 @@ function gemmOperands(g: GemmArgs): Operand[] {
 }
 
 /** The time at which each stored tensor is read for the last time. */
-function lastUses(items: readonly (Item | Group)[], kept: readonly Tensor[]): Map<Tensor, number> {
+function lastUses(items: readonly (Item | TiledOps)[], kept: readonly Tensor[]): Map<Tensor, number> {
   const lastUse = new Map<Tensor, number>();
   const read = (x: Tensor, time: number): void => {
     lastUse.set(storageOf(x), time);
   };
   for (const [time, item] of items.entries()) {
-    if (item.kind === 'group') for (const node of item.nodes) for (const x of node.inputs) read(x, time);
+    if (item.kind === 'tiled') for (const node of item.nodes) for (const x of node.inputs) read(x, time);
     // An alias reads nothing; whoever reads the alias reads its storage.
     else if (item.kind !== 'op' || !opOf(item.node.op).alias) for (const x of readsOf(item)) read(x, time);
   }

@@ -22,14 +22,14 @@ export interface OpDef {
   /** Axis 0 are samples, and each has the same kernel calls, however many there are. */
   readonly bySample?: boolean;
   /**
-   * Inputs whose axis 0 are the rows of the result, row for row: such an op can be computed a block of rows at a time (blocks.ts).
+   * Inputs whose axis 0 are the rows of the result, row for row: such an op can be computed a tile of rows at a time (tiles.ts).
    * Other inputs are read whole. Absent: all rows at once.
    */
   readonly rows?: readonly number[];
-  /** With `rows`: the result is a sum over the rows (gradients of weights), added to from the second block on. */
+  /** With `rows`: the result is a sum over the rows (gradients of weights), added to from the second tile on. */
   readonly adds?: boolean;
-  /** Rows that suit a block; only ops that gain by blocks say so. */
-  blockRows?(node: Tensor): number;
+  /** Rows that suit a tile; only ops that gain by tiling say so. */
+  tileRows?(node: Tensor): number;
   /** Multiply-adds counted as 2; GEMM work only. */
   flops?(node: Tensor): number;
 }

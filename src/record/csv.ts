@@ -13,8 +13,8 @@ const PHASES = ['stepMs', 'gatherMs', 'computeMs', 'waitMs', 'reduceMs', 'update
 /**
  * Writes a run as two tables for spreadsheets and notebooks: `steps.csv`, a row a step (step, epoch, loss, the training metrics, lr,
  * gradNorm, clipScale, samples, milliseconds of the phases), and `evaluations.csv`, a row a number (step, epoch, split, metric, value,
- * seconds). A folder that was used before is appended to, without a second head; tables of other columns are refused. Numbers that are not finite are NaN, Infinity and
- * -Infinity. Behaves as `JsonlSink` where the disk is slow or full.
+ * seconds). A folder that was used before is appended to, without a second head; a table of other columns is refused. Numbers that
+ * are not finite are NaN, Infinity and -Infinity. Behaves as `JsonlSink` where the disk is slow or full.
  */
 export class CsvSink implements Sink {
   readonly #folder: string;

@@ -34,7 +34,7 @@ export interface Judgement {
 /** A sentence of the textbook. */
 export interface Claim {
   readonly id: string;
-  /** Chapter of the list in the issue that asked for them, 1 to 10. */
+  /** Chapter of the page, 1 to 10. */
   readonly chapter: number;
   readonly text: string;
   /** The experiment whose raw results decide it, and the rule. */

@@ -90,7 +90,7 @@ const conv2dOp: OpDef = {
   },
   lower: (node, l) => lowerConvolution(forwardSizes(node), l),
   rows: [0],
-  blockRows: (node) => imagesOfChunk(forwardSizes(node)),
+  tileRows: (node) => imagesOfChunk(forwardSizes(node)),
   flops: (node) => convolutionFlops(forwardSizes(node)),
 };
 
@@ -114,7 +114,7 @@ const gradInputOp: OpDef = {
   },
   lower: (node, l) => lowerGradInput(gradInputSizes(node), l),
   rows: [0],
-  blockRows: (node) => imagesOfChunk(gradInputSizes(node)),
+  tileRows: (node) => imagesOfChunk(gradInputSizes(node)),
   flops: (node) => convolutionFlops(gradInputSizes(node)),
 };
 
@@ -139,7 +139,7 @@ const gradWeightOp: OpDef = {
   lower: (node, l) => lowerGradWeight(gradWeightSizes(node), l),
   rows: [0, 1],
   adds: true,
-  blockRows: (node) => imagesOfChunk(gradWeightSizes(node)),
+  tileRows: (node) => imagesOfChunk(gradWeightSizes(node)),
   flops: (node) => convolutionFlops(gradWeightSizes(node)),
 };
 

@@ -27,7 +27,8 @@ export interface CrossEntropyOptions extends Selection {
  * Cross-entropy of logits with integer labels: logits [n, classes] and labels [n], or [n, ..., classes] and [n, ...]. Takes logits, not
  * probabilities: no softmax before it. With class weights w a row counts w[label], in the sum of losses and in the sum of
  * weights, so the mean is PyTorch's: sum of w[y] nll / sum of w[y]; smoothing spreads w over the classes as PyTorch does.
- * A mask leaves labels out (their values must still be classes). Throws E_OPTION for bad options, E_DTYPE, E_SHAPE or E_LOSS when output and target do not fit.
+ * A mask leaves labels out (their values must still be classes). Throws E_OPTION for bad options, E_DTYPE, E_SHAPE or E_LOSS when
+ * output, target and mask do not fit.
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): LossDef {
   checkLossOptions('crossEntropy', options, ['labelSmoothing', 'classWeights', 'mask']);

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { blocksOf, groupRows } from '../../src/graph/blocks.ts';
 import { compileProgram } from '../../src/graph/compile.ts';
 import type { Executor } from '../../src/graph/execute.ts';
 import { biasActivation } from '../../src/graph/ops/activation.ts';
 import * as ops from '../../src/graph/ops/index.ts';
 import type { Program, TensorEntry } from '../../src/graph/program.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
+import { tileSchedule, tilesOf } from '../../src/graph/tiles.ts';
 import { referenceExecutor } from '../../src/testing.ts';
 import { tableOf, wasmExecutors } from './models.ts';
 import { randomStream } from './naive.ts';
@@ -13,7 +13,7 @@ import { randomStream } from './naive.ts';
 const TENSORS = tableOf({ w1: [3, 3, 2, 16], b1: [16], w2: [3, 3, 16, 6], b2: [6], w3: [294, 3] });
 const SIZE = 14 * 14 * 2;
 
-/** Two layers of convolution, bias, relu and pooling, and a product over all rows: blocks of 6 rows at most. */
+/** Two layers of convolution, bias, relu and pooling, and a product over all rows: tiles of 6 rows at most. */
 function network(rows: number): Program {
   const x = ops.input('x', [rows, 14, 14, 2]);
   const p = Object.fromEntries(TENSORS.map(({ name, shape }) => [name, ops.parameter(name, shape)]));
@@ -48,7 +48,7 @@ function run(rows: number, data: readonly number[], execute: Execute) {
 const random = randomStream(1);
 const DATA = Array.from({ length: 13 * SIZE }, () => 2 * random.next() - 1);
 
-test('rows in blocks give what rows alone give, and the sum of their gradients', () => {
+test('rows in tiles give what rows alone give, and the sum of their gradients', () => {
   const calls = network(13).calls.filter(({ kernel }) => kernel === 'maxPoolGrad' || kernel === 'maxPool');
   expect(calls.map(({ args }) => args.find((arg) => typeof arg === 'number'))).toEqual([5, 5, 3, 5, 5, 3]);
   const all = run(13, DATA, referenceExecutor);
@@ -73,21 +73,21 @@ test('the WASM kernels in single precision do the same', async () => {
   }
 });
 
-/** Names of a schedule, groups in brackets. */
+/** Names of a schedule, tiled runs in brackets. */
 function names(nodes: readonly Tensor[], rows: number): string {
-  const items = groupRows(
+  const items = tileSchedule(
     nodes.map((node) => ({ kind: 'op', node }) as const),
     rows,
   );
   return items
     .map((item) => {
-      if (item.kind === 'group') return `[${item.nodes.map((node) => node.op).join(' ')}] by ${item.block}`;
+      if (item.kind === 'tiled') return `[${item.nodes.map((node) => node.op).join(' ')}] by ${item.tile}`;
       return item.kind === 'op' ? item.node.op : item.kind;
     })
     .join(', '); // biome-ignore format: short
 }
 
-test('what reads a sum over rows stays behind the group; what only stands between comes after it', () => {
+test('what reads a sum over rows stays behind the tiled run; what only stands between comes after it', () => {
   const x = ops.input('x', [64, 28, 28, 32]);
   const z = ops.conv2d(x, ops.parameter('w', [3, 3, 32, 64]));
   const r = ops.relu(z);
@@ -101,10 +101,10 @@ test('what reads a sum over rows stays behind the group; what only stands betwee
   expect(names(nodes, 32)).toBe('conv2d, relu, reduceSum, avgPool, reduceSum, sub, relu'); // axis 0 is not the rows
 });
 
-test('blocks cover the rows, the first is the largest', () => {
-  for (const [rows, block] of [[10, 3], [7, 7], [1, 1], [8, 4]]) {
-    const blocks = blocksOf(rows, block);
-    expect(blocks.reduce((sum, { count }) => sum + count, 0)).toBe(rows);
-    expect(blocks.every(({ start, count }, i) => start === i * block && count <= blocks[0].count)).toBe(true);
+test('tiles cover the rows, the first is the largest', () => {
+  for (const [rows, tile] of [[10, 3], [7, 7], [1, 1], [8, 4]]) {
+    const tiles = tilesOf(rows, tile);
+    expect(tiles.reduce((sum, { count }) => sum + count, 0)).toBe(rows);
+    expect(tiles.every(({ start, count }, i) => start === i * tile && count <= tiles[0].count)).toBe(true);
   } // biome-ignore format: a table
 });

@@ -4,44 +4,44 @@ import { storageOf } from './storage.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
- * Blocking by rows: neighbouring ops around convolutions run together, a few rows at a time, so that what one writes is still in the
+ * Tiling by rows: neighbouring ops around convolutions run together, a few rows at a time, so that what one writes is still in the
  * cache when the next reads it, and what only they read needs memory for a few rows only. A row's bits do not change; gradients of
- * weights add up block by block, in order.
+ * weights add up tile by tile, in order.
  */
-export interface Group {
-  readonly kind: 'group';
+export interface TiledOps {
+  readonly kind: 'tiled';
   readonly nodes: readonly Tensor[];
-  /** Rows of a block. */
-  readonly block: number;
+  /** Rows of a tile. */
+  readonly tile: number;
 }
 
 /**
- * The schedule with runs of ops that can be blocked as groups. What stands between them and feeds none of them (sums over all
- * rows: gradients of biases) comes after the group.
+ * The schedule with runs of ops that can be tiled as tiled ones. What stands between them and feeds none of them (sums over all
+ * rows: gradients of biases) comes after them.
  *
- * @param rows of the program: axis 0 of what is blocked.
+ * @param rows of the program: axis 0 of what is tiled.
  */
-export function groupRows(items: readonly Item[], rows: number): (Item | Group)[] {
-  const result: (Item | Group)[] = [];
+export function tileSchedule(items: readonly Item[], rows: number): (Item | TiledOps)[] {
+  const result: (Item | TiledOps)[] = [];
   let rest: readonly Item[] = items;
   while (rest.length > 0) {
     const run = collectRun(rest, rows);
-    const block = run && blockOf(run.nodes, rows);
-    if (run === undefined || block === undefined || run.nodes.length < 2) {
+    const tile = run && tileOf(run.nodes, rows);
+    if (run === undefined || tile === undefined || run.nodes.length < 2) {
       result.push(rest[0]);
       rest = rest.slice(1);
       continue;
     }
-    result.push({ kind: 'group', nodes: run.nodes, block });
+    result.push({ kind: 'tiled', nodes: run.nodes, tile });
     rest = run.rest;
   }
   return result;
 }
 
-/** The longest run from the first item on, and everything else in order; undefined where the first cannot be blocked. */
+/** The longest run from the first item on, and everything else in order; undefined where the first cannot be tiled. */
 function collectRun(items: readonly Item[], rows: number): { nodes: Tensor[]; rest: Item[] } | undefined {
   const [first] = items;
-  if (first.kind !== 'op' || !isBlockable(first.node, rows)) return undefined;
+  if (first.kind !== 'op' || !isTileable(first.node, rows)) return undefined;
   const nodes: Tensor[] = [];
   const made = new Map<Tensor, 'rows' | 'sum'>();
   const deferred: Item[] = [];
@@ -54,7 +54,7 @@ function collectRun(items: readonly Item[], rows: number): { nodes: Tensor[]; re
       deferred.push(item);
     } else if (reads.some((x) => late.has(x))) {
       break; // it needs what waits for the end of the run
-    } else if (item.kind === 'op' && isBlockable(item.node, rows) && joins(item.node, made)) {
+    } else if (item.kind === 'op' && isTileable(item.node, rows) && joins(item.node, made)) {
       nodes.push(item.node);
       made.set(item.node, opOf(item.node.op).adds ? 'sum' : 'rows');
     } else {
@@ -84,37 +84,36 @@ export function readsOf(item: Item): readonly Tensor[] {
   }
 }
 
-function isBlockable(node: Tensor, rows: number): boolean {
-  const { rows: blocked, adds } = opOf(node.op);
-  if (blocked === undefined) return false;
+function isTileable(node: Tensor, rows: number): boolean {
+  const { rows: tiled, adds } = opOf(node.op);
+  if (tiled === undefined) return false;
   return (
-    (adds || node.shape[0] === rows) &&
-    blocked.every((i) => i >= node.inputs.length || node.inputs[i].shape[0] === rows)
+    (adds || node.shape[0] === rows) && tiled.every((i) => i >= node.inputs.length || node.inputs[i].shape[0] === rows)
   );
 }
 
 /** Inputs that are read whole are there before the run, others may be made by it row by row. */
 function joins(node: Tensor, made: ReadonlyMap<Tensor, 'rows' | 'sum'>): boolean {
-  const blocked = opOf(node.op).rows ?? [];
+  const tiled = opOf(node.op).rows ?? [];
   return node.inputs.every((x, i) => {
     const how = made.get(storageOf(x));
-    return how === undefined || (how === 'rows' && blocked.includes(i));
+    return how === undefined || (how === 'rows' && tiled.includes(i));
   });
 }
 
-/** Rows of a block: what suits the most demanding op; undefined where no op asks, or for all rows at once. */
-function blockOf(nodes: readonly Tensor[], rows: number): number | undefined {
-  const wanted = nodes.flatMap((node) => opOf(node.op).blockRows?.(node) ?? []);
-  const block = Math.min(...wanted);
-  if (wanted.length === 0 || block >= rows) return undefined;
-  return Math.ceil(rows / Math.ceil(rows / block)); // blocks of nearly the same size
+/** Rows of a tile: what suits the most demanding op; undefined where no op asks, or for all rows at once. */
+function tileOf(nodes: readonly Tensor[], rows: number): number | undefined {
+  const wanted = nodes.flatMap((node) => opOf(node.op).tileRows?.(node) ?? []);
+  const tile = Math.min(...wanted);
+  if (wanted.length === 0 || tile >= rows) return undefined;
+  return Math.ceil(rows / Math.ceil(rows / tile)); // tiles of nearly the same size
 }
 
-/** Starts and lengths of the blocks; the first is the largest. */
-export function blocksOf(rows: number, block: number): { start: number; count: number }[] {
-  const blocks: { start: number; count: number }[] = [];
-  for (let start = 0; start < rows; start += block) blocks.push({ start, count: Math.min(block, rows - start) });
-  return blocks;
+/** Starts and lengths of the tiles; the first is the largest. */
+export function tilesOf(rows: number, tile: number): { start: number; count: number }[] {
+  const tiles: { start: number; count: number }[] = [];
+  for (let start = 0; start < rows; start += tile) tiles.push({ start, count: Math.min(tile, rows - start) });
+  return tiles;
 }
 
 /** The same node for `count` rows. */
