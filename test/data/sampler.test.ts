@@ -177,9 +177,13 @@ describe('createSampler', () => {
       for (let step = from; step < from + n; step++) for (let s = 0; s < 4; s++) sampler.ids(step, s, 4, out);
     };
     rounds(1, 3000); // compiled
-    const before = process.memoryUsage().heapUsed;
-    rounds(3001, 3000);
-    // One boxed number a call would be 12,000 x 16 bytes.
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(100_000);
+    // One boxed number a call would be 12,000 x 16 bytes, each time. What the test runner and the compiler allocate meanwhile is not in every round.
+    const growth = Array.from({ length: 10 }, (_, i) => {
+      const before = process.memoryUsage().heapUsed;
+      rounds(3001 + i * 3000, 3000);
+      const grown = process.memoryUsage().heapUsed - before;
+      return grown < 0 ? Number.POSITIVE_INFINITY : grown; // collected meanwhile
+    });
+    expect(Math.min(...growth)).toBeLessThan(100_000);
   });
 });
