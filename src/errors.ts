@@ -54,6 +54,8 @@ export const ERROR_CODES = {
   E_RUN_DIR: 'The run folder cannot be used.',
   E_RESUME: 'A checkpoint belongs to another job than the one that should go on from it.',
   E_CHECKPOINT: 'A checkpoint or model file is damaged, incomplete or not of this kind.',
+  E_PLACE: 'The environment does not say which rank of how many this process is, or contradicts itself.',
+  E_LAUNCH: 'A host cannot take part: not reachable, without Node, project or job, or with other ones.',
   E_EXPORT: 'A model cannot be written in the format asked for.',
 } as const;
 
