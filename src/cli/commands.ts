@@ -178,6 +178,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))
     .option('--csv <folder>', 'also write steps.csv and evaluations.csv there')
     .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
+    .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output')
     .addHelpText('after', TRAIN_HELP)

@@ -5,6 +5,7 @@ import type { Sink } from '../record/contract.ts';
 import { CsvSink } from '../record/csv.ts';
 import { toLine } from '../record/jsonl.ts';
 import { TensorBoardSink } from '../record/tensorboard.ts';
+import { TraceSink } from '../record/trace.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
 import type { Job } from '../train/job.ts';
 import type { Io } from './io.ts';
@@ -21,6 +22,7 @@ export interface TrainCommandOptions extends JobOptions {
   readonly overfitBatches?: number;
   readonly csv?: string;
   readonly tensorboard?: string;
+  readonly trace?: string;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -61,10 +63,11 @@ function isTrial({ fastDevRun, overfitBatches }: TrainCommandOptions): boolean {
 }
 
 /** Where records go beside the run folder. */
-function sinksOf({ csv, tensorboard }: TrainCommandOptions): Sink[] {
+function sinksOf({ csv, tensorboard, trace }: TrainCommandOptions): Sink[] {
   return [
     ...(csv === undefined ? [] : [new CsvSink(csv)]),
     ...(tensorboard === undefined ? [] : [new TensorBoardSink(tensorboard)]),
+    ...(trace === undefined ? [] : [new TraceSink(trace)]),
   ];
 }
 

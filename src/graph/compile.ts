@@ -59,12 +59,15 @@ export interface CompileOptions {
  */
 export function compileProgram(options: CompileOptions): Program {
   const roots = findRoots(options);
-  const order = topologicalOrder([
+  const ofForward = [
     ...roots.outputs.map((o) => o.value),
     ...roots.sums.flatMap((s) => (s.weight === undefined ? [s.value] : [s.value, s.weight])),
+    ...roots.moments,
+  ];
+  const order = topologicalOrder([
+    ...ofForward,
     ...roots.gradients.filter((g) => g !== undefined),
     ...roots.lookups.flat().flatMap(({ ids, gradient }) => [ids, gradient]),
-    ...roots.moments,
   ]);
   const constants = new ConstantPool();
   const home = new Map<Tensor, Ref>();
@@ -78,7 +81,14 @@ export function compileProgram(options: CompileOptions): Program {
   const ends = options.gradients ? findEnds(order, roots, options.rows) : undefined;
   const endBytes = placeEnds(ends, home);
   const kept = roots.outputs.map((o) => o.value);
-  const { calls, activationBytes, refOf } = emitCalls(items, options.rows, home, constants, kept);
+  const { calls, activationBytes, refOf } = emitCalls(
+    items,
+    options.rows,
+    home,
+    constants,
+    kept,
+    new Set(topologicalOrder(ofForward)),
+  );
   return {
     rows: options.rows,
     calls: [...calls, ...(options.gradients ? zeroFills(roots, options.tensors) : [])],

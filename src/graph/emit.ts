@@ -16,7 +16,7 @@ const VIRTUAL_BYTES = 2 ** 36;
 
 /**
  * Turns a schedule into kernel calls, of a program of `rows` rows. `home` says where tensors lie that need no planned memory (leaves, gradients);
- * `kept` tensors live to the end.
+ * `kept` tensors live to the end; the call that follows those of `forward` tensors is marked.
  */
 export function emitCalls(
   schedule: readonly Item[],
@@ -24,12 +24,14 @@ export function emitCalls(
   home: ReadonlyMap<Tensor, Ref>,
   constants: ConstantPool,
   kept: readonly Tensor[],
+  forward: ReadonlySet<Tensor>,
 ): { calls: Call[]; activationBytes: number; refOf: (x: Tensor) => Ref } {
   const items = tileSchedule(schedule, rows);
   const lastUse = lastUses(items, kept);
   const buffers: { bytes: number; first: number; last: number }[] = [];
   const bufferOf = new Map<Tensor, number>();
   const calls: { kernel: KernelName; args: Operand[]; bySample?: true }[] = [];
+  let forwardCalls: number | undefined;
 
   const newBuffer = (elements: number, first: number, last: number): number =>
     buffers.push({ bytes: 4 * elements, first, last }) - 1;
@@ -145,6 +147,7 @@ export function emitCalls(
   };
 
   for (const [time, item] of items.entries()) {
+    if (forwardCalls === undefined && isBackward(item, forward)) forwardCalls = calls.length;
     if (item.kind === 'op') emitOp(item.node, time);
     else if (item.kind === 'tiled') emitTiled(item, time);
     else if (item.kind === 'copy') {
@@ -169,14 +172,20 @@ export function emitCalls(
     return { region: 'activations', offset: plan.offsets[buffer] + (ref.offset % VIRTUAL_BYTES) };
   };
   return {
-    calls: calls.map(({ kernel, args, ...mark }) => ({
+    calls: calls.map(({ kernel, args, ...mark }, i) => ({
       kernel,
       ...mark,
+      ...(i === forwardCalls ? { opensBackward: true as const } : {}),
       args: args.map((arg) => (typeof arg === 'number' ? arg : resolve(arg))),
     })),
     activationBytes: plan.bytes,
     refOf: (x) => resolve(locate(x)),
   };
+}
+
+function isBackward(item: Item | TiledOps, forward: ReadonlySet<Tensor>): boolean {
+  if (item.kind === 'op') return !forward.has(item.node);
+  return item.kind === 'tiled' && item.nodes.some((node) => !forward.has(node));
 }
 
 function gemmOperands(g: GemmArgs): Operand[] {

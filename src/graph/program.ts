@@ -31,6 +31,8 @@ export interface Call {
   readonly args: readonly Operand[];
   /** Of an op that computes sample by sample: each sample has the same calls, however many there are. */
   readonly bySample?: true;
+  /** The first call of the backward pass; all before it is forward. */
+  readonly opensBackward?: true;
 }
 
 export interface Field {

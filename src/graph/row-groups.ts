@@ -58,11 +58,12 @@ export function groupProgram(
         fixedSums[shard].push(constantSum(call, single(rows)));
         continue;
       }
+      const marked = call.opensBackward && shard === 0 ? { ...part, opensBackward: true as const } : part;
       if (!accumulate[shard]) {
-        push(shard, [part]);
+        push(shard, [marked]);
         continue;
       }
-      const added = accumulatingProgram({ ...group, calls: [part] }, tensors);
+      const added = accumulatingProgram({ ...group, calls: [marked] }, tensors);
       activationBytes = Math.max(activationBytes, added.activationBytes);
       push(shard, added.calls);
     }

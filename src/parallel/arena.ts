@@ -4,6 +4,7 @@ import { BARRIER_WORDS } from './barrier.ts';
 import { CONTROL_WORDS } from './control.ts';
 import { RING_CAPACITY } from './record-ring.ts';
 import { placeRows, ROW_BUCKETS, type RowRegions, type RowTable, rowScratchBytes } from './row-memory.ts';
+import { TIMELINE_BYTES } from './timeline.ts';
 
 /**
  * The arena: one shared WebAssembly.Memory of a node, cut into regions. Pure planning: sizes in, byte addresses out.
@@ -116,6 +117,8 @@ export interface ArenaLayout {
   /** f64 [2, progress]: the optimizer's progress after even and odd steps. */
   readonly progress: number;
   readonly ring: number;
+  /** Ring of each worker's phases: see timeline.ts. */
+  readonly timelines: readonly number[];
   readonly parameters: number;
   readonly slots: readonly number[];
   /** Parameters to evaluate with: `parameters` unless the optimizer keeps others. */
@@ -171,6 +174,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     optimizerSums: take(8 * (spec.optimizerSums ?? 0)),
   }));
   const ring = region('record ring', () => take(8 * RING_CAPACITY * spec.recordWidth));
+  const timelines = region('timeline', () => Array.from({ length: spec.workers }, () => take(TIMELINE_BYTES)));
   const parameters = region('parameters', () => take(vector));
   const slots = region('optimizer slots', () => spec.slots.map((floats) => take(4 * floats)));
   const evaluated = spec.evaluates ? region('parameters to evaluate with', () => take(vector)) : parameters;
@@ -202,6 +206,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
   return {
     ...control,
     ring,
+    timelines,
     parameters,
     slots,
     evaluated,

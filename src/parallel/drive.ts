@@ -3,6 +3,7 @@ import type { Driver } from '../optim/contract.ts';
 import { computeShards, reduceBlocks } from './gradient-pass.ts';
 import { treeSum } from './gradient-tree.ts';
 import type { StepPlan } from './step-plan.ts';
+import { PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /**
@@ -13,7 +14,7 @@ import type { WorkerState } from './worker-state.ts';
  * The pieces of this worker count as torn from the beginning to the end: parameters move on the way.
  */
 export function drive(worker: WorkerState, plan: StepPlan, t: number, gradScale: number): 'stop' | undefined {
-  const { session, optimizer, barrier, totals } = worker;
+  const { session, optimizer, barrier, totals, timings } = worker;
   const { def } = worker.bound;
   const { layout } = session;
   if (def.drive === undefined) throw new RangeError(`${def.kind} has no drive`);
@@ -26,7 +27,11 @@ export function drive(worker: WorkerState, plan: StepPlan, t: number, gradScale:
   /** The batch once more, at the parameters of now. */
   const pass = (): void => {
     barrier.wait(); // everybody's parameters are in place
+    const gather = timings[PHASE.gather];
+    const forward = timings[PHASE.forward];
     computeShards(worker, plan, t, worker.trialSums);
+    timings[PHASE.gather] = gather; // a further pass is time of the update
+    timings[PHASE.forward] = forward;
     barrier.wait(); // all partial sums and losses are complete
     const stride = session.sums.length;
     scratch.loss = treeSum(worker.trialSums, stride, 0, 0, session.shards, plan.nonEmpty);

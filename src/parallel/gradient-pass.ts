@@ -26,6 +26,7 @@ function computeInstruction(
   instruction: ComputeInstruction,
   shardSums: Float64Array,
 ): void {
+  const { timings } = worker;
   const compute = worker.compute(instruction);
   const before = performance.now();
   for (const { shard, ids, places, key } of compute.shards) {
@@ -34,8 +35,11 @@ function computeInstruction(
     worker.sampler.ids(t, shard, worker.session.shards, ids, places);
   }
   compute.gather(instruction.rows, worker.sampler.epochOf(t));
-  worker.timings[PHASE.gather] += performance.now() - before;
+  const gathered = performance.now();
+  timings[PHASE.gather] += gathered - before;
+  timings[PHASE.backward] = gathered; // the program marks it when it comes there
   compute.run();
+  timings[PHASE.forward] += timings[PHASE.backward] - gathered;
   for (const { shard, sums } of compute.shards) {
     for (let i = 0, at = shard * sums.length; i < sums.length; i++, at++) shardSums[at] = sums[i];
   }

@@ -84,7 +84,6 @@ export class Recorder {
       (timings[PHASE.done] - timings[PHASE.updated]);
     values[at + AT.reduceMs] = timings[PHASE.reduced] - timings[PHASE.gathered];
     values[at + AT.updateMs] = timings[PHASE.updated] - timings[PHASE.normed];
-    timings[PHASE.gather] = 0;
     this.#ring.publish();
   }
 }

@@ -2,7 +2,7 @@ import { drive } from './drive.ts';
 import { computeShards, reduceBlocks } from './gradient-pass.ts';
 import { treeSum } from './gradient-tree.ts';
 import type { StepPlan } from './step-plan.ts';
-import { mark, PHASE } from './timings.ts';
+import { mark, markStart, PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /** What became of a step: parameters changed, nothing changed (no weight in the batch), or the numbers broke. */
@@ -16,7 +16,7 @@ export type StepAction = 'update' | 'skip' | 'stop';
  */
 export function step(worker: WorkerState, t: number): StepAction {
   const plan = worker.planFor(worker.sampler.batchRows(t));
-  mark(worker.timings, PHASE.start);
+  markStart(worker.timings);
 
   // Phase 1, gradients: my shards forward and backward, into my partial sums of the gradient tree.
   computeShards(worker, plan, t, worker.shardSums);
@@ -48,6 +48,7 @@ export function step(worker: WorkerState, t: number): StepAction {
   worker.barrier.wait(); // the next forward may read the parameters
   mark(worker.timings, PHASE.done);
   recorder?.publish(worker.timings);
+  worker.timeline.write(t, worker.timings);
   return action;
 }
 

@@ -2,7 +2,7 @@ import type { ComputedRead } from '../data/contract.ts';
 import type { Sampler } from '../data/sampler.ts';
 import { accumulatingProgram } from '../graph/accumulate.ts';
 import { bindProgram, type Observe } from '../graph/execute.ts';
-import type { Program } from '../graph/program.ts';
+import type { Call, Program } from '../graph/program.ts';
 import { groupProgram } from '../graph/row-groups.ts';
 import { openGemm } from '../kernels/backend.ts';
 import type { Gemm } from '../kernels/gemm.ts';
@@ -28,7 +28,8 @@ import { RunningStatistics } from './running-statistics.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
 import { type ComputeInstruction, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
-import { TIMING_SLOTS } from './timings.ts';
+import { TimelinePen } from './timeline.ts';
+import { mark, PHASE, TIMING_SLOTS } from './timings.ts';
 import { openWindows, samplerOf, type Windows } from './windows.ts';
 
 /** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
@@ -103,6 +104,7 @@ export class WorkerState {
   readonly epochs: Int32Array;
   readonly progress: Float64Array;
   readonly timings = new Float64Array(TIMING_SLOTS);
+  readonly timeline: TimelinePen;
   /** This step's decision; the same numbers in every worker. */
   readonly decision: ClipDecision = newClipDecision();
   /** What the decision is made from. */
@@ -150,6 +152,7 @@ export class WorkerState {
     this.sums = f64(this.regions.sums, width);
     this.shardSums = f64(layout.shardSums, session.shards * width);
     this.evaluationSums = f64(layout.evaluationSums, evaluationShardsOf(session) * width);
+    this.timeline = new TimelinePen(buffer, layout.timelines[this.rank]);
     this.norms = f64(layout.norms, session.blocks.length);
     this.epochs = i32(layout.epochs, epochWords(session.blocks, session.rowTables));
     this.trialSums = f64(layout.trialSums, custom.optimizer.def.drive ? session.shards * width : 0);
@@ -402,8 +405,19 @@ export class WorkerState {
       },
       this.kernels,
       (g) => this.#gemm.bind(g),
-      this.#observe,
+      (call, run) => this.#observed(call, run),
     );
+  }
+
+  /** The beginning of the backward pass is marked. */
+  #observed(call: Call, run: () => void): () => void {
+    const observed = this.#observe?.(call, run) ?? run;
+    if (!call.opensBackward) return observed;
+    const { timings } = this;
+    return () => {
+      mark(timings, PHASE.backward);
+      observed();
+    };
   }
 }
 

@@ -1,3 +1,5 @@
+import type { WorkerStep } from '../parallel/timeline.ts';
+
 /** One committed step, as the recorder keeps it. The loss and the metrics are those of the step's own global batch, before the update. */
 export interface StepRecord {
   /** 1 for the first. */
@@ -56,5 +58,10 @@ export interface Sink {
   open(header: RunHeader): void | Promise<void>;
   steps(records: readonly StepRecord[]): void | Promise<void>;
   evaluation(record: EvaluationRecord): void | Promise<void>;
+  /**
+   * What each worker did when in the steps since the last call: `phasesOf` gives the phases. Where steps are
+   * shorter than some 20 microseconds, some may be missing.
+   */
+  timeline?(steps: readonly WorkerStep[]): void | Promise<void>;
   close(): void | Promise<void>;
 }

@@ -1,3 +1,4 @@
+import type { WorkerStep } from '../parallel/timeline.ts';
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
 
 /**
@@ -39,6 +40,11 @@ export class SinkFan {
     return this.#sinks.length;
   }
 
+  /** Whether any sink looks at what the workers do. */
+  get wantsTimeline(): boolean {
+    return this.#sinks.some((sink) => sink.timeline !== undefined);
+  }
+
   /** The first failure of any sink so far. */
   get failure(): { readonly error: unknown } | undefined {
     return this.#failure;
@@ -60,6 +66,10 @@ export class SinkFan {
 
   evaluation(record: EvaluationRecord): void {
     for (const sink of this.#sinks) this.#watch(() => sink.evaluation(record));
+  }
+
+  timeline(steps: readonly WorkerStep[]): void {
+    for (const sink of this.#sinks) this.#watch(() => sink.timeline?.(steps));
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 import { CONTROL_WORDS } from '../parallel/control.ts';
 import { RECORD_FIELDS, RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import type { Session } from '../parallel/session.ts';
+import { TimelineReader } from '../parallel/timeline.ts';
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
 import { History } from '../record/history.ts';
 import { JsonlSink } from '../record/jsonl.ts';
@@ -43,6 +44,8 @@ export class RunLog {
   readonly #started = performance.now();
   readonly #epochSums: Float64Array;
   #ring: RecordRing | undefined;
+  /** Only where a sink looks at it. */
+  #timeline: TimelineReader | undefined;
   #timer: NodeJS.Timeout | undefined;
   #epochSamples = 0;
   /** Of them, those that were trained here and not before a resume, and since when. */
@@ -99,6 +102,10 @@ export class RunLog {
       new Float64Array(buffer, session.layout.ring, RING_CAPACITY * width),
       new Int32Array(buffer, session.layout.control, CONTROL_WORDS),
     );
+    if (this.#sinks.wantsTimeline) {
+      this.#timeline = new TimelineReader(buffer, session.layout.timelines);
+      this.#timeline.startAfter(this.lastStep);
+    }
     const { compiled, notes } = this.#plan;
     const { totalSteps, stepsPerEpoch } = compiled;
     this.#options.onProgress?.({
@@ -247,6 +254,8 @@ export class RunLog {
       this.history.push(record);
       if (wanted) records.push(record);
     });
+    const timeline = this.#timeline?.drain(this.lastStep) ?? [];
+    if (timeline.length > 0) this.#sinks.timeline(timeline);
     if (records.length === 0) return;
     this.#sinks.steps(records);
     this.#reportSinks();
