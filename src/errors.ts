@@ -56,6 +56,7 @@ export const ERROR_CODES = {
   E_CHECKPOINT: 'A checkpoint or model file is damaged, incomplete or not of this kind.',
   E_PLACE: 'The environment does not say which rank of how many this process is, or contradicts itself.',
   E_LAUNCH: 'A host cannot take part: not reachable, without Node, project or job, or with other ones.',
+  E_LISTEN: 'The coordinator cannot listen at this address or port.',
   E_EXPORT: 'A model cannot be written in the format asked for.',
 } as const;
 
