@@ -65,6 +65,10 @@ export interface ArenaSpec {
   readonly tensors?: number;
   /** Doubles of the optimizer's progress after a step: see progress.ts. */
   readonly progress: number;
+  /** Partial sums that come from other nodes, or go to them. Default 0: this process is alone. */
+  readonly uploads?: number;
+  /** Words of rounds (rounds.ts). Default 0. */
+  readonly roundWords?: number;
   /** Bytes of the data sets. */
   readonly dataBytes: number;
 }
@@ -125,6 +129,10 @@ export interface ArenaLayout {
   readonly evaluated: number;
   /** The reduced gradient. */
   readonly reduced: number;
+  /** Words of rounds. */
+  readonly rounds: number;
+  /** Partial sums of other nodes by their first shard, or this node's sums for the coordinator. */
+  readonly uploads: readonly number[];
   /** Sparse gradients. */
   readonly rows: RowRegions;
   readonly constants: readonly number[];
@@ -172,6 +180,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     trialSums: take(spec.drives ? 8 * spec.shards * spec.sums : 0),
     clipScales: take(8 * (spec.tensors ?? 0)),
     optimizerSums: take(8 * (spec.optimizerSums ?? 0)),
+    rounds: take(4 * (spec.roundWords ?? 0)),
   }));
   const ring = region('record ring', () => take(8 * RING_CAPACITY * spec.recordWidth));
   const timelines = region('timeline', () => Array.from({ length: spec.workers }, () => take(TIMELINE_BYTES)));
@@ -179,6 +188,9 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
   const slots = region('optimizer slots', () => spec.slots.map((floats) => take(4 * floats)));
   const evaluated = spec.evaluates ? region('parameters to evaluate with', () => take(vector)) : parameters;
   const reduced = region('reduced gradient', () => take(gradient));
+  const { uploads: sums = 0 } = spec;
+  const placeSums = () => Array.from({ length: sums }, () => take(gradient));
+  const uploads = sums > 0 ? region('partial sums between nodes', placeSums) : [];
   const placeLists = () => placeRows(rowTables, spec.shards, take);
   const rows = rowTables.length > 0 ? region('gradients of looked-up rows', placeLists) : placeLists();
   const constants = region('program constants', () => spec.constantBytes.map(take));
@@ -211,6 +223,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     slots,
     evaluated,
     reduced,
+    uploads,
     rows,
     constants,
     workers,

@@ -1,6 +1,6 @@
 import { clipDecision, newClipDecision } from '../optim/clip.ts';
 import type { Driver } from '../optim/contract.ts';
-import { computeShards, reduceBlocks } from './gradient-pass.ts';
+import { gradientPass, reduceGradient } from './gradient-pass.ts';
 import { treeSum } from './gradient-tree.ts';
 import type { StepPlan } from './step-plan.ts';
 import { PHASE } from './timings.ts';
@@ -13,7 +13,7 @@ import type { WorkerState } from './worker-state.ts';
  *
  * The pieces of this worker count as torn from the beginning to the end: parameters move on the way.
  */
-export function drive(worker: WorkerState, plan: StepPlan, t: number, gradScale: number): 'stop' | undefined {
+export function drive(worker: WorkerState, first: StepPlan, t: number, gradScale: number): 'stop' | undefined {
   const { session, optimizer, barrier, totals, timings } = worker;
   const { def } = worker.bound;
   const { layout } = session;
@@ -22,17 +22,19 @@ export function drive(worker: WorkerState, plan: StepPlan, t: number, gradScale:
   const views = optimizer.views(layout.reduced);
   const scratch = { loss: 0, weight: 0, squaredNorm: 0 };
   const trial = newClipDecision();
-  let first = true;
+  let plan = first;
+  let passes = 0;
+  let isFirst = true;
 
   /** The batch once more, at the parameters of now. */
   const pass = (): void => {
     barrier.wait(); // everybody's parameters are in place
     const gather = timings[PHASE.gather];
     const forward = timings[PHASE.forward];
-    computeShards(worker, plan, t, worker.trialSums);
+    passes += 1;
+    plan = gradientPass(worker, t, passes) ?? plan; // later passes are not called off
     timings[PHASE.gather] = gather; // a further pass is time of the update
     timings[PHASE.forward] = forward;
-    barrier.wait(); // all partial sums and losses are complete
     const stride = session.sums.length;
     scratch.loss = treeSum(worker.trialSums, stride, 0, 0, session.shards, plan.nonEmpty);
     scratch.weight = treeSum(worker.trialSums, stride, 1, 0, session.shards, plan.nonEmpty);
@@ -42,14 +44,14 @@ export function drive(worker: WorkerState, plan: StepPlan, t: number, gradScale:
     state: group.state,
     views,
     gradient() {
-      if (first) {
-        first = false;
+      if (isFirst) {
+        isFirst = false;
         const { smallest } = worker.tensorClip.apply(plan.gradient, gradScale, totals.weight, true);
         worker.decision.clipScale *= smallest;
         return totals.loss / totals.weight;
       }
       pass();
-      reduceBlocks(worker, plan);
+      reduceGradient(worker, plan);
       barrier.wait(); // all norms are complete
       scratch.squaredNorm = worker.squaredNorm();
       clipDecision(scratch, worker.normLimit, trial);

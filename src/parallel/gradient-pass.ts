@@ -1,7 +1,24 @@
-import type { Addition } from './gradient-tree.ts';
-import type { ComputeInstruction, StepPlan } from './step-plan.ts';
-import { PHASE } from './timings.ts';
+import type { ComputeInstruction, NodeSum, StepPlan } from './step-plan.ts';
+import { mark, PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
+
+/**
+ * One gradient pass over the batch of step t, as all workers of the process make it: the shards forward and backward, or, where other
+ * nodes compute them, a round in which their partial sums come in. `pass` 0 is that of the step itself, later ones are those of
+ * optimizers that need several. Gives the plan of what lies there now; undefined when the round was called off.
+ */
+export function gradientPass(worker: WorkerState, t: number, pass: number): StepPlan | undefined {
+  const rows = worker.sampler.batchRows(t);
+  if (worker.session.part === 'coordinator') {
+    if (pass === 0) mark(worker.timings, PHASE.computed);
+    return worker.rounds?.ask(t, pass) ? worker.planGathered(rows) : undefined;
+  }
+  const plan = worker.planFor(rows);
+  computeShards(worker, plan, t, pass === 0 ? worker.shardSums : worker.trialSums);
+  if (pass === 0) mark(worker.timings, PHASE.computed);
+  worker.barrier.wait(); // all partial sums of the node are complete
+  return plan;
+}
 
 /**
  * My shards forward and backward, into my partial sums of the gradient tree; their losses into `shardSums` [shards, sums]. Reads
@@ -51,29 +68,33 @@ function mergePartials(worker: WorkerState, into: number, from: number): void {
   worker.kernels.addPartials(partials[into], partials[into], partials[from], worker.gradientSize);
 }
 
-/** In my blocks: adds all partial sums of the node in tree order and takes squared norms. Frozen parameters count for nothing. */
+/** In my blocks: adds all partial sums of the node in tree order, as far as they go. Frozen parameters count for nothing. */
 export function reduceBlocks(worker: WorkerState, plan: StepPlan): void {
-  const { kernels, norms, reducedBlocks } = worker;
-  for (const block of reducedBlocks) {
-    const at = 4 * block.offset;
-    if (plan.additions.length === 0) {
-      norms[block.index] = kernels.squaredNorm(plan.gradient + at, block.length);
-      continue;
-    }
-    for (const addition of plan.additions) addOperands(worker, plan, addition, at, block.length);
-    norms[block.index] = kernels.squaredNorm(plan.gradient + at, block.length);
+  for (const { offset, length } of worker.reducedBlocks) {
+    for (const sum of plan.sums) addBlock(worker, plan, sum, 4 * offset, length);
   }
 }
 
-function addOperands(worker: WorkerState, plan: StepPlan, addition: Addition, at: number, length: number): void {
-  const { operands, out } = addition;
-  const target = out === 'root' ? plan.gradient + at : worker.regions.temporaries[-1 - out];
-  const a = operandAddress(worker, plan, operands[0], at);
-  const b = operandAddress(worker, plan, operands[1], at);
-  if (operands.length === 2) worker.kernels.addPartials(target, a, b, length);
-  else {
-    const c = operandAddress(worker, plan, operands[2], at);
-    worker.kernels.addPartials4(target, a, b, c, operandAddress(worker, plan, operands[3], at), length);
+/** The same, and squared norms of the gradient of the batch, which is complete. */
+export function reduceGradient(worker: WorkerState, plan: StepPlan): void {
+  const { kernels, norms, reducedBlocks } = worker;
+  const [sum] = plan.sums;
+  for (const { offset, length, index } of reducedBlocks) {
+    addBlock(worker, plan, sum, 4 * offset, length);
+    norms[index] = kernels.squaredNorm(plan.gradient + 4 * offset, length);
+  }
+}
+
+function addBlock(worker: WorkerState, plan: StepPlan, sum: NodeSum, at: number, length: number): void {
+  for (const { operands, out } of sum.additions) {
+    const target = out === 'root' ? sum.address + at : worker.regions.temporaries[-1 - out];
+    const a = operandAddress(worker, plan, operands[0], at);
+    const b = operandAddress(worker, plan, operands[1], at);
+    if (operands.length === 2) worker.kernels.addPartials(target, a, b, length);
+    else {
+      const c = operandAddress(worker, plan, operands[2], at);
+      worker.kernels.addPartials4(target, a, b, c, operandAddress(worker, plan, operands[3], at), length);
+    }
   }
 }
 

@@ -147,25 +147,73 @@ function sameNode(a: TreeNode | undefined, b: TreeNode): boolean {
 
 /** The additions that finish `sources` (disjoint nodes by first shard, which cover all non-empty shards) to the root, in tree order. */
 export function planReduction(sources: readonly TreeNode[], shards: number): ReductionPlan {
+  const sum = sumOf({ first: 0, count: shards }, sources, 0, sources.length);
+  return sum === undefined ? { additions: [], temporaries: 0 } : planSum(sum);
+}
+
+/** The sum of a whole node of the tree, to be made from sources. */
+export interface Root extends TreeNode, ReductionPlan {}
+
+/**
+ * The same for sources that cover only the non-empty shards of `range`: the largest nodes of the tree that they finish. What is
+ * missing to the root is somebody else's.
+ */
+export function planRoots(
+  sources: readonly TreeNode[],
+  shards: number,
+  range: ShardRange,
+  isEmpty: IsEmpty,
+): readonly Root[] {
+  const end = range.first + range.count;
+  const isForeign = (shard: number): boolean => !isEmpty(shard) && (shard < range.first || shard >= end);
+  const roots: Root[] = [];
+  const visit = (node: TreeNode, from: number, to: number): void => {
+    if (from === to) return;
+    if (!some(node, isForeign)) {
+      const sum = sumOf(node, sources, from, to);
+      if (sum !== undefined) roots.push({ ...node, ...planSum(sum) });
+      return;
+    }
+    const [first, second] = children(node);
+    const middle = firstFrom(sources, second.first, from, to);
+    visit(first, from, middle);
+    visit(second, middle, to);
+  };
+  visit({ first: 0, count: shards }, 0, sources.length);
+  return roots;
+}
+
+function some({ first, count }: TreeNode, holds: (shard: number) => boolean): boolean {
+  for (let shard = first; shard < first + count; shard++) if (holds(shard)) return true;
+  return false;
+}
+
+/** A sum still to be made: a source, or an addition of two sums. */
+type Sum = number | readonly [Sum, Sum];
+
+/** Of sources [from, to), which are those that begin inside of the node. */
+function sumOf(node: TreeNode, sources: readonly TreeNode[], from: number, to: number): Sum | undefined {
+  if (from === to) return undefined;
+  if (sameNode(sources[from], node)) return from;
+  if (node.count === 1) return undefined;
+  const [first, second] = children(node);
+  const middle = firstFrom(sources, second.first, from, to);
+  const [left, right] = [sumOf(first, sources, from, middle), sumOf(second, sources, middle, to)];
+  if (left === undefined || right === undefined) return left ?? right;
+  return [left, right];
+}
+
+function firstFrom(sources: readonly TreeNode[], shard: number, from: number, to: number): number {
+  let at = from;
+  while (at < to && sources[at].first < shard) at++;
+  return at;
+}
+
+function planSum(sum: Sum): ReductionPlan {
+  if (typeof sum === 'number') return { additions: [], single: sum, temporaries: 0 };
   const additions: Addition[] = [];
   let temporaries = 0;
-
-  // A sum still to be made: a source, or an addition of two sums.
-  type Sum = number | readonly [Sum, Sum];
-  // Of sources [from, to), which are those that begin inside of the node.
-  const sumOf = (node: TreeNode, from: number, to: number): Sum | undefined => {
-    if (from === to) return undefined;
-    if (sameNode(sources[from], node)) return from;
-    if (node.count === 1) return undefined;
-    const [first, second] = children(node);
-    let middle = from;
-    while (middle < to && sources[middle].first < second.first) middle++;
-    const [left, right] = [sumOf(first, from, middle), sumOf(second, middle, to)];
-    if (left === undefined || right === undefined) return left ?? right;
-    return [left, right];
-  };
-  const emit = (sum: readonly [Sum, Sum], out: number | 'root', depth: number): void => {
-    const [left, right] = sum;
+  const emit = ([left, right]: readonly [Sum, Sum], out: number | 'root', depth: number): void => {
     const leaves: Sum[] = typeof left !== 'number' && typeof right !== 'number' ? [...left, ...right] : [left, right];
     let used = depth;
     const operands = leaves.map((leaf) => {
@@ -178,11 +226,7 @@ export function planReduction(sources: readonly TreeNode[], shards: number): Red
     });
     additions.push({ operands, out });
   };
-
-  const root = sumOf({ first: 0, count: shards }, 0, sources.length);
-  if (root === undefined) return { additions, temporaries };
-  if (typeof root === 'number') return { additions, single: root, temporaries };
-  emit(root, 'root', 0);
+  emit(sum, 'root', 0);
   return { additions, temporaries };
 }
 

@@ -1,4 +1,6 @@
+import { shardRange } from '../data/sampler.ts';
 import { sizeOf } from '../graph/tensor.ts';
+import { assignShards } from '../membership/assignment.ts';
 import { computeShards } from './gradient-pass.ts';
 import type { ComputeInstruction, StepPlan } from './step-plan.ts';
 import type { WorkerState } from './worker-state.ts';
@@ -23,20 +25,19 @@ export function inspectShards(worker: WorkerState, t: number): BadShard | undefi
   const trained = session.tensors.filter(({ sparse }, i) => !sparse && !bound.groups[bound.groupOf[i]].frozen);
   const plan = worker.planFor(worker.sampler.batchRows(t));
   const sums = new Float64Array(session.shards * session.sums.length);
-  const targets = plan.instructions.flatMap((i) => (i.kind === 'compute' ? i.shards : []));
-  for (const target of targets.sort((a, b) => a.shard - b.shard)) {
-    const alone: ComputeInstruction = {
-      kind: 'compute',
-      rows: target.rows,
-      shards: [{ ...target, slot: 0, accumulate: false }],
-    };
+  const mine = assignShards(session.shards, session.workers)[worker.rank];
+  for (let shard = mine.first; shard < mine.first + mine.count; shard++) {
+    const [begin, end] = shardRange(plan.batchRows, session.shards, shard);
+    const rows = end - begin;
+    if (rows === 0) continue;
+    const alone: ComputeInstruction = { kind: 'compute', rows, shards: [{ shard, rows, slot: 0, accumulate: false }] };
     const ofShard: StepPlan = { ...plan, instructions: [alone] };
     computeShards(worker, ofShard, t, sums);
-    const loss = !Number.isFinite(sums[target.shard * session.sums.length]);
+    const loss = !Number.isFinite(sums[shard * session.sums.length]);
     const flat = trained.find(({ offset, size }) => hasBad(worker, worker.regions.partials[0] + 4 * offset, size));
-    const tensor = flat?.name ?? worker.rowGradients.badTable(target.shard);
+    const tensor = flat?.name ?? worker.rowGradients.badTable(shard);
     if (!loss && !tensor) continue;
-    return { shard: target.shard, loss, ...(tensor && { tensor }), rows: badRows(worker, target.rows) };
+    return { shard, loss, ...(tensor && { tensor }), rows: badRows(worker, rows) };
   }
   return undefined;
 }

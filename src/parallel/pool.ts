@@ -73,6 +73,18 @@ export class WorkerPool {
     return this.#all({ kind: 'inspect', session: this.#session.id, step });
   }
 
+  /** Has the workers of a node compute what `NodeDesk` gives them, until they are to leave. */
+  async serve(): Promise<void> {
+    await this.#all({ kind: 'serve', session: this.#session.id });
+  }
+
+  /** Hash of the gradient of a fixed shard at the parameters as they are. */
+  async prove(): Promise<string> {
+    const [{ proof }] = await this.#all({ kind: 'prove', session: this.#session.id });
+    if (proof === undefined) throw new RangeError('worker 0 gave no proof');
+    return proof;
+  }
+
   /** New threads after some were lost, for a run that stands after step `committed`. All old ones are ended first. */
   async restart(committed: number): Promise<void> {
     this.#abort();

@@ -96,3 +96,22 @@ export function writeRowHeaders({ headers, lists }: RowRegions, buffer: ArrayBuf
 export function epochWords(blocks: readonly unknown[], tables: readonly RowTable[]): number {
   return blocks.length + ROW_BUCKETS * tables.length;
 }
+
+/** A list of looked-up rows of one shard, as it lies in memory. */
+export interface RowList {
+  /** Index of its table among the sparse ones. */
+  readonly table: number;
+  /** Address of its header: how many rows it has, where their ids lie, and where the rows. */
+  readonly header: number;
+  readonly width: number;
+  /** Most rows. */
+  readonly capacity: number;
+}
+
+/** The lists of a shard that rows are written to, in the order of their headers. */
+export function rowListsOf(tables: readonly RowTable[], { headers }: RowRegions, shard: number): RowList[] {
+  const start = headers + shard * rowListStride(tables);
+  return tables.flatMap(({ width, firstList, capacities }, table) =>
+    capacities.map((capacity, i) => ({ table, header: start + ROW_LIST_STRIDE * (firstList + i), width, capacity })),
+  );
+}

@@ -107,6 +107,10 @@ export interface Session {
   readonly partialSlots: number;
   /** The GEMM accumulates exactly: sibling shards of one worker share a partial sum. */
   readonly accumulate: boolean;
+  /** What this process does in a run on many machines; absent: it is alone. A coordinator has the optimizer, nodes compute gradients. */
+  readonly part?: Part;
+  /** Groups of neighbouring shards that keep every bit: rows of each, joined by commas. */
+  readonly groups: readonly string[];
   /** Most rows of neighbouring shards that a worker computes together, by rows of the batch; 0 or absent: each shard by itself. */
   readonly groupRows: Readonly<Record<number, number>>;
   /** For every shard size, and for the sums of shard sizes that groups have. */
@@ -129,6 +133,8 @@ export interface Session {
   readonly clip: ClipOptions;
 }
 
+export type Part = 'coordinator' | 'node';
+
 /** What a worker is asked to do. */
 export type WorkerTask =
   /** `committed` 0: parameters and slots are initialised; else they lie in the arena as of that step. */
@@ -144,6 +150,10 @@ export type WorkerTask =
       readonly rateChanges: readonly RateChange[];
     }
   | { readonly kind: 'evaluate'; readonly session: string; readonly split: SplitName }
+  /** Computes the shards that the main thread gives, round by round, until it says to leave. */
+  | { readonly kind: 'serve'; readonly session: string }
+  /** The gradient of one fixed shard at the parameters as they are, as a hash. */
+  | { readonly kind: 'prove'; readonly session: string }
   /** Looks for the shard whose numbers broke in `step`, which was not committed. */
   | { readonly kind: 'inspect'; readonly session: string; readonly step: number };
 
@@ -153,6 +163,8 @@ export interface WorkerReport {
   readonly cpuSeconds: number;
   /** Why a training segment ended early. */
   readonly stopped?: 'nonFinite';
+  /** What 'prove' computed: of rank 0. */
+  readonly proof?: string;
   /** What 'inspect' found among this worker's shards. */
   readonly bad?: BadShard;
 }

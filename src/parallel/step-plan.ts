@@ -1,12 +1,13 @@
 import { shardRange } from '../data/sampler.ts';
 import type { ShardRange } from '../membership/assignment.ts';
 import { assignShards } from '../membership/assignment.ts';
-import type { Addition } from './gradient-tree.ts';
 import {
+  type Addition,
   type PartialInstruction,
   type PartialPlan,
   planPartials,
   planReduction,
+  planRoots,
   slotsNeeded,
 } from './gradient-tree.ts';
 import type { Session } from './session.ts';
@@ -26,14 +27,21 @@ export type StepInstruction =
 
 export type ComputeInstruction = Extract<StepInstruction, { kind: 'compute' }>;
 
-/** What one worker does in a step of a given batch size, with addresses. Made once per batch size. */
+/** A sum that the node makes of its partial sums: to the root of the tree, or, of a part of the shards, as far as they go. */
+export interface NodeSum extends ShardRange {
+  readonly additions: readonly Addition[];
+  /** Where it lies afterwards. */
+  readonly address: number;
+}
+
+/** What one worker does in a step of a given batch size, with addresses. Made once per batch size and range of shards. */
 export interface StepPlan {
   readonly batchRows: number;
   readonly instructions: readonly StepInstruction[];
   /** Addresses of all partial sums of the node, in tree order. */
   readonly sources: readonly number[];
-  readonly additions: readonly Addition[];
-  /** Where the complete gradient lies after the reduction. */
+  readonly sums: readonly NodeSum[];
+  /** Where the complete gradient lies after the reduction; on one of many nodes, its first sum. */
   readonly gradient: number;
   /** 1 for each shard that has rows. */
   readonly nonEmpty: Uint8Array;
@@ -42,76 +50,148 @@ export interface StepPlan {
 }
 
 /** What decides who computes what, and how. */
-export type InstructionInput = Pick<Session, 'shards' | 'workers' | 'partialSlots' | 'accumulate' | 'groupRows'>;
+export type InstructionInput = Pick<Session, 'shards' | 'workers' | 'partialSlots' | 'accumulate' | 'groupRows'> & {
+  /** Groups that keep every bit and have a program, by the rows of their shards, joined by commas; absent: all. */
+  readonly groups?: readonly string[];
+};
 type PlanInput = InstructionInput & Pick<Session, 'layout'>;
 
-export function planStep(session: PlanInput, rank: number, batchRows: number): StepPlan {
+/**
+ * The plan of worker `rank` for the shards of `range` of a batch: of all, where this process is alone. On one of many nodes it ends
+ * in several sums, which lie in `layout.uploads`.
+ */
+export function planStep(
+  session: PlanInput,
+  rank: number,
+  batchRows: number,
+  range: ShardRange = { first: 0, count: session.shards },
+): StepPlan {
   const { shards, layout } = session;
-  const isEmpty = (shard: number) => rowsOf(session, batchRows, shard) === 0;
-  const plans = workerPlans(session, batchRows);
-  const mine = assignShards(shards, session.workers)[rank];
+  const isEmpty = emptyIn(session, batchRows);
+  const plans = workerPlans(session, batchRows, range);
+  const mine = assignShards(range.count, session.workers)[rank];
   const partials = plans.flatMap((plan, worker) =>
     plan.partials.map((p) => ({ ...p, address: layout.workers[worker].partials[p.slot] })),
   );
-  const reduction = planReduction(partials, shards);
   const sources = partials.map((p) => p.address);
+  const roots = planRoots(partials, shards, range, isEmpty);
+  const sums = roots.map(({ first, count, additions, single }, i): NodeSum => {
+    const made = roots.length === 1 ? layout.reduced : layout.uploads[i];
+    return { first, count, additions, address: single === undefined ? made : sources[single] };
+  });
   return {
     batchRows,
     instructions: instructionsOf(session, plans[rank], batchRows),
     sources,
-    additions: reduction.additions,
-    gradient: reduction.single === undefined ? layout.reduced : sources[reduction.single],
-    nonEmpty: Uint8Array.from({ length: shards }, (_, shard) => (isEmpty(shard) ? 0 : 1)),
-    idle: Array.from({ length: mine.count }, (_, i) => mine.first + i).filter(isEmpty),
+    sums,
+    gradient: sums[0]?.address ?? layout.reduced,
+    nonEmpty: nonEmptyIn(session, batchRows),
+    idle: Array.from({ length: mine.count }, (_, i) => range.first + mine.first + i).filter(isEmpty),
   };
 }
 
-function rowsOf({ shards }: InstructionInput, batchRows: number, shard: number): number {
+/** The plan of a coordinator's worker: other nodes have computed all partial sums of the batch. */
+export function planGathered(
+  session: Pick<Session, 'shards' | 'layout'>,
+  batchRows: number,
+  gathered: readonly (ShardRange & { readonly address: number })[],
+): StepPlan {
+  const sources = gathered.map(({ address }) => address);
+  const { additions, single } = planReduction(gathered, session.shards);
+  const address = single === undefined ? session.layout.reduced : sources[single];
+  return {
+    batchRows,
+    instructions: [],
+    sources,
+    sums: [{ first: 0, count: session.shards, additions, address }],
+    gradient: address,
+    nonEmpty: nonEmptyIn(session, batchRows),
+    idle: [],
+  };
+}
+
+/** Most sums in which the shards of any range can end. */
+export function mostRoots(shards: number): number {
+  return Math.max(1, 2 * Math.ceil(Math.log2(Math.max(1, shards))));
+}
+
+type Shards = Pick<Session, 'shards'>;
+
+function rowsOf({ shards }: Shards, batchRows: number, shard: number): number {
   const [begin, end] = shardRange(batchRows, shards, shard);
   return end - begin;
 }
 
+const emptyIn = (input: Shards, batchRows: number) => (shard: number) => rowsOf(input, batchRows, shard) === 0;
+
+function nonEmptyIn(input: Shards, batchRows: number): Uint8Array {
+  const isEmpty = emptyIn(input, batchRows);
+  return Uint8Array.from({ length: input.shards }, (_, shard) => (isEmpty(shard) ? 0 : 1));
+}
+
 /** Which partial sums each worker makes, and how. */
-function workerPlans(input: InstructionInput, batchRows: number): PartialPlan[] {
+function workerPlans(input: InstructionInput, batchRows: number, { first, count }: ShardRange): PartialPlan[] {
   const { shards, workers, partialSlots: capacity, accumulate } = input;
-  const isEmpty = (shard: number) => rowsOf(input, batchRows, shard) === 0;
-  return assignShards(shards, workers).map((range) => planPartials(range, shards, capacity, isEmpty, accumulate));
+  const isEmpty = emptyIn(input, batchRows);
+  return assignShards(count, workers).map((part) =>
+    planPartials({ first: first + part.first, count: part.count }, shards, capacity, isEmpty, accumulate),
+  );
 }
 
 function instructionsOf(input: InstructionInput, plan: PartialPlan, batchRows: number): StepInstruction[] {
-  return group(plan.instructions, (shard) => rowsOf(input, batchRows, shard), input.groupRows[batchRows] ?? 0);
+  const tried = input.groups && new Set(input.groups);
+  const limit = input.groupRows[batchRows] ?? 0;
+  return group(
+    plan.instructions,
+    (shard) => rowsOf(input, batchRows, shard),
+    (rows) => rows.reduce((sum, n) => sum + n, 0) <= limit,
+    (rows) => tried?.has(rows.join()) !== false,
+  );
 }
 
-/** Neighbouring shards in groups of at most `groupRows` rows. */
+/** Neighbouring shards in groups, each as large as it may be. */
 function group(
   instructions: readonly PartialInstruction[],
   rowsOf: (shard: number) => number,
-  groupRows: number,
+  fits: (rows: readonly number[]) => boolean,
+  isTried: (rows: readonly number[]) => boolean,
 ): StepInstruction[] {
   const steps: StepInstruction[] = [];
-  for (const instruction of instructions) {
+  for (let i = 0; i < instructions.length; i++) {
+    const instruction = instructions[i];
     if (instruction.kind === 'merge') {
       steps.push(instruction);
       continue;
     }
-    const { shard, slot, accumulate } = instruction;
-    const target = { shard, slot, accumulate, rows: rowsOf(shard) };
-    const last = steps[steps.length - 1];
-    if (last?.kind === 'compute' && last.rows + target.rows <= groupRows) {
-      steps[steps.length - 1] = { ...last, rows: last.rows + target.rows, shards: [...last.shards, target] };
-    } else steps.push({ kind: 'compute', rows: target.rows, shards: [target] });
+    const shards: ShardTarget[] = [];
+    let length = 1;
+    for (let j = i; j < instructions.length; j++) {
+      const next = instructions[j];
+      if (next.kind === 'merge') break;
+      const { shard, slot, accumulate } = next;
+      shards.push({ shard, slot, accumulate, rows: rowsOf(shard) });
+      if (shards.length === 1) continue;
+      const rows = shards.map((s) => s.rows);
+      if (!fits(rows)) break;
+      if (isTried(rows)) length = shards.length;
+    }
+    const together = shards.slice(0, length);
+    steps.push({ kind: 'compute', rows: together.reduce((sum, s) => sum + s.rows, 0), shards: together });
+    i += length - 1;
   }
   return steps;
 }
 
-/** The groups that any worker of a node has in a batch of this size: rows of each shard, by group. */
-export function groupsOf(input: InstructionInput, batchRows: number): number[][] {
+/** The groups that any worker of a node has in a batch of this size: rows of each shard, by group. `nodes`: how many may share the batch. */
+export function groupsOf(input: InstructionInput, batchRows: number, nodes: readonly number[] = [1]): number[][] {
   const groups = new Map<string, number[]>();
-  for (const plan of workerPlans(input, batchRows)) {
-    for (const instruction of instructionsOf(input, plan, batchRows)) {
-      if (instruction.kind !== 'compute' || instruction.shards.length < 2) continue;
-      const rows = instruction.shards.map((s) => s.rows);
-      groups.set(rows.join(), rows);
+  for (const range of nodes.flatMap((n) => assignShards(input.shards, n))) {
+    for (const plan of workerPlans(input, batchRows, range)) {
+      for (const instruction of instructionsOf(input, plan, batchRows)) {
+        if (instruction.kind !== 'compute' || instruction.shards.length < 2) continue;
+        const rows = instruction.shards.map((s) => s.rows);
+        groups.set(rows.join(), rows);
+      }
     }
   }
   return [...groups.values()];

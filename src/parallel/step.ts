@@ -1,5 +1,5 @@
 import { drive } from './drive.ts';
-import { computeShards, reduceBlocks } from './gradient-pass.ts';
+import { gradientPass, reduceGradient } from './gradient-pass.ts';
 import { treeSum } from './gradient-tree.ts';
 import type { StepPlan } from './step-plan.ts';
 import { mark, markStart, PHASE } from './timings.ts';
@@ -8,25 +8,27 @@ import type { WorkerState } from './worker-state.ts';
 /** What became of a step: parameters changed, nothing changed (no weight in the batch), or the numbers broke. */
 export type StepAction = 'update' | 'skip' | 'stop';
 
+/** Or there was none: the nodes that were to compute its gradient are gone, and the run is to end. */
+export type StepOutcome = StepAction | 'off';
+
 /**
  * THE STEP: one update of synchronous data-parallel training, as every worker runs it, alone or among many.
  *
  * Each phase reads what earlier phases wrote and writes only its own memory, so it could be repeated; the update alone is
  * in place. All workers reach the same decision from the same numbers, so nobody has to be asked.
  */
-export function step(worker: WorkerState, t: number): StepAction {
-  const plan = worker.planFor(worker.sampler.batchRows(t));
+export function step(worker: WorkerState, t: number): StepOutcome {
   markStart(worker.timings);
 
-  // Phase 1, gradients: my shards forward and backward, into my partial sums of the gradient tree.
-  computeShards(worker, plan, t, worker.shardSums);
-  mark(worker.timings, PHASE.computed);
-  worker.barrier.wait(); // all partial sums of the node are complete
+  // Phase 1, gradients: my shards forward and backward, into my partial sums of the gradient tree; or, with many machines, a
+  // round in which the partial sums of all nodes come in.
+  const plan = gradientPass(worker, t, 0);
+  if (plan === undefined) return 'off';
   mark(worker.timings, PHASE.gathered);
 
   // Phase 2, reduce: in my blocks, add all partial sums in tree order and take squared norms; so too the rows of sparse tables
   // and the moments that running statistics follow.
-  reduceBlocks(worker, plan);
+  reduceGradient(worker, plan);
   worker.rowGradients.reduce();
   worker.statistics.reduce(t, plan);
   mark(worker.timings, PHASE.reduced);

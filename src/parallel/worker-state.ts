@@ -8,6 +8,7 @@ import { openGemm } from '../kernels/backend.ts';
 import type { Gemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import { instantiateKernels } from '../kernels/wasm.ts';
+import type { ShardRange } from '../membership/assignment.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { type ClipDecision, type ClipInput, clipDecision, NormHistory, newClipDecision } from '../optim/clip.ts';
 import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
@@ -22,12 +23,13 @@ import { type IndexedBlock, ownedBlocks } from './pieces.ts';
 import { progressWidth, readProgress, writeProgress } from './progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
+import { gatheredSums, Rounds, roundWordsOf } from './rounds.ts';
 import { RowGradients } from './row-gradients.ts';
 import { epochWords, rowListStride } from './row-memory.ts';
 import { RunningStatistics } from './running-statistics.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
-import { type ComputeInstruction, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
+import { type ComputeInstruction, planGathered, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
 import { TimelinePen } from './timeline.ts';
 import { mark, PHASE, TIMING_SLOTS } from './timings.ts';
 import { openWindows, samplerOf, type Windows } from './windows.ts';
@@ -80,6 +82,8 @@ export class WorkerState {
   /** Where the training rows are on disk. */
   readonly windows: Windows | undefined;
   readonly optimizer: OptimizerRunner;
+  /** Where the shards of a step are computed by other machines, or for them. */
+  readonly rounds: Rounds | undefined;
   /** Only rank 0 has one. */
   readonly recorder: Recorder | undefined;
   /** Length of a flat gradient. */
@@ -120,8 +124,9 @@ export class WorkerState {
   readonly #outcome = { lr: 0, gradNorm: 0, clipScale: 0, skipped: false };
   readonly #gemm: Gemm;
   readonly #custom: CustomCode;
+  readonly #allShards: ShardRange;
   readonly #observe: Observe | undefined;
-  readonly #plans = new Map<number, StepPlan>();
+  readonly #plans = new Map<string, StepPlan>();
   readonly #compute = new Map<ComputeInstruction, BoundCompute>();
   readonly #evaluate = new Map<string, BoundEvaluation>();
 
@@ -132,6 +137,7 @@ export class WorkerState {
     const f64 = (at: number, length: number) => new Float64Array(buffer, at, length);
     const i32 = (at: number, length: number) => new Int32Array(buffer, at, length);
     this.session = session;
+    this.#allShards = { first: 0, count: session.shards };
     this.#custom = custom;
     this.#observe = observe;
     this.control = i32(layout.control, CONTROL_WORDS);
@@ -145,6 +151,7 @@ export class WorkerState {
 
     this.sampler = samplerOf(session);
     this.windows = openWindows(session, i32(layout.barrier, BARRIER_WORDS));
+    this.rounds = session.part && new Rounds(session, this.rank, i32(layout.barrier, BARRIER_WORDS));
     const rows = [...session.trainPrograms, ...session.evaluationPrograms].map((p) => p.program.rows);
     this.ids = i32(this.regions.ids, Math.max(1, ...rows));
     this.places = i32(this.regions.places, this.windows ? this.ids.length : 0);
@@ -250,11 +257,25 @@ export class WorkerState {
     return decision.action;
   }
 
-  planFor(batchRows: number): StepPlan {
-    let plan = this.#plans.get(batchRows);
+  /** For the shards of a range; by default for all. */
+  planFor(batchRows: number, range: ShardRange = this.#allShards): StepPlan {
+    return this.#plan(`${batchRows}:${range.first}+${range.count}`, () =>
+      planStep(this.session, this.rank, batchRows, range),
+    );
+  }
+
+  /** For the partial sums that the newest round has brought. */
+  planGathered(batchRows: number): StepPlan {
+    const sums = gatheredSums(this.session, roundWordsOf(this.session));
+    const key = sums.map(({ first, count }) => `${first}+${count}`).join();
+    return this.#plan(`${batchRows}:gathered ${key}`, () => planGathered(this.session, batchRows, sums));
+  }
+
+  #plan(key: string, make: () => StepPlan): StepPlan {
+    let plan = this.#plans.get(key);
     if (!plan) {
-      plan = planStep(this.session, this.rank, batchRows);
-      this.#plans.set(batchRows, plan);
+      plan = make();
+      this.#plans.set(key, plan);
     }
     return plan;
   }

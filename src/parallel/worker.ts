@@ -6,6 +6,7 @@ import { importCustomCode } from './custom-code.ts';
 import { evaluateSplit, writeEvaluated } from './evaluate.ts';
 import { initialize } from './initialize.ts';
 import { inspectShards } from './inspect.ts';
+import { proveShard, serveRounds } from './serve.ts';
 import type { Session, WorkerAnswer, WorkerReport, WorkerTask } from './session.ts';
 import { copySnapshot } from './snapshot.ts';
 import { step } from './step.ts';
@@ -47,6 +48,14 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
       case 'evaluate':
         evaluateSplit(worker, task.split);
         return { report: report(opened) };
+      case 'serve':
+        serveRounds(worker);
+        return { report: report(opened) };
+      case 'prove': {
+        const proof = rank === 0 ? proveShard(worker) : undefined;
+        worker.barrier.wait(); // a thread that is done early must not take another's part
+        return { report: proof === undefined ? report(opened) : { ...report(opened), proof } };
+      }
       case 'inspect': {
         const bad = inspectShards(worker, task.step);
         worker.barrier.wait(); // a thread that is done early must not take another's part
@@ -67,7 +76,9 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
 /** Steps `from`, `from` + 1 ... up to the limit that rank 0 publishes. */
 function trainSteps(worker: WorkerState, from: number): WorkerReport['stopped'] {
   for (let t = from; t <= Atomics.load(worker.control, DECIDED_LIMIT); t++) {
-    if (step(worker, t) === 'stop') return 'nonFinite';
+    const outcome = step(worker, t);
+    if (outcome === 'stop') return 'nonFinite';
+    if (outcome === 'off') return undefined;
   }
   return undefined;
 }

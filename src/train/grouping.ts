@@ -14,6 +14,8 @@ export interface Grouping {
   readonly groupRows: Readonly<Record<number, number>>;
   /** Programs for the groups, beside those of single shards. */
   readonly programs: readonly Program[];
+  /** Rows of the shards of each group, joined by commas. */
+  readonly groups: readonly string[];
   /** Most shards in a group. */
   readonly group: number;
   readonly activationBytes: number;
@@ -22,7 +24,7 @@ export interface Grouping {
 /**
  * For each size of batch the largest groups in which every shard keeps its bits: the model computes each row by itself, the GEMM
  * gives a row the same bits in a group as in its shard, and the activations stay within the budget of a shard. Only speed
- * depends on the answer.
+ * depends on the answer. `nodes`: how many may share a batch; what they do not foresee goes shard by shard.
  */
 export function chooseGrouping(
   compiled: CompiledJob,
@@ -30,6 +32,7 @@ export function chooseGrouping(
   backend: BackendChoice,
   kernels: WebAssembly.Module,
   activationBudget: number,
+  nodes: readonly number[] = [1],
 ): Grouping {
   const rowLocal = compiled.trainPrograms.every((program) => program.rowLocal);
   const keepsBits = (rows: readonly number[]): boolean => {
@@ -45,7 +48,7 @@ export function chooseGrouping(
   const groups: number[][] = [];
   for (const batchRows of rowLocal ? compiled.batches : []) {
     for (const candidate of GROUP_ROWS) {
-      const found = groupsOf({ ...plan, groupRows: { [batchRows]: candidate } }, batchRows);
+      const found = groupsOf({ ...plan, groupRows: { [batchRows]: candidate } }, batchRows, nodes);
       if (!found.every(keepsBits)) continue;
       groupRows[batchRows] = candidate;
       groups.push(...found);
@@ -60,6 +63,7 @@ export function chooseGrouping(
   return {
     groupRows,
     programs: [...new Set(groups.map(total))].map((rows) => compiled.compileTrain(rows)),
+    groups: groups.map((rows) => rows.join()),
     group: largestGroup(groups),
     activationBytes: Math.max(0, ...activations),
   };

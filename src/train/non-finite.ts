@@ -1,8 +1,9 @@
 import { LockstepError } from '../errors.ts';
 import type { BadShard } from '../parallel/inspect.ts';
+import { gatheredSums, roundWordsOf } from '../parallel/rounds.ts';
 import { ROW_BUCKETS } from '../parallel/row-memory.ts';
 import type { Session } from '../parallel/session.ts';
-import { planStep } from '../parallel/step-plan.ts';
+import { planGathered, planStep } from '../parallel/step-plan.ts';
 import { samplerOf } from '../parallel/windows.ts';
 import { MOST_BAD_IN_A_ROW } from '../parallel/worker-state.ts';
 import type { StepRecord } from '../record/contract.ts';
@@ -66,7 +67,11 @@ function list(ids: readonly number[]): string {
 /** The first tensor that has a bad value, else whose gradient over the whole batch is bad; read from what lies in the arena. */
 export function badTensor(session: Session, step: number): BadTensor | undefined {
   const { tensors, layout } = session;
-  const { gradient } = planStep(session, 0, samplerOf(session).batchRows(step));
+  const rows = samplerOf(session).batchRows(step);
+  const { gradient } =
+    session.part === 'coordinator'
+      ? planGathered(session, rows, gatheredSums(session, roundWordsOf(session)))
+      : planStep(session, 0, rows);
   const value = tensors.find((t) => hasBad(session, layout.parameters + 4 * t.offset, t.size));
   if (value !== undefined) return { name: value.name, part: 'value' };
   const flat = tensors.find((t) => !t.sparse && hasBad(session, gradient + 4 * t.offset, t.size));

@@ -16,11 +16,14 @@ const SPINS = 20_000;
 export interface OpenRun {
   readonly session: Session;
   readonly pool: WorkerPool;
+  /** On one of many machines: hash of the gradient of a fixed shard at the initial parameters. */
+  readonly proof?: string;
 }
 
 /** Reserves the arena, places data and programs, and starts the workers. */
 export async function openRun(plan: RunPlan, module: string | undefined, start?: StartPoint): Promise<OpenRun> {
   const session = await createSession(plan, module);
+  if (plan.part) return openPart(session, start);
   if (!start) return { session, pool: await WorkerPool.open(session) };
   if (!start.warm) {
     placeState(session, start.checkpoint);
@@ -31,9 +34,26 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
   return { session, pool };
 }
 
+/** The same for a coordinator or a node, which first proves that it computes the same job as the others. */
+async function openPart(session: Session, start: StartPoint | undefined): Promise<OpenRun> {
+  const pool = await WorkerPool.open(session);
+  try {
+    const proof = await pool.prove();
+    if (start?.warm) placeParameters(session, start.checkpoint);
+    else if (start) {
+      placeState(session, start.checkpoint);
+      await pool.restart(start.checkpoint.step);
+    }
+    return { session, pool, proof };
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
 /** Everything that the workers are told, with data and programs in a new arena. No thread is started. */
 export async function createSession(plan: RunPlan, module: string | undefined): Promise<Session> {
-  const { compiled, layout, workers } = plan;
+  const { compiled, layout, workers, part } = plan;
   const splits = namedSplits(plan.data);
   const reads = new Map<SplitName, ModuleRef>();
   for (const [name, split] of splits) {
@@ -56,7 +76,8 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     backend: plan.backend,
     layout,
     workers,
-    spins: workers <= plan.cores ? SPINS : 0,
+    ...(part && { part }),
+    spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
     seed: plan.job.seed,
     shards: compiled.shards,
     batchSize: compiled.batchSize,
@@ -71,6 +92,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     partialSlots: plan.partialSlots,
     accumulate: plan.accumulate,
     groupRows: plan.groupRows,
+    groups: plan.groups,
     trainPrograms: placed.slice(0, plan.trainPrograms.length),
     evaluationPrograms: placed.slice(plan.trainPrograms.length),
     sums: compiled.sums,

@@ -15,8 +15,10 @@ import { type ArenaLayout, planArena } from '../parallel/arena.ts';
 import { type OptimizerMemory, optimizerMemory } from '../parallel/optimizer-memory.ts';
 import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
+import { roundWords } from '../parallel/rounds.ts';
 import { bufferRange } from '../parallel/running-statistics.ts';
-import { partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
+import type { Part } from '../parallel/session.ts';
+import { mostRoots, partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import { checkWindows } from './check-windows.ts';
 import { type CompiledJob, compileJob } from './compile.ts';
@@ -31,6 +33,14 @@ import { resolveWorkers } from './workers.ts';
 /** Partial sums stay apart, one for each shard, while a worker's take no more than this. */
 const PARTIALS_BUDGET = 64 * 1024 * 1024;
 
+/** Divisions of a batch among nodes for which groups of shards are prepared. */
+const NODES_FORESEEN = [1, 2, 3, 4, 5, 6, 7, 8];
+
+/** A coordinator has a place for the sum that begins at each shard; a node for the sums in which its shards can end. */
+function sumsBetweenNodes(part: Part, shards: number): number {
+  return part === 'coordinator' ? shards : mostRoots(shards);
+}
+
 /** A job with everything decided and nothing started: data loaded, programs compiled, memory planned. */
 export interface RunPlan {
   readonly job: ResolvedJob;
@@ -42,11 +52,14 @@ export interface RunPlan {
   readonly needs: OptimizerMemory;
   readonly layout: ArenaLayout;
   readonly workers: number;
+  /** See Session. */
+  readonly part?: Part;
   readonly cores: number;
   readonly partialSlots: number;
   /** See Session. */
   readonly accumulate: boolean;
   readonly groupRows: Readonly<Record<number, number>>;
+  readonly groups: readonly string[];
   /** Programs of single shards and of groups. */
   readonly trainPrograms: readonly Program[];
   readonly backend: BackendChoice;
@@ -80,8 +93,14 @@ export function loadJobData(job: ResolvedJob, options: TrainOptions): Promise<Lo
  * Loads, compiles and plans; throws every error that can be known before a thread is started.
  *
  * @param given data in the place of the job's own, which is then not read.
+ * @param part what this process does in a run on many machines; absent: it is alone.
  */
-export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?: LoadedData): Promise<RunPlan> {
+export async function planRun(
+  jobOfUser: Job,
+  options: TrainOptions = {},
+  given?: LoadedData,
+  part?: Part,
+): Promise<RunPlan> {
   const trial = trialOf(options);
   const whole = resolveJob(jobOfUser);
   const job = trial ? trialJob(whole, trial) : whole;
@@ -98,7 +117,8 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
   refuseMiniBatches(bound, untied);
   const compiled = { ...untied, tensors: untied.tensors.map((t, i) => ({ ...t, group: bound.groupOf[i] })) };
   const needs = optimizerMemory(bound, compiled.tensors, compiled.blocks, job.clip);
-  const slots = partialSlots(compiled.shards, workers, 4 * compiled.gradientSize, PARTIALS_BUDGET);
+  const slots =
+    part === 'coordinator' ? 1 : partialSlots(compiled.shards, workers, 4 * compiled.gradientSize, PARTIALS_BUDGET);
   const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
   const accumulate = accumulatesExactly(
     backend,
@@ -111,6 +131,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     backend,
     kernels,
     job.activationBudget,
+    part === 'node' ? NODES_FORESEEN : [1],
   );
   const trainPrograms = [...new Set([...compiled.trainPrograms, ...grouping.programs])];
   const programs = [...trainPrograms, ...compiled.evaluationPrograms];
@@ -151,6 +172,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     drives: needs.drives,
     tensors: compiled.tensors.length,
     progress: progressWidth(needs.progressNames),
+    ...(part && { uploads: sumsBetweenNodes(part, compiled.shards), roundWords: roundWords(compiled.shards) }),
     dataBytes: dataBytes(namedSplits(data)),
   });
   const cores = availableParallelism();
@@ -163,10 +185,12 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     needs,
     layout,
     workers,
+    ...(part && { part }),
     cores,
     partialSlots: slots,
     accumulate,
     groupRows: grouping.groupRows,
+    groups: grouping.groups,
     trainPrograms,
     backend,
     kernels,
@@ -174,7 +198,7 @@ export async function planRun(jobOfUser: Job, options: TrainOptions = {}, given?
     ...(trial ? { trial } : {}),
     programs,
     origin: { baseDir: baseDirOf(options), ...(options.module ? { module: options.module } : {}) },
-    notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend), ...diskNote(data)],
+    notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend, part), ...diskNote(data)],
   };
 }
 
@@ -197,11 +221,17 @@ function diskNote({ train }: LoadedData): string[] {
   ];
 }
 
-function notes(compiled: CompiledJob, workers: number, cores: number, backend: BackendChoice): string[] {
+function notes(
+  compiled: CompiledJob,
+  workers: number,
+  cores: number,
+  backend: BackendChoice,
+  part: Part | undefined,
+): string[] {
   const { shards, batchSize } = compiled;
   const lines = [...compiled.warnings];
   if (backend.advice) lines.push(backend.advice);
-  if (shards < workers) {
+  if (shards < workers && part === undefined) {
     const wanted = batchSize * Math.ceil(workers / shards);
     lines.push(
       `${shards} of ${workers} workers compute gradients: batch ${batchSize} makes ${shards} shard${shards === 1 ? '' : 's'}; ` +

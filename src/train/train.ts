@@ -39,14 +39,22 @@ export async function train<F extends Fields>(job: Job<F>, options: TrainOptions
   return trainPlan(await planRun(job as unknown as Job, used), used);
 }
 
+/** Called when the workers of a run are there and nothing is trained yet; what it gives is called when the run is over. */
+export type OnOpen = (run: OpenRun) => Promise<() => Promise<void>>;
+
 /** Trains what `planRun` planned with the same options. A plan is good for one run. */
-export async function trainPlan(plan: RunPlan, options: TrainOptions): Promise<TrainResult> {
+export async function trainPlan(plan: RunPlan, options: TrainOptions, onOpen?: OnOpen): Promise<TrainResult> {
   const rules = resolveRules(plan, options);
   const folder = takeRunFolder(plan, options);
   try {
     const run = await openRun(plan, options.module, folder.start);
     try {
-      return await trainOpened(plan, run, options, rules, folder);
+      const close = await onOpen?.(run);
+      try {
+        return await trainOpened(plan, run, options, rules, folder);
+      } finally {
+        await close?.();
+      }
     } finally {
       await run.pool.close();
     }

@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { assignShards } from '../../src/membership/assignment.ts';
-import { planPartials, planReduction, slotsNeeded, splitPoint, treeSum } from '../../src/parallel/gradient-tree.ts';
+import { assignShards, type ShardRange } from '../../src/membership/assignment.ts';
+import {
+  planPartials,
+  planReduction,
+  planRoots,
+  type ReductionPlan,
+  slotsNeeded,
+  splitPoint,
+  type TreeNode,
+  treeSum,
+} from '../../src/parallel/gradient-tree.ts';
+import { mostRoots } from '../../src/parallel/step-plan.ts';
 
 /** The definition, written down once more: add the two halves of every node, an empty half adds nothing. */
 function oracle(values: (string | undefined)[]): string | undefined {
@@ -13,17 +23,20 @@ function oracle(values: (string | undefined)[]): string | undefined {
   return left === undefined || right === undefined ? (left ?? right) : `(${left}+${right})`;
 }
 
-/** Runs the plans of all workers on symbols instead of numbers: the result shows the order of every addition. */
-function runPlans(
+type Symbols = TreeNode & { readonly value: string };
+
+/** Runs the plans of the workers that have the shards of `range`, on symbols instead of numbers: they show the order of every addition. */
+function partialSums(
+  range: ShardRange,
   shards: number,
   workers: number,
   capacity: number,
-  empty: ReadonlySet<number>,
+  isEmpty: (shard: number) => boolean,
   accumulate: boolean,
-): string | undefined {
-  const isEmpty = (s: number) => empty.has(s);
-  const partials = assignShards(shards, workers).flatMap((range) => {
-    const plan = planPartials(range, shards, capacity, isEmpty, accumulate);
+): Symbols[] {
+  return assignShards(range.count, workers).flatMap((part) => {
+    const mine = { first: range.first + part.first, count: part.count };
+    const plan = planPartials(mine, shards, capacity, isEmpty, accumulate);
     const slots: string[] = [];
     for (const i of plan.instructions) {
       if (i.kind === 'compute') {
@@ -33,11 +46,14 @@ function runPlans(
     }
     return plan.partials.map((p) => ({ ...p, value: slots[p.slot] }));
   });
-  const plan = planReduction(partials, shards);
+}
+
+/** What the additions of a plan make of sources. */
+function runReduction(plan: ReductionPlan, sources: readonly Symbols[]): string | undefined {
   const temporaries: string[] = [];
-  let root = plan.single === undefined ? undefined : partials[plan.single].value;
+  let root = plan.single === undefined ? undefined : sources[plan.single].value;
   for (const { operands, out } of plan.additions) {
-    const v = operands.map((o) => (o >= 0 ? partials[o].value : temporaries[-1 - o]));
+    const v = operands.map((o) => (o >= 0 ? sources[o].value : temporaries[-1 - o]));
     const sum = v.length === 2 ? `(${v[0]}+${v[1]})` : `((${v[0]}+${v[1]})+(${v[2]}+${v[3]}))`;
     if (out === 'root') root = sum;
     else {
@@ -67,7 +83,47 @@ describe('gradient tree', () => {
           if (ragged) for (let s = 0; s < shards; s++) if (coins.next().value) empty.add(s);
           const most = Math.max(...assignShards(shards, workers).map((r) => r.count));
           const symbols = Array.from({ length: shards }, (_, s) => (empty.has(s) ? undefined : `g${s}`));
-          expect(runPlans(shards, workers, slotsNeeded(most) + extra, empty, accumulate)).toBe(oracle(symbols));
+          const all = { first: 0, count: shards };
+          const isEmpty = (s: number) => empty.has(s);
+          const partials = partialSums(all, shards, workers, slotsNeeded(most) + extra, isEmpty, accumulate);
+          expect(runReduction(planReduction(partials, shards), partials)).toBe(oracle(symbols));
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('any nodes with any runs of shards, each with workers of its own, add in the order of the tree', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.array(fc.record({ cut: fc.nat(40), workers: fc.integer({ min: 1, max: 5 }) }), {
+          minLength: 1,
+          maxLength: 6,
+        }),
+        fc.infiniteStream(fc.boolean()),
+        fc.boolean(),
+        fc.boolean(),
+        (shards, nodes, coins, ragged, accumulate) => {
+          const empty = new Set<number>();
+          if (ragged) for (let s = 0; s < shards; s++) if (coins.next().value) empty.add(s);
+          const isEmpty = (s: number) => empty.has(s);
+          const cuts = [0, ...nodes.slice(1).map(({ cut }) => Math.min(cut, shards)), shards].sort((a, b) => a - b);
+          const uploads = nodes.flatMap(({ workers }, i) => {
+            const range = { first: cuts[i], count: cuts[i + 1] - cuts[i] };
+            const most = Math.max(...assignShards(range.count, workers).map((r) => r.count));
+            const partials = partialSums(range, shards, workers, slotsNeeded(most) + 1, isEmpty, accumulate);
+            const roots = planRoots(partials, shards, range, isEmpty);
+            expect(roots.length).toBeLessThanOrEqual(mostRoots(shards));
+            return roots.map((root): Symbols => {
+              const value = runReduction(root, partials);
+              const symbols = Array.from({ length: root.count }, (_, i) => root.first + i);
+              expect(value).toBe(oracle(symbols.map((s) => (empty.has(s) ? undefined : `g${s}`))));
+              return { first: root.first, count: root.count, value: value ?? '' };
+            });
+          });
+          const all = Array.from({ length: shards }, (_, s) => (empty.has(s) ? undefined : `g${s}`));
+          expect(runReduction(planReduction(uploads, shards), uploads)).toBe(oracle(all));
         },
       ),
       { numRuns: 2000 },

@@ -9,7 +9,7 @@ const plan = {
   batchRows: 8,
   instructions: [],
   sources: [],
-  additions: [],
+  sums: [],
   gradient: 0,
   nonEmpty: Uint8Array.of(1, 1),
   idle: [],

@@ -1,0 +1,123 @@
+import type { ShardRange } from '../membership/assignment.ts';
+import {
+  ANSWER,
+  ANSWERED,
+  ASKED,
+  ASKED_PASS,
+  ASKED_STEP,
+  CALLED_OFF,
+  FINISHED,
+  GATHERED,
+  GATHERED_SUMS,
+  GIVEN,
+  GIVEN_COUNT,
+  GIVEN_FIRST,
+  GIVEN_STEP,
+  LEAVE,
+  roundWordsOf,
+} from './rounds.ts';
+import type { Session } from './session.ts';
+
+/** A gradient pass that the coordinator's workers wait for. */
+export interface AskedRound {
+  /** Counts the rounds of this process. A newer one replaces those before it: the step is done again. */
+  readonly round: number;
+  readonly step: number;
+  /** 0: that of the step itself; later ones are those of optimizers that need several. */
+  readonly pass: number;
+}
+
+/** The main thread's side of rounds on a coordinator: hears what its workers want, and answers when nodes have delivered. */
+export class CoordinatorDesk {
+  readonly #words: Int32Array;
+  #closed = false;
+
+  constructor(session: Session) {
+    this.#words = roundWordsOf(session);
+  }
+
+  /** The round after number `seen`, as soon as there is one; undefined after `close`. */
+  async next(seen: number): Promise<AskedRound | undefined> {
+    const words = this.#words;
+    for (;;) {
+      if (this.#closed) return undefined;
+      const round = Atomics.load(words, ASKED);
+      if (round !== seen) {
+        return { round, step: Atomics.load(words, ASKED_STEP), pass: Atomics.load(words, ASKED_PASS) };
+      }
+      const change = Atomics.waitAsync(words, ASKED, seen);
+      if (change.async) await change.value;
+    }
+  }
+
+  /** All partial sums of the round lie in their slots: the workers go on. */
+  complete(round: number, sums: readonly ShardRange[]): void {
+    const words = this.#words;
+    words[GATHERED_SUMS] = sums.length;
+    sums.forEach(({ first, count }, i) => {
+      words[GATHERED_SUMS + 1 + 2 * i] = first;
+      words[GATHERED_SUMS + 2 + 2 * i] = count;
+    });
+    this.#answer(round, GATHERED);
+  }
+
+  /** Nobody will compute the round: the workers leave the step, which has changed nothing. */
+  callOff(round: number): void {
+    this.#answer(round, CALLED_OFF);
+  }
+
+  #answer(round: number, answer: number): void {
+    Atomics.store(this.#words, ANSWER, answer);
+    Atomics.store(this.#words, ANSWERED, round);
+    Atomics.notify(this.#words, ANSWERED);
+  }
+
+  /** Ends a `next` that waits. */
+  close(): void {
+    this.#closed = true;
+    Atomics.notify(this.#words, ASKED);
+  }
+}
+
+/** The main thread's side on a node: gives its workers shards to compute. */
+export class NodeDesk {
+  readonly #words: Int32Array;
+  #given: number;
+
+  constructor(session: Session) {
+    this.#words = roundWordsOf(session);
+    this.#given = Atomics.load(this.#words, GIVEN);
+  }
+
+  /** Resolves when all workers have computed these shards of a step and added them up. One at a time. */
+  async compute(step: number, range: ShardRange, signal: AbortSignal): Promise<void> {
+    const given = this.#give(step, range);
+    for (;;) {
+      signal.throwIfAborted();
+      const finished = Atomics.load(this.#words, FINISHED);
+      if (finished === given) return;
+      const change = Atomics.waitAsync(this.#words, FINISHED, finished);
+      if (change.async) await Promise.race([change.value, aborted(signal)]);
+    }
+  }
+
+  /** The workers end their task. */
+  leave(): void {
+    this.#give(LEAVE, { first: 0, count: 0 });
+  }
+
+  #give(step: number, { first, count }: ShardRange): number {
+    const words = this.#words;
+    this.#given += 1;
+    Atomics.store(words, GIVEN_STEP, step);
+    Atomics.store(words, GIVEN_FIRST, first);
+    Atomics.store(words, GIVEN_COUNT, count);
+    Atomics.store(words, GIVEN, this.#given);
+    Atomics.notify(words, GIVEN);
+    return this.#given;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,108 @@
+import type { ShardRange } from '../membership/assignment.ts';
+import { AbortedError, isPoisoned } from './barrier.ts';
+import type { Session } from './session.ts';
+
+/**
+ * Rounds: how a step reaches over several machines. A round is one gradient pass over the batch of a step; nodes compute its shards and
+ * the coordinator's workers go on with their sums as if they had computed them. These are the words in the arena by which the
+ * workers of either side and the main thread, which has the sockets, agree. Each side of a conversation has a cache line of its own.
+ */
+const LINE = 16;
+/** Coordinator: number of the round that its workers want, the step, and which pass over its batch. Rank 0 writes. */
+export const ASKED = 0 * LINE;
+export const ASKED_STEP = ASKED + 1;
+export const ASKED_PASS = ASKED + 2;
+/** Number of the newest round that is complete or called off, and which of the two. The main thread writes. */
+export const ANSWERED = 1 * LINE;
+export const ANSWER = ANSWERED + 1;
+export const [GATHERED, CALLED_OFF] = [1, 2];
+/** Node: counts what the main thread has given its workers: a range of shards of a step, or, with no step, to leave. */
+export const GIVEN = 2 * LINE;
+export const GIVEN_STEP = GIVEN + 1;
+export const GIVEN_FIRST = GIVEN + 2;
+export const GIVEN_COUNT = GIVEN + 3;
+export const LEAVE = 0;
+/** The newest of these that is done. Rank 0 writes. */
+export const FINISHED = 3 * LINE;
+/** What a gathered round consists of: how many partial sums, then first shard and number of shards of each. */
+export const GATHERED_SUMS = 4 * LINE;
+
+export function roundWords(shards: number): number {
+  return GATHERED_SUMS + 1 + 2 * shards;
+}
+
+export function roundWordsOf({ memory, layout, shards }: Pick<Session, 'memory' | 'layout' | 'shards'>): Int32Array {
+  return new Int32Array(memory.buffer, layout.rounds, roundWords(shards));
+}
+
+/** A partial sum that came from a node: it lies in the slot of its first shard. */
+export type GatheredSum = ShardRange & { readonly address: number };
+
+/** The partial sums of the newest round. */
+export function gatheredSums({ layout }: Pick<Session, 'layout'>, words: Int32Array): GatheredSum[] {
+  return Array.from({ length: words[GATHERED_SUMS] }, (_, i) => {
+    const [first, count] = words.subarray(GATHERED_SUMS + 1 + 2 * i, GATHERED_SUMS + 3 + 2 * i);
+    return { first, count, address: layout.uploads[first] };
+  });
+}
+
+/** Milliseconds of sleep after which a worker looks whether the run was aborted. */
+const PATIENCE_MS = 50;
+
+/** A worker's side of the words. All workers of a process call the same methods in the same order. */
+export class Rounds {
+  readonly #words: Int32Array;
+  readonly #barrier: Int32Array;
+  readonly #rank: number;
+  /** Rounds asked for so far, or given. */
+  #count: number;
+
+  /** `barrier`: words that are poisoned when the run is aborted. */
+  constructor(session: Session, rank: number, barrier: Int32Array) {
+    this.#words = roundWordsOf(session);
+    this.#barrier = barrier;
+    this.#rank = rank;
+    this.#count = Atomics.load(this.#words, session.part === 'node' ? FINISHED : ASKED);
+  }
+
+  /** Coordinator: returns when nodes have computed all shards of the step; false when they will not. The parameters are in place. */
+  ask(step: number, pass: number): boolean {
+    const words = this.#words;
+    this.#count += 1;
+    if (this.#rank === 0) {
+      Atomics.store(words, ASKED_STEP, step);
+      Atomics.store(words, ASKED_PASS, pass);
+      Atomics.store(words, ASKED, this.#count);
+      Atomics.notify(words, ASKED);
+    }
+    this.#wait(ANSWERED, (answered) => answered === this.#count);
+    return Atomics.load(words, ANSWER) === GATHERED;
+  }
+
+  /** Node: the next range of shards to compute; undefined when the workers may leave. */
+  take(): { readonly step: number; readonly range: ShardRange } | undefined {
+    const words = this.#words;
+    const done = this.#count;
+    this.#wait(GIVEN, (given) => given !== done);
+    this.#count = Atomics.load(words, GIVEN);
+    const step = Atomics.load(words, GIVEN_STEP);
+    if (step === LEAVE) return undefined;
+    return {
+      step,
+      range: { first: Atomics.load(words, GIVEN_FIRST), count: Atomics.load(words, GIVEN_COUNT) },
+    };
+  }
+
+  /** Node: what was taken is done by all workers. By rank 0. */
+  finish(): void {
+    Atomics.store(this.#words, FINISHED, this.#count);
+    Atomics.notify(this.#words, FINISHED);
+  }
+
+  #wait(word: number, until: (value: number) => boolean): void {
+    for (let now = Atomics.load(this.#words, word); !until(now); now = Atomics.load(this.#words, word)) {
+      if (isPoisoned(this.#barrier)) throw new AbortedError();
+      Atomics.wait(this.#words, word, now, PATIENCE_MS);
+    }
+  }
+}

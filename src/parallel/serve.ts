@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { shardRange } from '../data/sampler.ts';
+import { computeShards, reduceBlocks } from './gradient-pass.ts';
+import { rowListsOf } from './row-memory.ts';
+import type { ComputeInstruction } from './step-plan.ts';
+import type { WorkerState } from './worker-state.ts';
+
+/**
+ * A node's workers: shard after shard as the coordinator has them done, by the same passes as a step of a process that is alone. What
+ * they leave are the node's partial sums, as far up the gradient tree as they go, and the f64 sums of each shard.
+ */
+export function serveRounds(worker: WorkerState): void {
+  const { rounds, rank, barrier } = worker;
+  if (rounds === undefined) throw new RangeError('serve: this process is no node');
+  for (let task = rounds.take(); task !== undefined; task = rounds.take()) {
+    const { step, range } = task;
+    const plan = worker.planFor(worker.sampler.batchRows(step), range);
+    computeShards(worker, plan, step, worker.shardSums);
+    barrier.wait(); // all partial sums of the node are complete
+    reduceBlocks(worker, plan);
+    barrier.wait(); // so are its sums
+    if (rank === 0) rounds.finish();
+  }
+}
+
+/**
+ * SHA-256 of what shard 0 of step 1 gives at the parameters as they are: gradient, rows of sparse tables, f64 sums. Two processes that
+ * agree in it compute the same job with the same kernels on the same data. By rank 0; writes partial sums, batch and activations only.
+ */
+export function proveShard(worker: WorkerState): string {
+  const { session, regions, shardSums } = worker;
+  const plan = worker.planFor(worker.sampler.batchRows(1), { first: 0, count: session.shards });
+  const [begin, end] = shardRange(plan.batchRows, session.shards, 0);
+  const rows = end - begin;
+  const alone: ComputeInstruction = {
+    kind: 'compute',
+    rows,
+    shards: [{ shard: 0, rows, slot: 0, accumulate: false }],
+  };
+  computeShards(worker, { ...plan, instructions: [alone], idle: [] }, 1, shardSums);
+  const hash = createHash('sha256');
+  const add = (address: number, bytes: number) =>
+    hash.update(new Uint8Array(session.memory.buffer, address, bytes).slice());
+  for (const { sparse, offset, size } of session.tensors) {
+    if (!sparse) add(regions.partials[0] + 4 * offset, 4 * size);
+  }
+  for (const { header, width } of rowListsOf(session.rowTables, session.layout.rows, 0)) {
+    const [count, ids, values] = new Int32Array(session.memory.buffer, header, 3);
+    add(ids, 4 * count);
+    add(values, 4 * count * width);
+  }
+  add(session.layout.shardSums, 8 * session.sums.length);
+  return hash.digest('hex');
+}
