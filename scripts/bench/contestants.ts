@@ -1,5 +1,5 @@
 /** Who runs against whom: pure, from the options and the workloads. */
-import type { Workload } from './workloads.ts';
+import type { Workload } from '../../src/scaling/workloads.ts';
 
 export type PeerName = 'torch' | 'tfjs' | 'jax-js';
 export const PEERS: readonly PeerName[] = ['torch', 'tfjs', 'jax-js'];

@@ -1,4 +1,4 @@
-import type { Workload } from './workloads.ts';
+import type { Workload } from '../../src/scaling/workloads.ts';
 
 /**
  * Floating-point operations of the matrix products of one step on `rows` rows: forward, gradient of weights, of inputs. What a

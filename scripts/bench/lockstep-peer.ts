@@ -9,10 +9,10 @@ import { createSampler } from '../../src/data/sampler.ts';
 import { type OptimizerDescription, type StepRecord, sgd, type TrainResult, train } from '../../src/index.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels } from '../../src/kernels/wasm.ts';
-import { KernelSpeed } from './kernel-speed.ts';
-import { workloadJob } from './models.ts';
+import { KernelSpeed } from '../../src/scaling/kernel-speed.ts';
+import { workloadJob } from '../../src/scaling/models.ts';
+import type { ModelSpec } from '../../src/scaling/workloads.ts';
 import { median } from './statistics.ts';
-import type { ModelSpec } from './workloads.ts';
 
 /** The bench made it; what it says is checked where it is used. */
 const ModelSpecSchema = z.custom<ModelSpec>((value) => typeof value === 'object' && value !== null && 'kind' in value);

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { closest } from '../../src/errors.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
+import { WORKLOADS } from '../../src/scaling/workloads.ts';
 import { measureAccuracy } from './accuracy.ts';
 import { count, positive, UsageError } from './arguments.ts';
 import { type GemmName, PEERS, planGroups } from './contestants.ts';
@@ -25,7 +26,6 @@ import { type Report, renderReport } from './report.ts';
 import type { LeftOut, Result } from './results.ts';
 import { type RoundOptions, runGroup, writeRows } from './rounds.ts';
 import { measureFirstStep } from './startup.ts';
-import { WORKLOADS } from './workloads.ts';
 
 const USAGE = `npm run bench -- [options]
   --workloads small,mlp     which (${WORKLOADS.map((w) => w.name).join(', ')}; none: only the measurements below)

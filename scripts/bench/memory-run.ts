@@ -1,7 +1,7 @@
 import { type Job, train } from '../../src/index.ts';
-import { workloadJob } from './models.ts';
-import { makeRows } from './rows.ts';
-import { SMALL as workload } from './workloads.ts';
+import { workloadJob } from '../../src/scaling/models.ts';
+import { makeRows } from '../../src/scaling/rows.ts';
+import { SMALL as workload } from '../../src/scaling/workloads.ts';
 
 const [workers, steps, window = Number.POSITIVE_INFINITY] = process.argv.slice(2).map(Number);
 const collect = globalThis.gc;

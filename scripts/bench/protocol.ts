@@ -16,7 +16,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { type ZodType, z } from 'zod';
-import type { Workload } from './workloads.ts';
+import type { Workload } from '../../src/scaling/workloads.ts';
 
 export interface SetupRequest {
   readonly cmd: 'setup';

@@ -2,6 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { makeRows } from '../../src/scaling/rows.ts';
+import { CLIP_NORM, LEARNING_RATE, type Workload } from '../../src/scaling/workloads.ts';
 import {
   type Contestant,
   type GemmName,
@@ -14,9 +16,7 @@ import { type MachineBlock, torchName, watchOthers } from './machine.ts';
 import { lockstepCommand, missingPeer, peerCommand } from './peers.ts';
 import { ParityReply, PeerError, PeerProcess, RunReply, SetupReply } from './protocol.ts';
 import { type LeftOut, type Measured, type Result, toResult } from './results.ts';
-import { makeRows } from './rows.ts';
 import { median, orderOfRound, relativeDifference, type Slice } from './statistics.ts';
-import { CLIP_NORM, LEARNING_RATE, type Workload } from './workloads.ts';
 
 export interface RoundOptions {
   readonly rounds: number;

@@ -16,15 +16,15 @@ import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../../src/parallel/recor
 import { step } from '../../src/parallel/step.ts';
 import { PHASE } from '../../src/parallel/timings.ts';
 import { WorkerState } from '../../src/parallel/worker-state.ts';
+import { KernelSpeed } from '../../src/scaling/kernel-speed.ts';
+import { workloadJob } from '../../src/scaling/models.ts';
+import { makeRows } from '../../src/scaling/rows.ts';
+import { WORKLOADS } from '../../src/scaling/workloads.ts';
 import { createSession } from '../../src/train/open-run.ts';
 import { planRun } from '../../src/train/plan-run.ts';
 import { count, positive, UsageError } from '../bench/arguments.ts';
 import { gemmFlop } from '../bench/flop.ts';
-import { KernelSpeed } from '../bench/kernel-speed.ts';
-import { workloadJob } from '../bench/models.ts';
-import { makeRows } from '../bench/rows.ts';
 import { median } from '../bench/statistics.ts';
-import { WORKLOADS } from '../bench/workloads.ts';
 import { bytesOf, flopOf, sizesOf } from './traffic.ts';
 
 const USAGE = `npm run profile -- --workload NAME [options]

@@ -1,21 +1,10 @@
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
+import { type Chart, draw } from './draw.ts';
 import { TAU_MAX } from './profile.ts';
 import type { JobReport, OptimizerReport, Report } from './report.ts';
 import { quantile } from './statistics.ts';
 import { formatValue } from './text.ts';
 
-/** Drawn by Observable Plot into a document of linkedom: plain SVG text, no browser. Colours are CSS variables of the page. */
-export interface Chart {
-  readonly title: string;
-  readonly note: string;
-  readonly svg: string;
-}
-
-const WIDTH = 640;
-const HEIGHT = 340;
-/** Colours that the page defines, --c0 to --c9; optimizers beyond share the last. */
-export const COLOURS = 10;
 /** Optimizers a chart can show before it is a tangle. */
 const MOST_LINES = 8;
 
@@ -177,38 +166,6 @@ function timeChart(job: JobReport, rows: ReturnType<typeof timeRows>, shown: rea
       ],
     }),
   };
-}
-
-function draw(options: {
-  order: readonly string[];
-  x: Plot.ScaleOptions;
-  y: Plot.ScaleOptions;
-  marks: Plot.Markish[];
-  height?: number;
-  marginLeft?: number;
-}): string {
-  const { document } = parseHTML('<!doctype html><html><body></body></html>');
-  const figure = Plot.plot({
-    document,
-    width: WIDTH,
-    height: options.height ?? HEIGHT,
-    marginLeft: options.marginLeft ?? 52,
-    marginBottom: 38,
-    x: { grid: true, ...plainTicks(options.x), ...options.x },
-    y: { grid: true, ...plainTicks(options.y), ...options.y },
-    color: {
-      domain: [...options.order],
-      range: options.order.map((_, i) => `var(--c${Math.min(i, COLOURS - 1)})`),
-    },
-    marks: options.marks,
-    style: { background: 'transparent' },
-  });
-  return figure.outerHTML;
-}
-
-/** Numbers as everywhere else in the report; Plot's own way on a logarithm is '100m' and '10µ'. */
-function plainTicks({ type }: Plot.ScaleOptions): Plot.ScaleOptions {
-  return type === 'log' ? { tickFormat: (value: number) => formatValue(value), ticks: 5 } : {};
 }
 
 function nameOf({ optimizer }: OptimizerReport): string {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Contestant, type PlanOptions, planGroups } from '../../scripts/bench/contestants.ts';
-import { WORKLOADS } from '../../scripts/bench/workloads.ts';
+import { WORKLOADS } from '../../src/scaling/workloads.ts';
 
 const everything: PlanOptions = {
   workloads: WORKLOADS,

@@ -3,7 +3,7 @@ import type { Contestant } from '../../scripts/bench/contestants.ts';
 import { computeRatios } from '../../scripts/bench/ratios.ts';
 import { type Measured, type Result, toResult } from '../../scripts/bench/results.ts';
 import { worstDifference } from '../../scripts/bench/rounds.ts';
-import { WORKLOADS } from '../../scripts/bench/workloads.ts';
+import { WORKLOADS } from '../../src/scaling/workloads.ts';
 
 const mlp = WORKLOADS[1];
 const group = { workload: mlp, title: '', contestants: [] };

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { gemmFlop } from '../../scripts/bench/flop.ts';
-import { makeRows } from '../../scripts/bench/rows.ts';
-import { type ModelSpec, WORKLOADS, type Workload } from '../../scripts/bench/workloads.ts';
+import { makeRows } from '../../src/scaling/rows.ts';
+import { type ModelSpec, WORKLOADS, type Workload } from '../../src/scaling/workloads.ts';
 
 const named = (name: string): Workload => {
   const found = WORKLOADS.find((w) => w.name === name);

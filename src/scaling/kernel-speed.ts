@@ -1,7 +1,7 @@
 /** Speed of the chosen backend's GEMM on one thread. */
-import { type BackendChoice, openGemm } from '../../src/kernels/backend.ts';
-import { GEMM_SCRATCH_BYTES, type KernelTable } from '../../src/kernels/table.ts';
-import { instantiateKernels } from '../../src/kernels/wasm.ts';
+import { type BackendChoice, openGemm } from '../kernels/backend.ts';
+import { GEMM_SCRATCH_BYTES, type KernelTable } from '../kernels/table.ts';
+import { instantiateKernels } from '../kernels/wasm.ts';
 
 const PAGE = 64 * 1024;
 

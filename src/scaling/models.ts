@@ -1,23 +1,23 @@
-import { arrays } from '../../src/data/index.ts';
+import { arrays } from '../data/arrays.ts';
 import {
-  adam,
   conv2d,
   crossEntropy,
   dense,
   embedding,
   flatten,
-  type Job,
   layerNorm,
   lstm,
   type Model,
   maxPool2d,
   multiHeadAttention,
-  type OptimizerDescription,
   positions,
   residual,
   scope,
   sequential,
-} from '../../src/index.ts';
+} from '../nn/index.ts';
+import { adam } from '../optim/adam.ts';
+import type { OptimizerDescription } from '../optim/contract.ts';
+import type { Job } from '../train/job.ts';
 import type { Rows } from './rows.ts';
 import { CLIP_NORM, LEARNING_RATE, type ModelSpec, type Workload } from './workloads.ts';
 
