@@ -58,6 +58,8 @@ export const ERROR_CODES = {
   E_LAUNCH: 'A host cannot take part: not reachable, without Node, project or job, or with other ones.',
   E_LISTEN: 'The coordinator cannot listen at this address or port.',
   E_EXPORT: 'A model cannot be written in the format asked for.',
+  E_FRAME: 'A message from another machine is damaged, or not of this protocol.',
+  E_CONNECTION: 'The connection to another machine cannot be made, or has ended.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,0 +1,368 @@
+import type { Socket } from 'node:net';
+import { WebSocket } from 'ws';
+import { LockstepError } from '../src/errors.ts';
+import { decodeFrame, encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
+
+/** Deadlines and limits of a connection, with their defaults. */
+export const CONNECTION_DEFAULTS = {
+  /** A ping goes out this often, in milliseconds. */
+  heartbeatMs: 2_000,
+  /** A peer from which no byte has come for so long is taken for lost, in milliseconds. */
+  silenceMs: 10_000,
+  /** So long the peer may take to answer a close, in milliseconds; then the socket is torn down. */
+  closeMs: 2_000,
+  /** So long dialing and the HTTP upgrade may take, in milliseconds. */
+  dialMs: 10_000,
+  /** Most bytes that may wait to be sent; a send beyond them is refused. One message of any size may always wait. */
+  maxQueuedBytes: 256 * 1024 * 1024,
+  /** Most messages that may wait to be sent. */
+  maxQueuedMessages: 4_096,
+} as const;
+
+/** How a connection ended. */
+export interface ConnectionEnd {
+  /**
+   * `closed`: one side closed it in order. `lost`: the network or the peer's process is gone. `silent`: no byte within the silence
+   * deadline. `invalid`: the peer sent what is no frame, or a message beyond the limits. `failed`: our own handler threw.
+   */
+  kind: 'closed' | 'lost' | 'silent' | 'invalid' | 'failed';
+  by: 'us' | 'peer';
+  /** For people: the reason given to `close`, or what happened. */
+  reason: string;
+  error?: unknown;
+}
+
+export interface ConnectionOptions {
+  /** Called once for each message, in order. Its regions are valid until it returns. What it throws ends the connection as `failed`. */
+  onMessage(frame: Frame, connection: Connection): void;
+  /** Called once, when nothing will come any more. Must not throw. */
+  onClose(end: ConnectionEnd, connection: Connection): void;
+  /** Name of the other end in messages; its address by default. */
+  peer?: string;
+  heartbeatMs?: number;
+  silenceMs?: number;
+  closeMs?: number;
+  maxQueuedBytes?: number;
+  maxQueuedMessages?: number;
+}
+
+/**
+ * What both ends give to ws: no compression (gradients do not compress), messages of at most `maxPayload` bytes, bounded
+ * fragments. `maxPayload` follows from the tensor table; before the handshake it is a header's length.
+ */
+export const socketLimits = (maxPayload: number) =>
+  ({
+    perMessageDeflate: false,
+    maxPayload,
+    maxFragments: 4 * FRAME_LIMITS.regions,
+    closeTimeout: CONNECTION_DEFAULTS.closeMs,
+  }) as const;
+
+/**
+ * One peer over a WebSocket, of either end. Nothing is copied on the way out: the parts of a frame leave as fragments of one
+ * message in one system call. On the way in each fragment stays in the memory into which ws assembled it.
+ */
+export class Connection {
+  /** Name of the other end. */
+  readonly peer: string;
+  readonly #ws: WebSocket;
+  readonly #socket: Socket;
+  readonly #options: ConnectionOptions;
+  readonly #limits: Required<Omit<ConnectionOptions, 'onMessage' | 'onClose' | 'peer'>>;
+  readonly #heartbeat: NodeJS.Timeout;
+  #queuedBytes = 0;
+  #queuedMessages = 0;
+  #messagesSent = 0;
+  #messagesReceived = 0;
+  #heardBytes: number;
+  #heardAt = performance.now();
+  #beatAt = performance.now();
+  #pingAt: number | undefined;
+  #roundTripMs: number | undefined;
+  #paused = false;
+  /** What `onClose` will be told; set by the first cause. */
+  #cause: ConnectionEnd | undefined;
+  #ended: ConnectionEnd | undefined;
+  #closeTimer: NodeJS.Timeout | undefined;
+
+  /** Takes over an open WebSocket and its socket (a server has it in the upgrade request, a client in the response). */
+  constructor(ws: WebSocket, socket: Socket, options: ConnectionOptions) {
+    const { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages } = CONNECTION_DEFAULTS;
+    this.#ws = ws;
+    this.#socket = socket;
+    this.#options = options;
+    this.#limits = { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages, ...defined(options) };
+    this.peer = options.peer ?? `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#heardBytes = socket.bytesRead;
+    socket.setNoDelay(true);
+    ws.binaryType = 'fragments';
+    ws.on('message', (data, isBinary) => this.#receive(data as unknown as Uint8Array[], isBinary));
+    ws.on('pong', () => {
+      if (this.#pingAt !== undefined) this.#roundTripMs = performance.now() - this.#pingAt;
+      this.#pingAt = undefined;
+    });
+    ws.on('error', (error) => this.#fail(error));
+    ws.on('close', (code, reason) => this.#finish(code, reason.toString()));
+    this.#heartbeat = setInterval(() => this.#beat(), this.#limits.heartbeatMs).unref();
+  }
+
+  /** Whether a `send` can be tried: neither closed nor closing. */
+  get open(): boolean {
+    return this.#cause === undefined && this.#ws.readyState === WebSocket.OPEN;
+  }
+
+  /** How it ended; undefined as long as messages may come. */
+  get end(): ConnectionEnd | undefined {
+    return this.#ended;
+  }
+
+  /** Bytes written to the socket, all overhead included. */
+  get bytesSent(): number {
+    return this.#socket.bytesWritten;
+  }
+
+  /** Bytes read from the socket, all overhead included. */
+  get bytesReceived(): number {
+    return this.#socket.bytesRead;
+  }
+
+  get messagesSent(): number {
+    return this.#messagesSent;
+  }
+
+  get messagesReceived(): number {
+    return this.#messagesReceived;
+  }
+
+  /** Bytes given to `send` that have not left yet. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** Time of the last answered ping, in milliseconds. */
+  get roundTripMs(): number | undefined {
+    return this.#roundTripMs;
+  }
+
+  /**
+   * Sends one frame. Resolves when all its bytes are with the operating system; until then the caller does not change them. They may
+   * lie in shared memory. Rejects with E_CONNECTION when the connection ends before, or when too much waits already. A rejection that
+   * nobody awaits is not reported again: `onClose` has told.
+   */
+  send(header: object, regions: readonly Uint8Array[] = []): Promise<void> {
+    const sent = this.#send(header, regions);
+    sent.catch(() => {});
+    return sent;
+  }
+
+  async #send(header: object, regions: readonly Uint8Array[]): Promise<void> {
+    if (!this.open) throw this.#error('an open connection', this.#cause?.reason ?? 'a closed one');
+    const parts = encodeFrame(header, regions);
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    const { maxQueuedBytes, maxQueuedMessages } = this.#limits;
+    if (this.#queuedMessages > 0 && this.#queuedBytes + bytes > maxQueuedBytes)
+      throw this.#error(`at most ${maxQueuedBytes} bytes waiting to be sent`, `${this.#queuedBytes + bytes}`);
+    if (this.#queuedMessages === maxQueuedMessages)
+      throw this.#error(`at most ${maxQueuedMessages} messages waiting to be sent`, 'one more');
+    this.#queuedBytes += bytes;
+    this.#queuedMessages += 1;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const last = parts.length - 1;
+        this.#socket.cork(); // one writev for all parts
+        parts.forEach((part, i) => {
+          this.#ws.send(
+            part,
+            { binary: true, compress: false, fin: i === last },
+            i === last ? (error) => (error ? reject(error) : resolve()) : undefined,
+          );
+        });
+        this.#socket.uncork();
+      });
+    } catch (cause) {
+      throw this.#error('an open connection', this.#cause?.reason ?? messageOf(cause), cause);
+    } finally {
+      this.#queuedBytes -= bytes;
+      this.#queuedMessages -= 1;
+    }
+    this.#messagesSent += 1;
+  }
+
+  /** Closes in order: what was sent before still arrives, what comes from now on is ignored. `onClose` follows, within `closeMs`. */
+  close(reason: string): void {
+    this.#end({ kind: 'closed', by: 'us', reason }, 1000);
+  }
+
+  /**
+   * Reads nothing more from the socket until `resume`, so that the peer has to wait. Its silence is not counted meanwhile, but ours is
+   * by the peer: pings lie unread too. So resume well within the silence deadline.
+   */
+  pause(): void {
+    this.#paused = true;
+    this.#ws.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#heardAt = performance.now();
+    this.#ws.resume();
+  }
+
+  #receive(data: Uint8Array[], isBinary: boolean): void {
+    if (this.#cause !== undefined) return;
+    this.#messagesReceived += 1;
+    let frame: Frame;
+    try {
+      if (!isBinary) throw new FrameError(0, 'a binary message', 'a text message');
+      frame = decodeFrame(data);
+    } catch (error) {
+      this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);
+      return;
+    }
+    try {
+      this.#options.onMessage(frame, this);
+    } catch (error) {
+      // A handler refuses a frame by throwing a FrameError; any other error is a defect of ours.
+      if (error instanceof FrameError) this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);
+      else this.#end({ kind: 'failed', by: 'us', reason: messageOf(error), error }, 1011);
+    }
+  }
+
+  #beat(): void {
+    const now = performance.now();
+    const { heartbeatMs, silenceMs } = this.#limits;
+    // If we ourselves did not run (a stopped process, a laptop's lid), what the peer sent meanwhile has not been read yet.
+    const slept = now - this.#beatAt > 2 * heartbeatMs;
+    this.#beatAt = now;
+    if (slept || this.#paused || this.#socket.bytesRead !== this.#heardBytes) {
+      this.#heardBytes = this.#socket.bytesRead;
+      this.#heardAt = now;
+    } else if (now - this.#heardAt >= silenceMs) {
+      this.#cause ??= { kind: 'silent', by: 'us', reason: `nothing came for ${Math.round(now - this.#heardAt)} ms` };
+      this.#ws.terminate();
+      return;
+    }
+    if (this.#pingAt === undefined && this.open) {
+      this.#pingAt = now;
+      this.#ws.ping(undefined, undefined, () => {});
+    }
+  }
+
+  /** ws found the stream broken, or the socket did. It closes by itself after this. */
+  #fail(error: Error & { code?: string }): void {
+    const invalid = error.code?.startsWith('WS_ERR_') === true;
+    this.#cause ??= { kind: invalid ? 'invalid' : 'lost', by: 'peer', reason: error.message, error };
+    if (invalid) this.#awaitClose();
+  }
+
+  #end(cause: ConnectionEnd, code: number): void {
+    if (this.#cause !== undefined || this.#ended !== undefined) return;
+    this.#cause = cause;
+    if (this.#paused) this.#ws.resume(); // else the peer's answer to the close is never read
+    this.#ws.close(code, clip(cause.reason));
+    this.#awaitClose();
+  }
+
+  #awaitClose(): void {
+    this.#closeTimer ??= setTimeout(() => this.#ws.terminate(), this.#limits.closeMs);
+  }
+
+  #finish(code: number, reason: string): void {
+    clearInterval(this.#heartbeat);
+    clearTimeout(this.#closeTimer);
+    const cause: ConnectionEnd =
+      this.#cause ??
+      (code === 1006
+        ? { kind: 'lost', by: 'peer', reason: 'the connection ended without a close' }
+        : { kind: 'closed', by: 'peer', reason: reason || `close code ${code}` });
+    this.#cause = cause;
+    this.#ended = cause;
+    this.#options.onClose(cause, this);
+  }
+
+  #error(expected: string, got: string, cause?: unknown): LockstepError {
+    return new LockstepError('E_CONNECTION', {
+      where: `connection to ${this.peer}`,
+      expected,
+      got,
+      fix: 'the other end must run and answer; its output says why it closed',
+      cause,
+    });
+  }
+}
+
+export interface DialOptions extends ConnectionOptions {
+  /** Longest message that may come, in bytes. */
+  maxPayload: number;
+  /**
+   * Clients mask what they send, against broken HTTP proxies that would take it for a request. `zero` (default) costs nothing and
+   * protects from nothing; with `random` each byte is copied once more.
+   */
+  mask?: 'zero' | 'random';
+  /** Certificates that may sign the coordinator's, for wss:. */
+  ca?: string | Buffer;
+  dialMs?: number;
+  signal?: AbortSignal;
+}
+
+/** Opens a connection. Rejects with E_CONNECTION when there is nobody, no WebSocket, or no answer within `dialMs`. */
+export function dial(url: string, options: DialOptions): Promise<Connection> {
+  const { maxPayload, mask = 'zero', ca, dialMs = CONNECTION_DEFAULTS.dialMs, signal } = options;
+  return new Promise((resolve, reject) => {
+    const fail = (got: string, cause?: unknown) =>
+      reject(
+        new LockstepError('E_CONNECTION', {
+          where: url,
+          expected: 'a coordinator that answers',
+          got,
+          fix: 'start the coordinator first, and look at its address and port',
+          cause,
+        }),
+      );
+    if (signal?.aborted) return fail('a request to stop', signal.reason);
+    let ws: WebSocket;
+    try {
+      ws = new WebSocket(url, {
+        ...socketLimits(maxPayload),
+        handshakeTimeout: dialMs,
+        ...(ca === undefined ? {} : { ca }),
+        ...(mask === 'zero' ? { generateMask: (bytes: Buffer) => bytes.fill(0) } : {}),
+      });
+    } catch (cause) {
+      return fail(messageOf(cause), cause);
+    }
+    let socket: Socket | undefined;
+    const abort = () => ws.terminate();
+    signal?.addEventListener('abort', abort, { once: true });
+    const failed = (error: Error) => {
+      signal?.removeEventListener('abort', abort);
+      fail(signal?.aborted ? 'a request to stop' : messageOf(error), error);
+    };
+    ws.once('upgrade', (response) => {
+      socket = response.socket;
+    });
+    ws.on('error', failed);
+    ws.once('open', () => {
+      signal?.removeEventListener('abort', abort);
+      ws.off('error', failed);
+      if (socket === undefined) {
+        ws.terminate();
+        fail('a connection without a socket');
+      } else resolve(new Connection(ws, socket, { ...options, peer: options.peer ?? url }));
+    });
+  });
+}
+
+/** Given values only: `undefined` does not replace a default. */
+function defined(options: ConnectionOptions): Partial<Record<keyof ConnectionOptions, number>> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => typeof value === 'number'));
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message || error.name : String(error));
+
+/** A close frame has room for 123 bytes of reason. */
+function clip(reason: string): string {
+  let clipped = reason.slice(0, 123);
+  while (Buffer.byteLength(clipped) > 123) clipped = clipped.slice(0, -1);
+  return clipped.replace(/[\ud800-\udbff]$/, '');
+}

@@ -1,0 +1,265 @@
+import { Packr } from 'msgpackr';
+import { LockstepError } from '../src/errors.ts';
+
+// A frame is one WebSocket message: a sequence of msgpack objects (docs/protocol.md).
+//
+//   header     a map with string keys: what the message says
+//   region     nil bytes (0xC0) up to the one place from which, 5 bytes on, the offset is a multiple of 8; then 0xC6, the length
+//              as a big-endian u32, the data. There may be none.
+//
+// The writer is msgpackr's. The reader is our own, for what msgpackr reads beside plain values (records that become code,
+// regular expressions, errors, shared structures) must not be reached by bytes from a socket; tests compare it with msgpackr.
+
+/** Limits of a frame's shape. How long a region may be follows from the tensor table, so `messages.ts` checks that. */
+export const FRAME_LIMITS = {
+  /** Longest header, in bytes. */
+  headerBytes: 64 * 1024,
+  /** Most regions in a frame. */
+  regions: 256,
+  /** Deepest nesting of maps and arrays in a header. */
+  depth: 8,
+  /** Most map entries and array items in a header, all together. */
+  items: 8192,
+} as const;
+
+export interface Frame {
+  /** Plain data of unknown shape: a schema of `messages.ts` decides what it is. */
+  header: unknown;
+  /** Views into what was decoded, valid as long as that is. Not aligned in memory: copy with `set`. */
+  regions: Uint8Array[];
+}
+
+/** Bytes that are no frame. The one thing that {@link decodeFrame} throws. */
+export class FrameError extends LockstepError {
+  constructor(offset: number, expected: string, got: string) {
+    super('E_FRAME', {
+      where: `frame, byte ${offset}`,
+      expected,
+      got,
+      fix: 'run the same version of Lockstep on all machines; if it is the same, something on the way changes bytes',
+    });
+    this.name = 'FrameError';
+  }
+}
+
+const PACKING = { useRecords: false, variableMapSize: true, skipValues: [undefined] };
+const packr = new Packr(PACKING);
+
+const NIL = 0xc0;
+const BIN32 = 0xc6;
+const PREFIX = 5;
+const ALIGNMENT = 8;
+
+/** Nil bytes before the prefix of a region that starts behind `offset`. */
+const padding = (offset: number) => -(offset + PREFIX) & (ALIGNMENT - 1);
+
+/**
+ * The parts of one message in order: header with the first region's prefix, first region, prefix, region ... Regions are the
+ * caller's own views, not copies. Throws a RangeError when the frame would exceed {@link FRAME_LIMITS}.
+ */
+export function encodeFrame(header: object, regions: readonly Uint8Array[] = []): Uint8Array[] {
+  const packed = packr.pack(header);
+  if (packed.length > FRAME_LIMITS.headerBytes)
+    throw new RangeError(`A frame's header is ${packed.length} bytes; at most ${FRAME_LIMITS.headerBytes} are allowed`);
+  if (regions.length > FRAME_LIMITS.regions)
+    throw new RangeError(`A frame has ${regions.length} regions; at most ${FRAME_LIMITS.regions} are allowed`);
+  const parts: Uint8Array[] = [];
+  let before: Uint8Array = packed;
+  let offset = 0;
+  for (const region of regions) {
+    const pad = padding(offset + before.length);
+    const part = new Uint8Array(before.length + pad + PREFIX);
+    part.set(before);
+    part.fill(NIL, before.length, before.length + pad);
+    part[before.length + pad] = BIN32;
+    new DataView(part.buffer).setUint32(before.length + pad + 1, region.length);
+    parts.push(part, region);
+    offset += part.length + region.length;
+    before = NOTHING;
+  }
+  return regions.length > 0 ? parts : [packed];
+}
+
+/**
+ * Reads a frame from one piece of memory, or from the fragments in which the message came: fragments cut as {@link encodeFrame}
+ * cuts them cost no copy, others are joined first. Throws a {@link FrameError} and nothing else.
+ */
+export function decodeFrame(data: Uint8Array | readonly Uint8Array[]): Frame {
+  const parts = data instanceof Uint8Array ? [data] : data;
+  if (parts.length === 1) return readFrame(parts);
+  try {
+    return readFrame(parts);
+  } catch {
+    return readFrame([Buffer.concat(parts)]);
+  }
+}
+
+function readFrame(parts: readonly Uint8Array[]): Frame {
+  const first = parts[0] ?? NOTHING;
+  const reader = new HeaderReader(first);
+  const header = reader.map();
+  const regions: Uint8Array[] = [];
+  let part = 0;
+  let rest = first.subarray(reader.position);
+  let offset = reader.position;
+  const take = (bytes: number, what: string): Uint8Array => {
+    if (rest.length === 0 && part + 1 < parts.length) rest = parts[++part];
+    if (rest.length < bytes) throw new FrameError(offset, `${bytes} bytes of ${what}`, `${rest.length}`);
+    const taken = rest.subarray(0, bytes);
+    rest = rest.subarray(bytes);
+    offset += bytes;
+    return taken;
+  };
+  while (rest.length > 0 || part + 1 < parts.length) {
+    if (regions.length === FRAME_LIMITS.regions)
+      throw new FrameError(offset, `at most ${FRAME_LIMITS.regions} regions`, 'one more');
+    const pad = padding(offset);
+    const prefix = take(pad + PREFIX, "a region's prefix");
+    for (let i = 0; i < pad; i++)
+      if (prefix[i] !== NIL) throw new FrameError(offset - PREFIX - pad + i, '0xc0 as padding', hex(prefix[i]));
+    if (prefix[pad] !== BIN32) throw new FrameError(offset - PREFIX, '0xc6, a region', hex(prefix[pad]));
+    const length = new DataView(prefix.buffer, prefix.byteOffset + pad + 1, 4).getUint32(0);
+    regions.push(length === 0 ? NOTHING : take(length, 'a region'));
+  }
+  return { header, regions };
+}
+
+const NOTHING = new Uint8Array(0);
+const hex = (byte: number) => `0x${byte.toString(16).padStart(2, '0')}`;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Reads maps, arrays, strings, numbers, booleans and nil: the part of msgpack that headers are made of. */
+class HeaderReader {
+  position = 0;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #items = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes.subarray(0, FRAME_LIMITS.headerBytes);
+    this.#view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.length);
+  }
+
+  /** The header itself. */
+  map(): Record<string, unknown> {
+    const type = this.#bytes[0] ?? NIL;
+    if ((type & 0xf0) !== 0x80 && type !== 0xde && type !== 0xdf)
+      throw new FrameError(0, 'a header, that is a msgpack map', this.#bytes.length > 0 ? hex(type) : 'nothing');
+    return this.#value(0) as Record<string, unknown>;
+  }
+
+  /** Position of the next `bytes` bytes, which are passed over. */
+  #take(bytes: number): number {
+    const at = this.position;
+    if (bytes > this.#bytes.length - at)
+      throw new FrameError(
+        at,
+        `${bytes} bytes of the header`,
+        this.#bytes.length < FRAME_LIMITS.headerBytes
+          ? `${this.#bytes.length - at}`
+          : `a header beyond ${FRAME_LIMITS.headerBytes} bytes`,
+      );
+    this.position += bytes;
+    return at;
+  }
+
+  #value(depth: number): unknown {
+    const at = this.#take(1);
+    const type = this.#bytes[at];
+    if (type < 0x80) return type;
+    if (type < 0x90) return this.#entries(type & 0x0f, depth);
+    if (type < 0xa0) return this.#array(type & 0x0f, depth);
+    if (type < 0xc0) return this.#string(type & 0x1f);
+    if (type >= 0xe0) return type - 0x100;
+    const view = this.#view;
+    switch (type) {
+      case 0xc0:
+        return null;
+      case 0xc2:
+        return false;
+      case 0xc3:
+        return true;
+      case 0xca:
+        return view.getFloat32(this.#take(4));
+      case 0xcb:
+        return view.getFloat64(this.#take(8));
+      case 0xcc:
+        return view.getUint8(this.#take(1));
+      case 0xcd:
+        return view.getUint16(this.#take(2));
+      case 0xce:
+        return view.getUint32(this.#take(4));
+      case 0xcf:
+        return this.#safe(at, view.getBigUint64(this.#take(8)));
+      case 0xd0:
+        return view.getInt8(this.#take(1));
+      case 0xd1:
+        return view.getInt16(this.#take(2));
+      case 0xd2:
+        return view.getInt32(this.#take(4));
+      case 0xd3:
+        return this.#safe(at, view.getBigInt64(this.#take(8)));
+      case 0xd9:
+        return this.#string(view.getUint8(this.#take(1)));
+      case 0xda:
+        return this.#string(view.getUint16(this.#take(2)));
+      case 0xdb:
+        return this.#string(view.getUint32(this.#take(4)));
+      case 0xdc:
+        return this.#array(view.getUint16(this.#take(2)), depth);
+      case 0xdd:
+        return this.#array(view.getUint32(this.#take(4)), depth);
+      case 0xde:
+        return this.#entries(view.getUint16(this.#take(2)), depth);
+      case 0xdf:
+        return this.#entries(view.getUint32(this.#take(4)), depth);
+      default:
+        throw new FrameError(at, 'a map, array, string, number, boolean or nil', hex(type));
+    }
+  }
+
+  #safe(at: number, value: bigint): number {
+    const number = Number(value);
+    if (!Number.isSafeInteger(number)) throw new FrameError(at, 'an integer below 2^53', `${value}`);
+    return number;
+  }
+
+  /** Counts before anything is made, so that a claimed length costs nothing. */
+  #open(count: number, depth: number): void {
+    this.#items += count;
+    if (this.#items > FRAME_LIMITS.items)
+      throw new FrameError(this.position, `at most ${FRAME_LIMITS.items} items in a header`, `${this.#items}`);
+    if (depth >= FRAME_LIMITS.depth)
+      throw new FrameError(this.position, `at most ${FRAME_LIMITS.depth} levels in a header`, 'one more');
+  }
+
+  #array(count: number, depth: number): unknown[] {
+    this.#open(count, depth);
+    const items: unknown[] = [];
+    for (let i = 0; i < count; i++) items.push(this.#value(depth + 1));
+    return items;
+  }
+
+  #entries(count: number, depth: number): Record<string, unknown> {
+    this.#open(count, depth);
+    const map: Record<string, unknown> = {};
+    for (let i = 0; i < count; i++) {
+      const at = this.position;
+      const key = this.#value(depth + 1);
+      if (typeof key !== 'string') throw new FrameError(at, 'a string as key', typeof key);
+      if (key === '__proto__' || Object.hasOwn(map, key))
+        throw new FrameError(at, 'each key once', JSON.stringify(key));
+      map[key] = this.#value(depth + 1);
+    }
+    return map;
+  }
+
+  #string(length: number): string {
+    const at = this.#take(length);
+    try {
+      return utf8.decode(this.#bytes.subarray(at, at + length));
+    } catch {
+      throw new FrameError(at, 'UTF-8', 'other bytes');
+    }
+  }
+}
