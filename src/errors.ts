@@ -57,6 +57,8 @@ export const ERROR_CODES = {
   E_PLACE: 'The environment does not say which rank of how many this process is, or contradicts itself.',
   E_LAUNCH: 'A host cannot take part: not reachable, without Node, project or job, or with other ones.',
   E_LISTEN: 'The coordinator cannot listen at this address or port.',
+  E_UNREACHABLE: 'Another machine cannot be reached.',
+  E_QUORUM: 'Too few nodes are left to go on.',
   E_EXPORT: 'A model cannot be written in the format asked for.',
   E_FRAME: 'A message from another machine is damaged, or not of this protocol.',
   E_CONNECTION: 'The connection to another machine cannot be made, or has ended.',

@@ -1,0 +1,66 @@
+import { Child, type ChildEnd, type StopDeadlines } from './child.ts';
+import type { HostEntry } from './hosts.ts';
+import { encodeOrders, type Invocation, type Project } from './remote.ts';
+import { allocatedPort, type CommandLine, type SshOptions, sshScript } from './ssh.ts';
+
+const SCRIPT = 'cd -- "$1" || exit 127; shift; exec "$@"';
+
+export interface NodesOptions {
+  readonly project: Project;
+  readonly invocation: Invocation;
+  /** The job, and the options that change it. */
+  readonly jobWords: readonly string[];
+  readonly ssh: SshOptions;
+  /** A line that a node has printed. */
+  onLine(name: string, line: string): void;
+  /** A node's process has ended. */
+  onEnd(entry: HostEntry, end: ChildEnd, last: string): void;
+}
+
+/** The processes of a run's nodes, here and by ssh. Each ends when its standard input does: with us, whatever happens. */
+export class Nodes {
+  readonly #options: NodesOptions;
+  readonly #children: Child[] = [];
+
+  constructor(options: NodesOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the node of an entry; it dials the coordinator on loopback port `port` here, through a tunnel of its own if it is elsewhere. */
+  start(entry: HostEntry, port: number, token: string): void {
+    const order = (from: number) => child.tell(encodeOrders({ url: `ws://127.0.0.1:${from}`, token }));
+    let last = '';
+    let tunnel: number | undefined;
+    const child = new Child(this.#command(entry, port), {
+      cwd: this.#options.project.folder,
+      onLine: (line, stream) => {
+        if (!entry.local && stream === 'stderr' && tunnel === undefined) {
+          tunnel = allocatedPort(line);
+          if (tunnel !== undefined) {
+            order(tunnel);
+            return;
+          }
+        }
+        if (line.trim() !== '') last = line;
+        this.#options.onLine(entry.name, line);
+      },
+    });
+    if (entry.local) order(port);
+    this.#children.push(child);
+    void child.ended.then((end) => this.#options.onEnd(entry, end, last));
+  }
+
+  /** Ends all of them; resolves when they are gone. */
+  async stop(deadlines: StopDeadlines): Promise<void> {
+    await Promise.all(this.#children.map((child) => child.stop(deadlines)));
+  }
+
+  #command(entry: HostEntry, port: number): CommandLine {
+    const { project, invocation, jobWords, ssh } = this.#options;
+    const words = ['node', '-', ...jobWords, '--workers', String(entry.workers), '--name', entry.name];
+    if (!entry.local)
+      return sshScript(entry.host, ssh, SCRIPT, [project.remoteFolder, ...invocation.there, ...words], port);
+    const [program, ...args] = [...invocation.here, ...words];
+    return { program, args };
+  }
+}
