@@ -1,4 +1,5 @@
 import { LockstepError } from '../../src/errors.ts';
+import { isLoopback } from '../security.ts';
 import { parseNodelist } from './nodelist.ts';
 
 /** Variables of a process, as `process.env` has them. */
@@ -176,8 +177,4 @@ function missing(name: string, beside: string, what: string, fix = `set ${name} 
 
 function wrong(name: string, expected: string, got: string, fix = 'correct the variable'): LockstepError {
   return new LockstepError('E_PLACE', { where: `environment variable ${name}`, expected, got, fix });
-}
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }

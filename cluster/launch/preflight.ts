@@ -40,7 +40,11 @@ export interface PreflightOptions {
  *
  * @throws E_UNREACHABLE, or E_LAUNCH that names the host and what is missing there.
  */
-export async function preflight(entry: HostEntry, options: PreflightOptions, own: Promise<PreflightAnswer>): Promise<void> {
+export async function preflight(
+  entry: HostEntry,
+  options: PreflightOptions,
+  own: Promise<PreflightAnswer>,
+): Promise<void> {
   const words = [options.project.remoteFolder, ...options.invocation.there, 'node', '--preflight', ...options.jobWords];
   const said: Said = { stdout: [], stderr: [] };
   const child = new Child(sshScript(entry.host, options.ssh, SCRIPT, words), {
