@@ -31,39 +31,39 @@ export interface StopDeadlines {
  */
 export class Child {
   readonly ended: Promise<ChildEnd>;
-  readonly #process: ChildProcessWithoutNullStreams;
+  readonly #running: ChildProcessWithoutNullStreams;
 
   constructor({ program, args }: CommandLine, options: ChildOptions = {}) {
-    this.#process = spawn(program, args, { cwd: options.cwd, env: options.env, detached: true });
+    this.#running = spawn(program, args, { cwd: options.cwd, env: options.env, detached: true });
     const { pipeTo } = options;
-    if (pipeTo) this.#process.stdout.pipe(pipeTo.#process.stdin);
+    if (pipeTo) this.#running.stdout.pipe(pipeTo.#running.stdin);
     for (const name of pipeTo ? (['stderr'] as const) : (['stdout', 'stderr'] as const)) {
       const lines = new Lines((line) => options.onLine?.(line, name));
-      this.#process[name].on('data', (data: Buffer) => lines.push(data)).on('end', () => lines.end());
+      this.#running[name].on('data', (data: Buffer) => lines.push(data)).on('end', () => lines.end());
     }
-    this.#process.stdin.on('error', () => {}); // it has ended: `ended` says how
+    this.#running.stdin.on('error', () => {}); // it has ended: `ended` says how
     this.ended = new Promise((resolve) => {
-      this.#process.once('error', (error) => resolve({ code: null, signal: null, error }));
-      this.#process.once('close', (code, signal) => resolve({ code, signal }));
+      this.#running.once('error', (error) => resolve({ code: null, signal: null, error }));
+      this.#running.once('close', (code, signal) => resolve({ code, signal }));
     });
   }
 
   /** Writes to its standard input, which stays open. */
   tell(text: string): void {
-    this.#process.stdin.write(text);
+    this.#running.stdin.write(text);
   }
 
   /** The end of its standard input. */
   closeInput(): void {
-    this.#process.stdin.end();
+    this.#running.stdin.end();
   }
 
   /** Ends it: waits, closes its input, asks (SIGTERM), kills. Resolves when it is gone. */
   async stop({ graceMs, termMs }: StopDeadlines): Promise<ChildEnd> {
     const kills: [number, () => void][] = [
       [graceMs, () => this.closeInput()],
-      [graceMs + termMs, () => this.#process.kill('SIGTERM')],
-      [graceMs + 2 * termMs, () => this.#process.kill('SIGKILL')],
+      [graceMs + termMs, () => this.#running.kill('SIGTERM')],
+      [graceMs + 2 * termMs, () => this.#running.kill('SIGKILL')],
     ];
     const timers = kills.map(([ms, kill]) => setTimeout(kill, ms));
     try {
