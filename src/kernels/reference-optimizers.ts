@@ -49,11 +49,11 @@ export function optimizerKernels(real: Float32Array | Float64Array, int: Int32Ar
     };
   const adam =
     (largest: boolean): Rule =>
-    (p, g, a, b, c, _d, [, , , , beta1, beta2, eps, epsRoot, stepSize, invSqrtBias2]) => {
+    (p, g, a, b, c, _d, [, , , , beta1, beta2, eps, epsRoot, stepSize, invSqrtBias2, maxScale]) => {
       const m = average(a, beta1, 1 - beta1, g);
       let v = average(b, beta2, 1 - beta2, g * g);
       if (largest) {
-        real[c] = Math.max(real[c], v);
+        real[c] = Math.max(real[c], maxScale * v);
         v = real[c];
       }
       return p - (stepSize * m) / (Math.sqrt(v + epsRoot) * invSqrtBias2 + eps);

@@ -9,7 +9,8 @@
  * Paper: Zhuang et al., "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients", arXiv:2010.07468, 2020.
  *
  * Defaults: lr 0.001, betas [0.9, 0.999], eps 1e-16, weightDecay 0, decoupled: the authors' code. eps is added to s at every
- * update and stays in it (the paper's algorithm 2), so s tends to at least eps / (1 - beta2).
+ * update and stays in it (the paper's algorithm 2), so s tends to at least eps / (1 - beta2). optax: the same, no default lr; neither
+ * PyTorch nor Keras has it.
  *
  * Traps: eps matters far more than in Adam: s is near zero where gradients are steady, and the steps are then as large as
  * eps allows. The authors use 1e-16 for transformers and 1e-8 for convolutional networks. eps^2 must not vanish in f32.

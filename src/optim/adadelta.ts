@@ -10,7 +10,7 @@
  * Paper: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", arXiv:1212.5701, 2012.
  *
  * Defaults: lr 1, rho 0.9, eps 1e-6, weightDecay 0 (PyTorch's; optax has the same). Keras: lr 0.001, rho 0.95, epsilon 1e-7:
- * its default lr makes steps a thousand times smaller than the paper's.
+ * its default lr makes steps a thousand times smaller than the paper's; its decay is decoupled.
  *
  * TF.js divides by the accumulator of the step before instead of the new v; here v is updated first, as in the paper.
  *
@@ -57,7 +57,7 @@ export const ADADELTA: OptimizerDef<z.output<typeof options>> = {
     }
   },
   kernel: () => 'adadelta',
-  compat: { pytorch: {}, keras: { lr: 0.001, rho: 0.95, eps: 1e-7 }, optax: {} },
+  compat: { pytorch: {}, keras: { lr: 0.001, rho: 0.95, eps: 1e-7, decoupled: true }, optax: {} },
   about: {
     rule: 'p <- p - lr RMS(steps before) / RMS(gradients) g',
     when: 'no learning rate to tune at all; noisy gradients',

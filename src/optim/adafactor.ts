@@ -15,9 +15,10 @@
  * Defaults: lr 0.01, decayRate 0.8, eps [1e-30, 1e-3], clipThreshold 1, relativeStep true, scaleParameter true, beta1 0 (no
  * momentum), weightDecay 0: the paper's, with relative step size min(1e-2, 1/sqrt(t)).
  *
- * PyTorch >= 2.5 and optax follow the same rule; Keras' Adafactor keeps a full second moment beside the factored one, so it
- * saves nothing. Tensors with more than two dimensions are factored over their last two, as in the paper's code, where each
- * has at least `minDimension` (2) elements; optax asks for 128.
+ * PyTorch >= 2.5 and optax follow the same rule: PyTorch takes eps1 as a floor of the mean instead of adding it; optax has no
+ * relative step, asks for sides of 128 (`minDimension`, here 2), and does not multiply its decay by lr. Keras' Adafactor (lr 0.001)
+ * keeps a full second moment beside the factored one, so it saves nothing, and takes RMS(p) after the decay. Tensors with more than two dimensions are factored over
+ * their last two, as in the paper's code; optax takes the two longest.
  *
  * Traps: clipping by global norm changes little, because steps are relative to the parameters. Tensors at zero move only by eps2.
  */
@@ -119,6 +120,7 @@ export const ADAFACTOR: OptimizerDef<Resolved> = {
       param[i] = keep * param[i] - step;
     }
   },
+  compat: { keras: { lr: 0.001 }, optax: { relativeStep: false, minDimension: 128 } },
   about: {
     rule: 'g / sqrt(row mean x column mean of g^2), clipped, times the size of the tensor',
     when: 'very large models: the second moment of a matrix takes rows + columns numbers',

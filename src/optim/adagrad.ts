@@ -9,7 +9,7 @@
  * Paper: Duchi, Hazan & Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization", JMLR 2011.
  *
  * Defaults: lr 0.01, lrDecay 0, weightDecay 0, initialAccumulator 0, eps 1e-10 outside the root (PyTorch's). Keras: lr 0.001,
- * initial_accumulator_value 0.1, epsilon 1e-7 inside the root, no lrDecay; optax likewise, without a default lr.
+ * initial_accumulator_value 0.1, epsilon 1e-7 inside the root, decoupled decay, no lrDecay; optax likewise, without lr and decay.
  *
  * Traps: the sum only grows, so the step tends to zero; on long runs of non-convex problems prefer RMSprop or Adam. With
  * initialAccumulator 0 the first update has size lr in every element, whatever the gradient. A schedule and lrDecay multiply.
@@ -83,7 +83,7 @@ export const ADAGRAD: OptimizerDef<z.output<typeof options>> = {
   sparseKernel: ({ weightDecay }) => (weightDecay === 0 ? 'adagradRows' : undefined),
   compat: {
     pytorch: {},
-    keras: { lr: 0.001, initialAccumulator: 0.1, eps: 1e-7, epsInside: true },
+    keras: { lr: 0.001, initialAccumulator: 0.1, eps: 1e-7, epsInside: true, decoupled: true },
     optax: { initialAccumulator: 0.1, eps: 1e-7, epsInside: true },
   },
   about: {

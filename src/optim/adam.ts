@@ -5,7 +5,8 @@
  *     adamw:    g_t = gradScale * gradient;  p <- p * (1 - lr * weightDecay)      (decoupled, before the step)
  *     m <- m + (1 - beta1) * (g_t - m)
  *     v <- beta2 * v + (1 - beta2) * g_t^2
- *     amsgrad:  u <- max(u, v), which then stands for v below
+ *     amsgrad:  u <- max(u, v), which then stands for v below       (maxOfCorrected: u <- max(u, v / (1 - beta2^t)), which
+ *               stands for v / (1 - beta2^t))
  *     p <- p - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t) + epsRoot) + eps)
  *     epsHat:   ... / (sqrt(v / (1 - beta2^t)) + eps / sqrt(1 - beta2^t)), that is eps added to sqrt(v) before the correction
  *
@@ -14,9 +15,9 @@
  * Beyond", ICLR 2018.
  *
  * Defaults: lr 0.001, betas [0.9, 0.999], eps 1e-8, epsRoot 0, weightDecay 0 (adam) or 0.01 (adamw): PyTorch's. Keras: epsilon
- * 1e-7, added to sqrt(v) before the correction ("epsilon hat" of the paper), AdamW weight_decay 0.004; optax: adamw
- * weight_decay 1e-4, eps_root as here. AMSGrad's maximum is that of the uncorrected v, as in the paper, PyTorch and Keras;
- * optax takes that of the corrected v.
+ * 1e-7, added to sqrt(v) before the correction ("epsilon hat" of the paper), decay decoupled in Adam too, AdamW weight_decay
+ * 0.004; optax: adamw weight_decay 1e-4, eps_root as here. AMSGrad's maximum is that of the uncorrected v, as in the paper, PyTorch
+ * and Keras; optax takes that of the corrected v (`maxOfCorrected`).
  *
  * Traps: `weightDecay` means different things in the two: in adam it is divided by sqrt(v) like any gradient, so it hardly
  * decays weights with large gradients. PyTorch multiplies the decay by lr (as here); the AdamW paper does not. Adam
@@ -45,6 +46,8 @@ export interface AdamOptions extends CommonOptions, DecayOptions {
   readonly biasCorrection?: boolean;
   /** Divide by the largest root mean square so far. Default false. */
   readonly amsgrad?: boolean;
+  /** With amsgrad: the largest is that of the corrected mean squares (optax), which the first updates dominate. Default false. */
+  readonly maxOfCorrected?: boolean;
 }
 
 const optionsWith = (weightDecay: number, decoupled: boolean) =>
@@ -55,6 +58,7 @@ const optionsWith = (weightDecay: number, decoupled: boolean) =>
     epsHat: z.boolean().default(false),
     biasCorrection: z.boolean().default(true),
     amsgrad: z.boolean().default(false),
+    maxOfCorrected: z.boolean().default(false),
     ...decay(weightDecay, decoupled),
   });
 type Resolved = z.output<ReturnType<typeof optionsWith>>;
@@ -68,9 +72,11 @@ function scalars({ step, lr, gradScale, options }: StepInfo<Resolved>, out: Floa
   out[4] = beta1;
   out[5] = beta2;
   out[6] = options.epsHat ? options.eps / Math.sqrt(bias2) : options.eps;
-  out[7] = options.epsRoot * bias2;
+  const corrected = options.amsgrad && options.maxOfCorrected;
+  out[7] = corrected ? options.epsRoot : options.epsRoot * bias2;
   out[8] = lr / bias1;
-  out[9] = 1 / Math.sqrt(bias2);
+  out[9] = corrected ? 1 : 1 / Math.sqrt(bias2);
+  out[10] = corrected ? 1 / bias2 : 1;
 }
 
 function update({ param, grad, slots: { m, v, largest } }: View, s: Float64Array): void {
@@ -83,6 +89,7 @@ function update({ param, grad, slots: { m, v, largest } }: View, s: Float64Array
   const epsRoot = s[7];
   const stepSize = s[8];
   const invSqrtBias2 = s[9];
+  const maxScale = s[10];
   for (let i = 0; i < param.length; i++) {
     const p = param[i];
     const g = gradScale * grad[i] + l2 * p;
@@ -91,7 +98,7 @@ function update({ param, grad, slots: { m, v, largest } }: View, s: Float64Array
     m[i] = mean;
     v[i] = square;
     if (largest !== undefined) {
-      square = Math.max(largest[i], square);
+      square = Math.max(largest[i], maxScale * square);
       largest[i] = square;
     }
     param[i] = p * keep - (stepSize * mean) / (Math.sqrt(square + epsRoot) * invSqrtBias2 + eps);
@@ -102,7 +109,7 @@ const rule = {
   defaultLr: 0.001,
   unit: 'element',
   slots: ({ amsgrad }) => ({ m: {}, v: {}, ...(amsgrad && { largest: {} }) }),
-  scalarNames: [...BASE_SCALARS, 'beta1', 'beta2', 'eps', 'epsRoot', 'stepSize', 'invSqrtBias2'],
+  scalarNames: [...BASE_SCALARS, 'beta1', 'beta2', 'eps', 'epsRoot', 'stepSize', 'invSqrtBias2', 'maxScale'],
   scalars,
   update,
   kernel({ amsgrad, weightDecay, decoupled, epsRoot }) {
@@ -127,7 +134,7 @@ export const ADAM: OptimizerDef<Resolved> = {
   ...rule,
   kind: 'adam',
   options: optionsWith(0, false),
-  compat: { pytorch: {}, keras: { eps: 1e-7, epsHat: true }, optax: {} },
+  compat: { pytorch: {}, keras: { eps: 1e-7, epsHat: true, decoupled: true }, optax: { maxOfCorrected: true } },
   about: {
     rule: 'm, v <- running means of g, g^2; p <- p - lr m^ / (sqrt(v^) + eps)',
     when: 'the default for most networks: little tuning, fast at the beginning',
@@ -144,7 +151,7 @@ export const ADAMW: OptimizerDef<Resolved> = {
   compat: {
     pytorch: {},
     keras: { eps: 1e-7, epsHat: true, weightDecay: 0.004 },
-    optax: { weightDecay: 1e-4 },
+    optax: { weightDecay: 1e-4, maxOfCorrected: true },
   },
   about: {
     rule: "p <- p (1 - lr weightDecay), then Adam's step",

@@ -9,7 +9,7 @@
  * Paper: Kingma & Ba, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980, section 7.1.
  *
  * Defaults: lr 0.002, betas [0.9, 0.999], eps 1e-8, weightDecay 0 (PyTorch's; optax has the same rule). Keras: lr 0.001,
- * epsilon 1e-7 added to u in the division.
+ * epsilon 1e-7 added to u in the division, decoupled decay.
  *
  * Traps: u falls only by beta2 a step: one outlier makes the steps of its element small for about 1 / (1 - beta2) updates.
  */
@@ -61,7 +61,7 @@ export const ADAMAX: OptimizerDef<z.output<typeof options>> = {
     }
   },
   kernel: () => 'adamax',
-  compat: { pytorch: {}, keras: { lr: 0.001, eps: 1e-7, epsInMax: false }, optax: {} },
+  compat: { pytorch: {}, keras: { lr: 0.001, eps: 1e-7, epsInMax: false, decoupled: true }, optax: {} },
   about: {
     rule: 'm <- mean of g; u <- max(beta2 u, |g|); p <- p - lr m^ / u',
     when: 'gradients with rare large values, as of embeddings; otherwise Adam',

@@ -11,7 +11,9 @@
  * Paper: Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm", arXiv:2208.06677, 2022.
  *
  * Defaults: lr 0.001, betas [0.98, 0.92, 0.99], eps 1e-8, weightDecay 0, proximal: the authors' code (its betas are 1 minus
- * those of the paper). As there, the factor before d is beta2, where the paper writes 1 - beta2 in its own notation.
+ * those of the paper). As there, the factor before d is beta2, where the paper writes 1 - beta2 in its own notation; optax takes the
+ * paper's formula with the code's betas, so its factor is 0.08 instead of 0.92, and adds 1e-8 under the root. Neither PyTorch nor
+ * Keras has it.
  *
  * Traps: four slots, 16 bytes a parameter. The first difference is taken as 0; after a clipped step the difference is that of
  * the clipped gradients. lr may be five to ten times AdamW's.

@@ -188,7 +188,7 @@ function presetOf({ kind, compat: known = {} }: OptimizerDef, compat: unknown): 
   const names = Object.keys(known);
   throw new LockstepError('E_OPTION', {
     where: 'optimizer.compat',
-    expected: names.length === 0 ? `no compat: no framework has ${kind}` : `one of ${names.join(', ')}`,
+    expected: names.length === 0 ? `no compat: ${kind} follows its paper alone` : `one of ${names.join(', ')}`,
     got: show(compat),
     fix: names.length === 0 ? 'remove it' : 'use one of these',
   });

@@ -2,6 +2,7 @@
  * LARS: SGD with momentum, each tensor at a rate in proportion to |p| / |g|.
  *
  *     local = trustCoefficient * |p| / (|g_t| + weightDecay * |p| + eps)      (1 for tensors of one dimension, and where |p| or |g| is 0)
+ *     decayInNorm:  local = trustCoefficient * |p| / (|g_t + weightDecay * p| + eps)
  *     b <- momentum * b + lr * local * (g_t + weightDecay * p);   p <- p - b
  *     lrInMomentum false:  b <- momentum * b + local * (g_t + weightDecay * p);   p <- p - lr * b
  *     nesterov:  p <- p - (momentum * b + what was added to b)
@@ -10,7 +11,7 @@
  *
  * Defaults: momentum 0.9, weightDecay 0, trustCoefficient 0.001, eps 0, nesterov false, skipVectors true (biases and norms take
  * plain momentum without decay, as in the MLPerf reference), lrInMomentum true (the paper's; optax's lars has lr inside too).
- * lr has no default.
+ * lr has no default. optax: skipVectors false, decayInNorm true. Neither PyTorch nor Keras has it.
  *
  * Traps: lr is of another scale than SGD's: 1 to 30 with trustCoefficient 0.001. Needs a warm-up.
  */
@@ -35,6 +36,8 @@ export interface LarsOptions extends CommonOptions {
   readonly skipVectors?: boolean;
   /** Default true. */
   readonly lrInMomentum?: boolean;
+  /** The norm is that of gradient and decay together (optax) instead of the sum of both norms. Default false. */
+  readonly decayInNorm?: boolean;
 }
 
 const options = z.strictObject({
@@ -45,6 +48,7 @@ const options = z.strictObject({
   nesterov: z.boolean().default(false),
   skipVectors: z.boolean().default(true),
   lrInMomentum: z.boolean().default(true),
+  decayInNorm: z.boolean().default(false),
 });
 
 export const LARS: OptimizerDef<z.output<typeof options>> = {
@@ -70,6 +74,7 @@ export const LARS: OptimizerDef<z.output<typeof options>> = {
       param[i] -= outStep * (nesterov ? momentum * buffer[i] + added : buffer[i]);
     }
   },
+  compat: { optax: { skipVectors: false, decayInNorm: true } },
   about: {
     rule: 'momentum at rate lr trust |p| / |g| for each tensor',
     when: 'very large batches in convolutional networks',
@@ -82,18 +87,18 @@ function trust(
   param: ArrayLike<number>,
   grad: ArrayLike<number>,
   gradScale: number,
-  { trustCoefficient, weightDecay, eps }: z.output<typeof options>,
+  { trustCoefficient, weightDecay, eps, decayInNorm }: z.output<typeof options>,
 ): number {
   let paramSquares = 0;
   let gradSquares = 0;
   for (let i = 0; i < param.length; i++) {
-    const g = gradScale * grad[i];
+    const g = gradScale * grad[i] + (decayInNorm ? weightDecay * param[i] : 0);
     paramSquares += param[i] * param[i];
     gradSquares += g * g;
   }
   if (paramSquares === 0 || gradSquares === 0) return 1;
   const size = Math.sqrt(paramSquares);
-  return (trustCoefficient * size) / (Math.sqrt(gradSquares) + weightDecay * size + eps);
+  return (trustCoefficient * size) / (Math.sqrt(gradSquares) + (decayInNorm ? 0 : weightDecay * size) + eps);
 }
 
 /** Momentum with rates in proportion to each tensor. */

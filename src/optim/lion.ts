@@ -7,7 +7,8 @@
  *
  * Paper: Chen et al., "Symbolic Discovery of Optimization Algorithms", arXiv:2302.06675, 2023.
  *
- * Defaults: lr 1e-4, betas [0.9, 0.99], weightDecay 0, decoupled (the paper's). Keras: lr 0.001; optax: weight_decay 1e-3. sign(0) is 0.
+ * Defaults: lr 1e-4, betas [0.9, 0.99], weightDecay 0, decoupled (the paper's). Keras: lr 0.001; optax: weight_decay 1e-3, no
+ * default lr; PyTorch has none. sign(0) is 0.
  *
  * Traps: every element moves by lr each step, so lr wants a third to a tenth of AdamW's and weightDecay three to ten times as
  * much. Without a decaying schedule it never comes to rest: it circles the minimum at distance lr. Small batches make the

@@ -15,8 +15,8 @@
  * Defaults: lr 0.02, momentum 0.95, nesterov true, steps 5, weightDecay 0, adamLrScale 0.015 (3e-4 at lr 0.02), adamBetas [0.9,
  * 0.95], adamEps 1e-10: the author's.
  *
- * PyTorch >= 2.9 and optax.contrib have Muon with an `adjust_lr` that also knows 0.2 sqrt(max(inputs, outputs)); here it is
- * `scale: 'rms'`, which makes an AdamW learning rate fit.
+ * PyTorch >= 2.9 has it for matrices alone (lr 0.001, weight_decay 0.1: `compat: 'pytorch'`), optax.contrib with Adam for the rest; both
+ * with an `adjust_lr` that also knows 0.2 sqrt(max(inputs, outputs)); here it is `scale: 'rms'`, which makes an AdamW learning rate fit.
  *
  * Traps: its cost is five times three matrix products; whole matrices belong to one worker. The size of the gradient does not
  * matter at all to a matrix, so clipping hardly does.
@@ -113,6 +113,7 @@ export const MUON: OptimizerDef<Resolved> = {
     if (isMatrix(options, view.tensor)) updateMatrix(view, s, options);
     else updateByAdam(view, s, options);
   },
+  compat: { pytorch: { lr: 0.001, weightDecay: 0.1 } },
   about: {
     rule: 'matrices: p <- p - lr orthogonalised momentum (five Newton-Schulz steps); others: AdamW',
     when: 'hidden layers of transformers and deep networks: fewer steps than AdamW',

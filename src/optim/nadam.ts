@@ -10,7 +10,8 @@
  * Paper: Dozat, "Incorporating Nesterov Momentum into Adam", ICLR workshop 2016.
  *
  * Defaults: lr 0.002, betas [0.9, 0.999], eps 1e-8, momentumDecay 0.004, weightDecay 0 (nadam) or 0.01 (nadamw): those of
- * PyTorch. Keras: lr 0.001, epsilon 1e-7, momentumDecay 1 (its schedule is 0.96^t). optax keeps mu constant.
+ * PyTorch (nadamw: its `decoupled_weight_decay`). Keras: lr 0.001, epsilon 1e-7, momentumDecay 1 (its schedule is 0.96^t),
+ * decoupled decay. optax keeps mu constant; its nadamw has weight_decay 1e-4.
  *
  * PyTorch 1.13 multiplies mu_t into its running product twice in the first of the two coefficients (fixed later), so its
  * numbers are not NAdam's; the golden values here come from an f64 implementation of the paper in the test.
@@ -75,11 +76,6 @@ const rule = {
     }
   },
   kernel: () => 'nadam',
-  compat: {
-    pytorch: {},
-    keras: { lr: 0.001, eps: 1e-7, momentumDecay: 1 },
-    optax: { momentumSchedule: 'constant' },
-  },
 } satisfies Partial<OptimizerDef<Resolved>>;
 
 const paper = 'Dozat, Incorporating Nesterov Momentum into Adam, ICLR workshop 2016';
@@ -88,6 +84,11 @@ export const NADAM: OptimizerDef<Resolved> = {
   ...rule,
   kind: 'nadam',
   options: optionsWith(0, false),
+  compat: {
+    pytorch: {},
+    keras: { lr: 0.001, eps: 1e-7, momentumDecay: 1, decoupled: true },
+    optax: { momentumSchedule: 'constant' },
+  },
   about: {
     rule: "Adam's step with m^ looking one step ahead",
     when: 'where Adam works and a little more speed is wanted at the beginning',
@@ -100,6 +101,11 @@ export const NADAMW: OptimizerDef<Resolved> = {
   ...rule,
   kind: 'nadamw',
   options: optionsWith(0.01, true),
+  compat: {
+    pytorch: {},
+    keras: { lr: 0.001, eps: 1e-7, momentumDecay: 1 },
+    optax: { momentumSchedule: 'constant', weightDecay: 1e-4 },
+  },
   about: {
     rule: "p <- p (1 - lr weightDecay), then NAdam's step",
     when: 'the strongest plain baseline of the AlgoPerf benchmark: where AdamW works',

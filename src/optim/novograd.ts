@@ -7,7 +7,8 @@
  *
  * Paper: Ginsburg et al., "Stochastic Gradient Methods with Layer-wise Adaptive Moments", arXiv:1905.11286, 2019.
  *
- * Defaults: lr 0.01, betas [0.95, 0.98], eps 1e-8, weightDecay 0, gradAveraging false: the paper's (optax: betas 0.9, 0.25, eps 1e-6).
+ * Defaults: lr 0.01, betas [0.95, 0.98], eps 1e-8, weightDecay 0, gradAveraging false: the paper's. optax: the same rule, betas 0.9,
+ * 0.25, eps 1e-6, no default lr. Neither PyTorch nor Keras has it.
  *
  * Traps: one number a tensor: tensors with very uneven gradients get plain momentum. weightDecay enters after the division, so
  * it is larger than an L2 penalty.
@@ -63,6 +64,7 @@ export const NOVOGRAD: OptimizerDef<z.output<typeof options>> = {
       param[i] -= s[1] * m[i];
     }
   },
+  compat: { optax: { betas: [0.9, 0.25], eps: 1e-6 } },
   about: {
     rule: 'v <- running mean of |g|^2 of the tensor; m <- beta1 m + g / sqrt(v); p <- p - lr m',
     when: 'speech and language models with large batches; half the state of Adam',

@@ -11,8 +11,9 @@
  * Paper: Mishchenko & Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner", arXiv:2306.06101, algorithm 4.
  *
  * Defaults: lr 1, betas [0.9, 0.999], eps 1e-8, d0 1e-6, dCoef 1, growthRate infinite, weightDecay 0, decoupled (the authors').
- * As in algorithm 4 the step uses the d of before; the authors' code takes the new one in `d * eps` only. biasCorrection:
- * lr is multiplied by sqrt(1 - beta2^t) / (1 - beta1^t), as in their code; default false.
+ * As in algorithm 4 the step uses the d of before; the authors' code and optax.contrib take the new one in `d * eps` only.
+ * biasCorrection: lr is multiplied by sqrt(1 - beta2^t) / (1 - beta1^t) wherever it stands, as an option of their code does (and optax
+ * always); default false. Neither PyTorch nor Keras has it.
  *
  * The two sums run over all parameters (of a group), in block order and in f64: the same on any number of workers. They cost
  * one more barrier a step.
@@ -54,8 +55,12 @@ const options = z.strictObject({
 });
 type Resolved = z.output<typeof options>;
 
+/** lr, corrected where that is asked for. */
+const rateOf = (lr: number, step: number, { betas, biasCorrection }: Resolved): number =>
+  biasCorrection ? (lr * Math.sqrt(1 - pow(betas[1], step))) / (1 - pow(betas[0], step)) : lr;
+
 /** r and s of the update to come have this factor before <g, p0 - p> and g. */
-const gain = (lr: number, d: number, { betas }: Resolved): number => (1 - Math.sqrt(betas[1])) * lr * d * d;
+const gain = (rate: number, d: number, { betas }: Resolved): number => (1 - Math.sqrt(betas[1])) * rate * d * d;
 
 export const PRODIGY: OptimizerDef<Resolved> = {
   kind: 'prodigy',
@@ -66,9 +71,9 @@ export const PRODIGY: OptimizerDef<Resolved> = {
   /** `growth` is d / d0. */
   state: { growth: 1, r: 0 },
   measures: 2,
-  measure({ param, grad, slots: { signed, start } }, out, { lr, gradScale, options }, { growth }) {
+  measure({ param, grad, slots: { signed, start } }, out, { step, lr, gradScale, options }, { growth }) {
     const keep = Math.sqrt(options.betas[1]);
-    const factor = gain(lr, options.d0 * growth, options);
+    const factor = gain(rateOf(lr, step, options), options.d0 * growth, options);
     const l2 = options.decoupled ? 0 : options.weightDecay;
     let distance = 0;
     let norm = 0;
@@ -87,8 +92,7 @@ export const PRODIGY: OptimizerDef<Resolved> = {
   scalars({ step, lr, gradScale, options }, out, state, sums) {
     const { betas, eps, weightDecay, decoupled, d0, dCoef, growthRate = Number.POSITIVE_INFINITY } = options;
     const d = d0 * state.growth;
-    const correction = options.biasCorrection ? Math.sqrt(1 - pow(betas[1], step)) / (1 - pow(betas[0], step)) : 1;
-    const rate = lr * correction;
+    const rate = rateOf(lr, step, options);
     out[0] = gradScale;
     out[1] = lr;
     out[2] = decoupled ? 0 : weightDecay;
@@ -100,8 +104,8 @@ export const PRODIGY: OptimizerDef<Resolved> = {
     out[8] = d * eps;
     out[9] = rate * d;
     out[10] = Math.sqrt(betas[1]);
-    out[11] = gain(lr, d, options);
-    state.r = Math.sqrt(betas[1]) * state.r + gain(lr, d, options) * sums[0];
+    out[11] = gain(rate, d, options);
+    state.r = Math.sqrt(betas[1]) * state.r + out[11] * sums[0];
     if (sums[1] > 0) {
       const estimate = (dCoef * state.r) / sums[1];
       state.growth = Math.max(state.growth, Math.min(state.growth * growthRate, estimate / d0));

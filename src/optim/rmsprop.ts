@@ -12,7 +12,7 @@
  * "Generating Sequences With Recurrent Neural Networks", arXiv:1308.0850, 2013.
  *
  * Defaults: lr 0.01, alpha 0.99, eps 1e-8 outside the root, momentum 0, centered false, weightDecay 0 (PyTorch's). Keras: lr
- * 0.001, rho 0.9, epsilon 1e-7 inside the root, and lr inside the momentum buffer, so that schedules act later there; optax
+ * 0.001, rho 0.9, epsilon 1e-7 inside the root, decoupled decay, and lr inside the momentum buffer, so that schedules act later there; optax
  * likewise with decay 0.9 and eps 1e-8. TensorFlow 1 began v at 1 (`initialAccumulator`): published results obtained with it
  * need its numbers.
  *
@@ -113,7 +113,7 @@ export const RMSPROP: OptimizerDef<z.output<typeof options>> = {
   },
   compat: {
     pytorch: {},
-    keras: { lr: 0.001, alpha: 0.9, eps: 1e-7, epsInside: true, lrInMomentum: true },
+    keras: { lr: 0.001, alpha: 0.9, eps: 1e-7, epsInside: true, lrInMomentum: true, decoupled: true },
     optax: { alpha: 0.9, eps: 1e-8, epsInside: true, lrInMomentum: true },
   },
   about: {

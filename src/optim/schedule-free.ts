@@ -13,8 +13,8 @@
  *
  * Defaults: beta 0.9, weightDecay 0; adamw lr 0.0025, betas [0.9, 0.999], eps 1e-8, weightDecay 0.01; r 0.
  *
- * Neither PyTorch nor Keras has it; optax.contrib.schedule_free wraps other optimizers. The authors' warmupSteps option is a
- * schedule here: lr: warmup({ steps: 100, after: 0.0025 }).
+ * Neither PyTorch nor Keras has it; optax.contrib.schedule_free wraps other optimizers (its AdamW: no decay). The authors' warmupSteps
+ * option is a schedule here: lr: warmup({ steps: 100, after: 0.0025 }).
  *
  * Traps: no decaying schedule, only a warm-up. lr is larger than usual: 1 to 10 times for adamw, 10 to 50 times for sgd.
  * Statistics that layers keep themselves (batch norm) belong to y, not to x.
@@ -98,6 +98,7 @@ export const SCHEDULE_FREE_SGD: OptimizerDef<z.output<typeof sgdOptions>> = {
     }
   },
   kernel: () => 'scheduleFreeSgd',
+  compat: { optax: {} },
   evalParameters: (view, out, { beta }) => average(view, out, beta),
   about: {
     rule: 'z <- z - lr g(y); x <- running mean of z; y = (1 - beta) z + beta x; evaluates x',
@@ -137,6 +138,7 @@ export const SCHEDULE_FREE_ADAMW: OptimizerDef<z.output<typeof adamwOptions>> = 
     }
   },
   kernel: () => 'scheduleFreeAdamw',
+  compat: { optax: { weightDecay: 0 } },
   evalParameters: (view, out, { betas }) => average(view, out, betas[0]),
   about: {
     rule: "z <- z - lr Adam's direction at y; x <- running mean of z; y = (1 - beta1) z + beta1 x; evaluates x",

@@ -16,7 +16,8 @@
  * PyTorch (`torch.optim.SGD`) and optax: the same rule; golden values in test/golden. Keras keeps the velocity -lr * b in its
  * buffer, so a change of lr acts there on the old velocity only from the next gradient on, while here (and in PyTorch)
  * it rescales the whole step at once: under a schedule the two differ (`lrInMomentum`, `compat: 'keras'`). Keras has no
- * dampening, optax neither. With `decoupled` the decay stays out of the momentum (SGDW of Loshchilov & Hutter).
+ * dampening, optax neither. Keras takes the weight decay of all its optimizers off the parameter, outside the momentum
+ * (`decoupled`; SGDW of Loshchilov & Hutter); `compat: 'keras'` sets it everywhere.
  *
  * Traps: dampening does not apply to the first update (PyTorch starts the buffer with the gradient itself). With momentum mu the
  * steady step is lr / (1 - mu) times the gradient: going from 0 to 0.9 wants a tenth of the lr. Coupled weight decay is part of
@@ -137,7 +138,7 @@ const rule = {
   sparseKernel: ({ momentum, weightDecay }) => (momentum === 0 && weightDecay === 0 ? 'sgdRows' : undefined),
 } satisfies Omit<OptimizerDef<Resolved>, 'kind' | 'options'>;
 
-const sameRule = { pytorch: {}, keras: { lrInMomentum: true }, optax: {} };
+const sameRule = { pytorch: {}, keras: { lrInMomentum: true, decoupled: true }, optax: {} };
 
 export const SGD: OptimizerDef<Resolved> = {
   ...rule,

@@ -12,7 +12,8 @@
  * delayed roots: Anil et al., "Scalable Second Order Optimization for Deep Learning", arXiv:2002.09018, 2020.
  *
  * Defaults: lr 0.001, betas [0.9, 0.99], eps 1e-6, interval 10, maxDimension 1024, graft 'rmsprop', weightDecay 0. The means
- * are divided by 1 - beta2^t. Tensors with more than two dimensions are taken as matrices [all but the last, last].
+ * are divided by 1 - beta2^t. Tensors with more than two dimensions are taken as matrices [all but the last, last]. Neither
+ * PyTorch, Keras nor optax has it; the papers' code computes the roots from eigenvalues or in f64.
  *
  * Traps: state and cost: n^2 + m^2 numbers, twice, and about twenty products of these matrices each `interval`. In f32 the roots
  * are good to about 1e-3 where L is badly conditioned; eps is the remedy. A matrix is updated by one worker.

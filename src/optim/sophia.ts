@@ -15,7 +15,7 @@
  * extra pass. Near a perfect fit it is smaller than the true diagonal; the clipping bounds what comes of that.
  *
  * Defaults: lr 1e-3, betas [0.965, 0.99], rho 0.04, weightDecay 0.1 decoupled, interval 10, eps 1e-15: the authors' code, whose
- * `rho * bs * h` is rho * h here.
+ * `rho * bs * h` is rho * h here. optax.contrib has Sophia-H (Hutchinson's estimator); neither PyTorch nor Keras has one.
  *
  * Traps: rho decides how many elements are clipped; the authors tune it so that 10 to 50 % are not. All clipped: it is sign
  * momentum. lr a little below AdamW's.

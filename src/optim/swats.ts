@@ -11,7 +11,7 @@
  * Paper: Keskar & Socher, "Improving Generalization Performance by Switching from Adam to SGD", arXiv:1712.07628, 2017.
  *
  * Defaults: lr 0.001, betas [0.9, 0.999], eps 1e-8, tolerance 1e-9 (the paper's), weightDecay 0. After the switch a schedule of lr
- * scales L by what it has changed since.
+ * scales L by what it has changed since. None of PyTorch, Keras and optax has it.
  *
  * The two inner products run over all parameters (of a group), in block order and in f64: the same on any number of workers,
  * at the cost of one more barrier a step. gamma counts only when it is positive, as the paper's code has it.

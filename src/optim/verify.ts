@@ -51,6 +51,16 @@ export function verifyOptimizer(
   if (def.unit === 'element') {
     check(bits(train(squares(1), 1, 4)) === bits(run), "results depend on how tensors are cut: unit must be 'tensor'");
   }
+  const half = runOptimizer(def, parsed, TENSORS, startingPoint(), FLAT);
+  for (let t = 0; t < STEPS / 2; t++) half.step(squares(1), lr);
+  const saved = half.save();
+  const resumed = train(squares(4), 1, FLAT); // another run in between, as in another process
+  resumed.load(saved);
+  for (let t = STEPS / 2; t < STEPS; t++) resumed.step(squares(1), lr);
+  check(
+    bits(resumed) === bits(run),
+    'a run that is saved and loaded goes on otherwise: something is kept outside slots and state',
+  );
   check(keepsGradients(def, parsed, lr), 'update writes into grad: gradients must be left as they are');
   const still = train((_, grad) => Number(grad?.fill(0).length), 1, FLAT);
   check(still.params.every(Number.isFinite), 'a gradient of zero gives infinite parameters or NaN');

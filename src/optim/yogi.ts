@@ -2,14 +2,14 @@
  * Yogi: Adam whose mean square moves by steps of the gradient's own size, so that it cannot collapse at once.
  *
  *     g_t = gradScale * gradient + weightDecay * p          (L2 penalty; decoupled: p <- p (1 - lr weightDecay) instead)
- *     m <- m + (1 - beta1) * (g_t - m)
+ *     m <- m + (1 - beta1) * (g_t - m)                      (starts at initialMean)
  *     v <- v - (1 - beta2) * sign(v - g_t^2) * g_t^2        (starts at initialAccumulator)
  *     p <- p - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
  *
  * Paper: Zaheer et al., "Adaptive Methods for Nonconvex Optimization", NeurIPS 2018.
  *
- * Defaults: lr 0.01, betas [0.9, 0.999], eps 1e-3, initialAccumulator 1e-6, weightDecay 0 (the paper's; optax has the same
- * numbers, but starts m at 1e-6 too).
+ * Defaults: lr 0.01, betas [0.9, 0.999], eps 1e-3, initialAccumulator 1e-6, initialMean 0, weightDecay 0 (the paper's; optax has the
+ * same numbers, but starts m at 1e-6 too, and has no default lr). Neither PyTorch nor Keras has it.
  *
  * Traps: eps 1e-3 is meant: it bounds the adaptivity. With the usual 1e-8 it behaves like Adam.
  */
@@ -28,12 +28,15 @@ export interface YogiOptions extends CommonOptions, DecayOptions {
   readonly eps?: number;
   /** Start of the mean square, >= 0. Default 1e-6. */
   readonly initialAccumulator?: number;
+  /** Start of the mean. Default 0. */
+  readonly initialMean?: number;
 }
 
 const options = z.strictObject({
   betas: betas(0.9, 0.999),
   eps: eps(1e-3),
   initialAccumulator: notNegative.default(1e-6),
+  initialMean: z.number().default(0),
   ...decay(0, false),
 });
 
@@ -42,7 +45,7 @@ export const YOGI: OptimizerDef<z.output<typeof options>> = {
   options,
   defaultLr: 0.01,
   unit: 'element',
-  slots: ({ initialAccumulator }) => ({ m: {}, v: { init: initialAccumulator } }),
+  slots: ({ initialMean, initialAccumulator }) => ({ m: { init: initialMean }, v: { init: initialAccumulator } }),
   scalarNames: [...BASE_SCALARS, 'beta1', 'beta2', 'eps', 'stepSize', 'invSqrtBias2'],
   scalars({ step, lr, gradScale, options }, out) {
     baseScalars(out, gradScale, lr, options);
@@ -61,6 +64,7 @@ export const YOGI: OptimizerDef<z.output<typeof options>> = {
     }
   },
   kernel: () => 'yogi',
+  compat: { optax: { initialMean: 1e-6 } },
   about: {
     rule: "v <- v - (1 - beta2) sign(v - g^2) g^2, then Adam's step",
     when: 'sparse or bursty gradients, federated averages, where Adam diverges',

@@ -32,7 +32,7 @@ test('prints rule, limits, state, defaults, compat and paper of one', async () =
     /^state +8 bytes a parameter \(m 4, v 4\)$/m,
     /^paper +Kingma & Ba/m,
     /^betas +\[0.9,0.999\] +2 numbers, each >= 0 and < 1$/m,
-    /^compat: 'keras' +eps 1e-7, epsHat true$/m,
+    /^compat: 'keras' +eps 1e-7, epsHat true, decoupled true$/m,
   ]) {
     expect(text).toMatch(part);
   }

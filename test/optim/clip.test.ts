@@ -1,7 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
-import { clipDecision, newClipDecision, parseClip } from '../../src/optim/clip.ts';
+import {
+  clipAdaptively,
+  clipDecision,
+  NORM_STATE,
+  NORM_WINDOW,
+  NormHistory,
+  newClipDecision,
+  parseClip,
+  tensorCoefficient,
+} from '../../src/optim/clip.ts';
+import { numbers } from './vectors.ts';
 
 const decide = (squaredNorm: number, weight: number, globalNorm?: number, loss = 1) =>
   clipDecision({ squaredNorm, weight, loss }, globalNorm, newClipDecision());
@@ -105,6 +115,86 @@ test('norm first, then values: both limits hold for what the optimizer sees', ()
       }
     }),
   );
+});
+
+describe('clipping by tensor', () => {
+  test('norm and root mean square are at most the limits, and what lies inside is left alone', () => {
+    fc.assert(
+      fc.property(gradients, limits, limits, (g, tensorNorm, blockRms) => {
+        const clipped = (clip: object) => norm(g) * tensorCoefficient(clip, norm(g), g.length);
+        expect(clipped({ tensorNorm })).toBeLessThanOrEqual(tensorNorm);
+        expect(clipped({ blockRms })).toBeLessThanOrEqual(blockRms * Math.sqrt(g.length) * (1 + 1e-12));
+        const both = clipped({ tensorNorm, blockRms });
+        expect(both).toBeLessThanOrEqual(Math.min(tensorNorm, blockRms * Math.sqrt(g.length)) * (1 + 1e-12));
+        if (norm(g) + 1e-6 <= tensorNorm) expect(clipped({ tensorNorm })).toBe(norm(g));
+        if (norm(g) <= blockRms * Math.sqrt(g.length) * (1 - 1e-12)) expect(clipped({ blockRms })).toBe(norm(g));
+      }),
+    );
+  });
+
+  test("the coefficients are PyTorch's and optax's", () => {
+    expect(tensorCoefficient({ tensorNorm: 1 }, 5, 4)).toBe(1 / (5 + 1e-6));
+    expect(tensorCoefficient({ blockRms: 0.5 }, 5, 4)).toBe(1 / (5 / 2 / 0.5));
+    expect(tensorCoefficient({}, 5, 4)).toBe(1);
+  });
+
+  test.each([
+    { shape: [7], columns: 1 },
+    { shape: [5, 3], columns: 3 },
+    { shape: [2, 2, 3, 4], columns: 4 },
+  ])('adaptive: a unit of $shape is what leads to one output', ({ shape, columns }) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const [grad, scale, ratio] = [numbers(size, 5).map((x) => 3 * x), 0.25, 0.1];
+    // The last unit has no weights to speak of: 1e-3 stands for their norm.
+    const param = numbers(size, 6).map((x, i) => (i % columns === columns - 1 ? 1e-6 * x : x));
+    const out = new Float64Array(size);
+    const smallest = clipAdaptively(
+      out, Float64Array.from(grad), Float64Array.from(param), columns, scale, ratio, new Float64Array(2 * columns),
+    ); // biome-ignore format: a call
+    const coefficients = Array.from({ length: columns }, (_, j) => {
+      const unit = (x: readonly number[]) => norm(x.filter((_, i) => i % columns === j));
+      const [g, w] = [scale * unit(grad), unit(param)];
+      return Math.min(1, (ratio * Math.max(w, 1e-3)) / g);
+    });
+    grad.forEach((g, i) => {
+      expect(Math.abs(out[i] - scale * g * coefficients[i % columns])).toBeLessThanOrEqual(1e-15);
+    });
+    expect(smallest).toBeCloseTo(Math.min(...coefficients), 14);
+    expect(smallest).toBeLessThan(1);
+  });
+});
+
+describe("globalNorm 'auto'", () => {
+  const historyOf = (norms: readonly number[]) => {
+    const history = new NormHistory();
+    for (const x of norms) history.push(x);
+    return history;
+  };
+
+  test('is the 90th percentile of the last 256 norms, once there are ten', () => {
+    const norms = numbers(600, 3).map((x) => 1 + x * x);
+    for (const count of [0, 1, 9, 10, 11, 100, 256, 257, 600]) {
+      const last = norms.slice(0, count).slice(-256);
+      const limit = historyOf(norms.slice(0, count)).limit();
+      if (count < 10) expect(limit).toBeUndefined();
+      else {
+        expect(last.filter((x) => x <= Number(limit)).length).toBe(Math.ceil(0.9 * last.length));
+        expect(last).toContain(limit);
+      }
+    }
+  });
+
+  test('is a function of the history alone: saved and loaded it goes on as before', () => {
+    const norms = numbers(300, 4).map((x) => 1 + x * x);
+    const [whole, first] = [historyOf(norms), historyOf(norms.slice(0, 200))];
+    const saved = new Float64Array(1 + NORM_STATE.length);
+    first.save(saved, 1);
+    const second = historyOf(numbers(20, 9).map(Math.abs));
+    second.load(saved.subarray(1));
+    for (const x of norms.slice(200)) second.push(x);
+    expect(second.limit()).toBe(whole.limit());
+    expect(NORM_STATE).toHaveLength(1 + NORM_WINDOW);
+  });
 });
 
 test('the clip of a job is validated', () => {

@@ -24,6 +24,7 @@ const COMBINATIONS: readonly OptimizerDescription[] = [
     adagrad({ lr: 0.05, initialAccumulator: 0.1, epsInside: true, weightDecay, decoupled: true }),
     adam({ lr: 0.01, eps: 1e-3, epsRoot: 1e-3, weightDecay, decoupled: true }),
     adam({ lr: 0.01, eps: 1e-3, amsgrad: true, betas: [0.8, 0.9], weightDecay }),
+    adam({ lr: 0.01, eps: 1e-3, amsgrad: true, maxOfCorrected: true, betas: [0.8, 0.9], weightDecay }),
     adam({ lr: 0.01, eps: 1e-3, epsHat: true, biasCorrection: false, weightDecay }),
     ...[false, true].flatMap((decoupled) => [
       momentum({ lr: 0.05, lrInMomentum: true, weightDecay, decoupled }),
@@ -37,7 +38,7 @@ const COMBINATIONS: readonly OptimizerDescription[] = [
       radam({ lr: 0.01, eps: 1e-3, betas: [0.8, 0.9], weightDecay, decoupled }),
       lion({ lr: 0.01, betas: [0.8, 0.9], weightDecay, decoupled }),
       adabelief({ lr: 0.01, eps: 1e-3, weightDecay, decoupled }),
-      yogi({ lr: 0.01, eps: 1e-2, weightDecay, decoupled }),
+      yogi({ lr: 0.01, eps: 1e-2, weightDecay, decoupled, initialMean: decoupled ? 0.1 : 0 }),
       asgd({ lr: 0.1, lambda: 0.01, start: 2, weightDecay, decoupled }),
       rprop({ lr: 0.1, weightDecay, decoupled }),
       sophia({ lr: 0.01, rho: 4, interval: 2, weightDecay, decoupled }),

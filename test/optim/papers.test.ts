@@ -26,6 +26,7 @@ const ROWS: [name: string, paper: Paper, description: OptimizerDescription, shap
   ['scheduleFreeSgd', papers.scheduleFree(6, { lr: 0.1, beta: 0.9, decay: 0.1 }), scheduleFreeSgd({ lr: 0.1, weightDecay: 0.1 })],
   ['scheduleFreeAdamw', papers.scheduleFree(6, { lr: 0.01, beta: 0.9, decay: 0.01, adam: 1, b2: 0.999, eps: 1e-8 }), scheduleFreeAdamw({ lr: 0.01 })],
   ['prodigy', papers.prodigy(6, { ...adam, d0: 1e-2 }), prodigy({ d0: 1e-2 })],
+  ['prodigy, corrected', papers.prodigy(6, { ...adam, d0: 1e-2, corrected: 1 }), prodigy({ d0: 1e-2, biasCorrection: true })],
   ['swats', papers.swats(6, { lr: 0.01, ...adam, tolerance: 1e-9 }), swats({ lr: 0.01 })],
   ['swats, switching', papers.swats(6, { lr: 0.01, ...adam, tolerance: 0.02 }), swats({ lr: 0.01, tolerance: 0.02 })],
   ['lamb', papers.lamb(6, { lr: 0.01, ...adam, decay: 0.1 }), lamb({ lr: 0.01, eps: 1e-8, weightDecay: 0.1 }), [2, 3]],

@@ -144,28 +144,22 @@ export const papers = {
     };
   },
   /** Mishchenko & Defazio 2023, algorithm 4. */
-  prodigy(n: number, { b1, b2, eps, d0 }: Options): Paper {
+  prodigy(n: number, { b1, b2, eps, d0, corrected = 0 }: Options): Paper {
     const [m, v, s] = [zeros(n), zeros(n), zeros(n)];
     let start: number[] | undefined;
     let [d, r] = [d0, 0];
     return {
-      update(p, g) {
+      update(p, g, t) {
         start ??= [...p];
         const root = Math.sqrt(b2);
-        r =
-          root * r +
-          (1 - root) *
-            d *
-            d *
-            dot(
-              g,
-              start.map((x, i) => x - p[i]),
-            );
+        const way = start.map((x, i) => x - p[i]);
+        const dlr = d * (corrected ? Math.sqrt(1 - b2 ** t) / (1 - b1 ** t) : 1); // as the authors' code names it
+        r = root * r + (1 - root) * d * dlr * dot(g, way);
         for (let i = 0; i < n; i++) {
           m[i] = b1 * m[i] + (1 - b1) * d * g[i];
           v[i] = b2 * v[i] + (1 - b2) * d * d * g[i] ** 2;
-          s[i] = root * s[i] + (1 - root) * d * d * g[i];
-          p[i] -= (d * m[i]) / (Math.sqrt(v[i]) + d * eps);
+          s[i] = root * s[i] + (1 - root) * d * dlr * g[i];
+          p[i] -= (dlr * m[i]) / (Math.sqrt(v[i]) + d * eps);
         }
         d = Math.max(d, r / s.reduce((sum, x) => sum + Math.abs(x), 0));
       },

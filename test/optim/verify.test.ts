@@ -38,6 +38,26 @@ const unscaled: OptimizerDef['update'] = ({ param, grad }, s) => {
   for (let i = 0; i < param.length; i++) param[i] -= s[1] * grad[i];
 };
 let calls = 0;
+/** Momentum in a closure, begun anew with each run: two runs agree, a resumed one does not. */
+const hidden = (): OptimizerDef => {
+  let buffers = new Map<number, Float64Array>();
+  return {
+    ...SGD,
+    scalars(info, out, state, sums) {
+      if (info.step === 1) buffers = new Map();
+      SGD.scalars({ ...info, options: SGD.options.parse({}) }, out, state, sums);
+    },
+    update({ param, grad, tensor, first }, s) {
+      const at = tensor.offset + first;
+      const b = buffers.get(at) ?? new Float64Array(param.length);
+      buffers.set(at, b);
+      for (let i = 0; i < param.length; i++) {
+        b[i] = 0.5 * b[i] + s[0] * grad[i];
+        param[i] -= s[1] * b[i];
+      }
+    },
+  };
+};
 const BASE: OptimizerDef = SGD;
 const BROKEN: readonly (readonly [string, OptimizerDef['update']])[] = [
   ['two runs differ', elementwise((p, g) => p - g * (1 + 0.01 * calls++))],
@@ -52,6 +72,10 @@ const BROKEN: readonly (readonly [string, OptimizerDef['update']])[] = [
 
 test.each(BROKEN)('finds a definition of which it says "%s"', (problem, update) => {
   expect(verifyOptimizer({ ...BASE, update }).join('; ')).toContain(problem);
+});
+
+test('finds state that a checkpoint would not have', () => {
+  expect(verifyOptimizer(hidden())).toEqual([expect.stringContaining('outside slots and state')]);
 });
 
 test('options are validated', () => {

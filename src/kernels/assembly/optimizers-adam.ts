@@ -65,7 +65,7 @@ class Amsgrad {
   @inline step(
     p: usize, g: usize, s0: usize, s1: usize, s2: usize, s3: usize, n: usize,
     gradScale: v128, l2: v128, decay: v128, rest1: v128, beta2: v128, rest2: v128, eps: v128, epsRoot: v128,
-    stepSize: v128, invSqrtBias2: v128, c10: v128, c11: v128, c12: v128, c13: v128,
+    stepSize: v128, invSqrtBias2: v128, maxScale: v128, c11: v128, c12: v128, c13: v128,
   ): void {
     const param = read(p, n);
     const d = gradient(read(g, n), param, gradScale, l2);
@@ -74,19 +74,19 @@ class Amsgrad {
     write(s0, n, mean);
     const square = madd(beta2, read(s1, n), f32x4.mul(f32x4.mul(rest2, d), d));
     write(s1, n, square);
-    const largest = f32x4.pmax(read(s2, n), square);
+    const largest = f32x4.pmax(read(s2, n), f32x4.mul(maxScale, square));
     write(s2, n, largest);
     const root = madd(f32x4.sqrt(f32x4.add(largest, epsRoot)), invSqrtBias2, eps);
     write(p, n, f32x4.sub(nmadd(decay, param, param), f32x4.div(f32x4.mul(stepSize, mean), root)));
   }
 }
 
-/** Scalars: as adam. */
+/** Scalars: as adam, maxScale. */
 export function amsgrad(p: usize, g: usize, s0: usize, s1: usize, s2: usize, count: usize, s: usize): void {
   const none = splat(0);
   pass<Amsgrad>(
     p, g, s0, s1, s2, 0, count, scalar(s, 0), scalar(s, 2), complement(s, 3), complement(s, 4), scalar(s, 5),
-    complement(s, 5), scalar(s, 6), scalar(s, 7), scalar(s, 8), scalar(s, 9), none, none, none, none,
+    complement(s, 5), scalar(s, 6), scalar(s, 7), scalar(s, 8), scalar(s, 9), scalar(s, 10), none, none, none,
   );
 }
 
