@@ -13,6 +13,8 @@ export interface ListenLimits {
   readonly longestBackoffMs: number;
   /** From the connection to the end of the WebSocket (and TLS) handshake, in milliseconds. */
   readonly handshakeMs: number;
+  /** Bytes that are read of a peer before it has proved itself. */
+  readonly unprovenBytes: number;
   /** Frames a second of a connection, those of ws itself (ping, pong) among them. */
   readonly framesPerSecond: number;
 }
@@ -24,6 +26,7 @@ export const LISTEN_LIMITS: ListenLimits = {
   backoffMs: 1000,
   longestBackoffMs: 30_000,
   handshakeMs: 10_000,
+  unprovenBytes: 128 * 1024, // the longest header of a frame, twice
   framesPerSecond: 200_000,
 };
 

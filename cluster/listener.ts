@@ -7,6 +7,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { quote } from '../src/checkpoint/damage.ts';
 import { LockstepError } from '../src/errors.ts';
 import { Admission, LISTEN_LIMITS, type ListenLimits } from './admission.ts';
+import { socketLimits } from './connection.ts';
 import { isLoopback } from './security.ts';
 
 /** Certificate and private key in PEM: their content, not where they lie. */
@@ -38,7 +39,7 @@ export interface Arrival {
   readonly socket: Socket;
   /** IP address of the peer. */
   readonly address: string;
-  /** Tells the listener that the peer has proved itself: earlier failures from its address are forgotten. */
+  /** Tells the listener that the peer has proved itself: it may send at length, earlier failures from its address are forgotten. */
   joined(): void;
   /** Tells the listener that it did not, with the reason for the log: its address has to wait after several. Does not close. */
   failed(reason: string): void;
@@ -80,12 +81,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const admission = new Admission(limits);
   const now = () => performance.now();
   const server = createHttpServer(tls, limits, host);
-  const webSockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload,
-  });
+  const webSockets = new WebSocketServer({ noServer: true, clientTracking: false, ...socketLimits(maxPayload) });
   /** Every connection that the operating system has handed out, by the peer's address and port: TLS hides the socket beneath it. */
   const sockets = new Map<string, { socket: Socket; deadline: NodeJS.Timeout }>();
   let closing = false;
@@ -151,15 +147,20 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     webSockets.handleUpgrade(request, stream, head, (websocket) => {
       clearTimeout(sockets.get(keyOf(socket))?.deadline);
       websocket.on('error', () => {}); // ws closes it; who wants to know listens too
-      limitFrames(websocket, limits.framesPerSecond, now, (reason) => {
+      const cut = (reason: string) => {
         log(address, reason);
         websocket.terminate();
-      });
+      };
+      limitFrames(websocket, limits.framesPerSecond, now, cut);
+      const unlimit = limitBytes(socket, limits.unprovenBytes, cut);
       options.onConnection({
         websocket,
         socket,
         address,
-        joined: () => admission.joined(address, now()),
+        joined() {
+          unlimit();
+          admission.joined(address, now());
+        },
         failed(reason) {
           admission.failed(address, now());
           log(address, reason);
@@ -248,6 +249,19 @@ function isOurs(header: string, host: string, socket: Socket): boolean {
   if (isLoopback(name)) return true;
   if (isWildcard(host)) return name === addressOf(socket.localAddress);
   return name === host.toLowerCase();
+}
+
+/** Ends a connection that sends more than `most` bytes, until it is lifted: ws gathers a message of any length below its limit. */
+function limitBytes(socket: Socket, most: number, onExceeded: (reason: string) => void): () => void {
+  const already = socket.bytesRead;
+  const count = () => {
+    if (socket.bytesRead - already <= most) return;
+    lift();
+    onExceeded(`more than ${most} bytes before a proof`);
+  };
+  const lift = () => void socket.off('data', count);
+  socket.on('data', count);
+  return lift;
 }
 
 /** Ends a connection that sends more frames a second than `most`: small ones cost far more than their bytes. */

@@ -173,6 +173,20 @@ describe('the listener', () => {
     expect(listener.refusals).toEqual(['127.0.0.1 more than 20 frames a second']);
   });
 
+  it('reads little of a peer that has not proved itself, and all of one that has', async () => {
+    const listener = await start({ maxPayload: 2 ** 20, limits: { unprovenBytes: 1000 } });
+    const unproven = (await dial(listener.url)) as WebSocket;
+    unproven.send(Buffer.alloc(500));
+    await once(listener.arrivals[0].websocket, 'message');
+    unproven.send(Buffer.alloc(500));
+    expect((await once(unproven, 'close'))[0]).toBe(1006);
+    expect(listener.refusals).toEqual(['127.0.0.1 more than 1000 bytes before a proof']);
+    const proven = (await dial(listener.url)) as WebSocket;
+    listener.arrivals[1].joined();
+    proven.send(Buffer.alloc(2 ** 20));
+    expect((await once(listener.arrivals[1].websocket, 'message'))[0]).toHaveLength(2 ** 20);
+  });
+
   it('reads no message that is longer than its limit', async () => {
     const listener = await start();
     const client = (await dial(listener.url)) as WebSocket;
