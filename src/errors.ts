@@ -52,6 +52,8 @@ export const ERROR_CODES = {
   E_GRADIENT: 'A gradient rule does not agree with finite differences.',
   E_ABORTED: 'The run was stopped from outside.',
   E_RUN_DIR: 'The run folder cannot be used.',
+  E_SINK: 'A place that records go to (a file, a page, a service) has not kept all of them.',
+  E_DASHBOARD: 'The live page cannot be opened.',
   E_RESUME: 'A checkpoint belongs to another job than the one that should go on from it.',
   E_CHECKPOINT: 'A checkpoint or model file is damaged, incomplete or not of this kind.',
   E_PLACE: 'The environment does not say which rank of how many this process is, or contradicts itself.',

@@ -7,11 +7,24 @@ export type { Tensor } from './graph/tensor.ts';
 export * from './nn/index.ts';
 export * from './optim/index.ts';
 export { PHASES, type PhaseName, phasesOf, type WorkerStep } from './parallel/timeline.ts';
-export type { EvaluationRecord, PhaseTimings, RunHeader, Sink, StepRecord } from './record/contract.ts';
+export type {
+  EvaluationRecord,
+  EventName,
+  EventRecord,
+  Histogram,
+  HistogramRecord,
+  PhaseTimings,
+  RunHeader,
+  Sink,
+  SinkRecord,
+  StepRecord,
+} from './record/contract.ts';
 export { CsvSink } from './record/csv.ts';
+export { JsonlSink } from './record/jsonl.ts';
 export { TensorBoardSink } from './record/tensorboard.ts';
 export { TraceSink } from './record/trace.ts';
 export type { Callbacks, RunControl, TrainSummary } from './train/callbacks.ts';
+export { Controls } from './train/controls.ts';
 export { defineJob, type EarlyStopping, type Job } from './train/job.ts';
 export type { LrPoint, SmoothedPoint } from './train/lr-curve.ts';
 export { findLearningRate, type LrFindOptions, type LrFindResult } from './train/lr-find.ts';

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { checkpointsFolder } from '../checkpoint/store.ts';
+import { LockstepError } from '../errors.ts';
 import type { Sink } from '../record/contract.ts';
 import { CsvSink } from '../record/csv.ts';
 import { toLine } from '../record/jsonl.ts';
@@ -23,6 +24,7 @@ export interface TrainCommandOptions extends JobOptions {
   readonly csv?: string;
   readonly tensorboard?: string;
   readonly trace?: string;
+  readonly histograms?: number;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -45,6 +47,7 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
       fastDevRun: options.fastDevRun,
       overfitBatches: options.overfitBatches,
       sinks: isTrial(options) ? [] : sinksOf(options),
+      histogramSteps: histogramSteps(options),
       signal: io.stop,
       onProgress: display,
     });
@@ -69,6 +72,20 @@ function sinksOf({ csv, tensorboard, trace }: TrainCommandOptions): Sink[] {
     ...(tensorboard === undefined ? [] : [new TensorBoardSink(tensorboard)]),
     ...(trace === undefined ? [] : [new TraceSink(trace)]),
   ];
+}
+
+const HISTOGRAM_STEPS = 500;
+
+/** Only TensorBoard shows histograms. */
+function histogramSteps({ tensorboard, histograms }: TrainCommandOptions): number | undefined {
+  if (tensorboard !== undefined) return histograms ?? HISTOGRAM_STEPS;
+  if (histograms === undefined) return undefined;
+  throw new LockstepError('E_OPTION', {
+    where: 'option --histograms',
+    expected: '--tensorboard <folder> with it',
+    got: 'none',
+    fix: 'say where the event file goes, or leave it out',
+  });
 }
 
 /** Where a run goes: as told, on in the folder that is resumed, or, for a job that saves checkpoints, into a new one. */

@@ -1,6 +1,6 @@
 import type { LoadedData } from '../data/contract.ts';
 import type { OptimizerDescription } from '../optim/contract.ts';
-import type { EvaluationRecord, Sink, StepRecord } from '../record/contract.ts';
+import type { EvaluationRecord, Sink, SinkRecord, StepRecord } from '../record/contract.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions } from '../train/options.ts';
 import { loadJobData, planRun } from '../train/plan-run.ts';
@@ -138,22 +138,27 @@ class CurveSink implements Sink {
   open(): void {}
   close(): void {}
 
-  steps(records: readonly StepRecord[]): void {
-    for (const { step, loss, metrics, samples, timings } of records) {
-      if (step === 1) this.firstLoss = loss;
-      this.#step = step;
-      this.#samples += samples;
-      this.#since += samples;
-      this.seconds += timings.stepMs / 1000;
-      this.stepSeconds.push(timings.stepMs / 1000);
-      for (const [name, value] of Object.entries({ ...metrics, loss })) {
-        this.#sums[name] = (this.#sums[name] ?? 0) + samples * value;
-      }
+  write(records: readonly SinkRecord[]): void {
+    for (const record of records) {
+      if (record.kind === 'step') this.#addStep(record);
+      else if (record.kind === 'evaluation') this.#addEvaluation(record);
     }
     this.#onSteps();
   }
 
-  evaluation({ metrics }: EvaluationRecord): void {
+  #addStep({ step, loss, metrics, samples, timings }: StepRecord): void {
+    if (step === 1) this.firstLoss = loss;
+    this.#step = step;
+    this.#samples += samples;
+    this.#since += samples;
+    this.seconds += timings.stepMs / 1000;
+    this.stepSeconds.push(timings.stepMs / 1000);
+    for (const [name, value] of Object.entries({ ...metrics, loss })) {
+      this.#sums[name] = (this.#sums[name] ?? 0) + samples * value;
+    }
+  }
+
+  #addEvaluation({ metrics }: EvaluationRecord): void {
     if (Object.keys(metrics).some((name) => name.startsWith('test.'))) return;
     this.#close(metrics);
   }

@@ -16,6 +16,11 @@ export class Message {
     return this.#add(varint(tag(field, WIRE.fixed64)), bytes);
   }
 
+  /** Several, packed. */
+  doubles(field: number, values: readonly number[]): this {
+    return this.bytes(field, new Uint8Array(Float64Array.from(values).buffer));
+  }
+
   float(field: number, value: number): this {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setFloat32(0, value, true);

@@ -68,6 +68,11 @@ export class WorkerPool {
     return this.#all({ kind: 'evaluate', session: this.#session.id, split });
   }
 
+  /** Counts the values of parameters and gradients after `step`, the last that was trained; each worker in its blocks. */
+  async count(step: number): Promise<WorkerReport[]> {
+    return this.#all({ kind: 'count', session: this.#session.id, step });
+  }
+
   /** Computes the shards of a step that was not committed once more, to find those whose numbers broke. */
   async inspect(step: number): Promise<WorkerReport[]> {
     return this.#all({ kind: 'inspect', session: this.#session.id, step });

@@ -8,6 +8,7 @@ import type { RateChange } from '../optim/schedules.ts';
 import type { SlotVector } from '../optim/slots.ts';
 import type { ArenaLayout } from './arena.ts';
 import type { PlacedAugmentation } from './augment.ts';
+import type { TensorCounts } from './histogram.ts';
 import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
 import type { RunningStatistic } from './running-statistics.ts';
@@ -154,6 +155,8 @@ export type WorkerTask =
   | { readonly kind: 'serve'; readonly session: string }
   /** The gradient of one fixed shard at the parameters as they are, as a hash. */
   | { readonly kind: 'prove'; readonly session: string }
+  /** Counts the values of parameters and gradients after `step`, the last that was trained. */
+  | { readonly kind: 'count'; readonly session: string; readonly step: number }
   /** Looks for the shard whose numbers broke in `step`, which was not committed. */
   | { readonly kind: 'inspect'; readonly session: string; readonly step: number };
 
@@ -165,6 +168,8 @@ export interface WorkerReport {
   readonly stopped?: 'nonFinite';
   /** What 'prove' computed: of rank 0. */
   readonly proof?: string;
+  /** What 'count' counted in this worker's blocks. */
+  readonly counts?: readonly TensorCounts[];
   /** What 'inspect' found among this worker's shards. */
   readonly bad?: BadShard;
 }

@@ -4,6 +4,7 @@ import { DECIDED_LIMIT } from './control.ts';
 import { threadCpuSeconds } from './cpu-time.ts';
 import { importCustomCode } from './custom-code.ts';
 import { evaluateSplit, writeEvaluated } from './evaluate.ts';
+import { countTensors } from './histogram.ts';
 import { initialize } from './initialize.ts';
 import { inspectShards } from './inspect.ts';
 import { proveShard, serveRounds } from './serve.ts';
@@ -55,6 +56,11 @@ export default async function run(task: WorkerTask): Promise<WorkerAnswer> {
         const proof = rank === 0 ? proveShard(worker) : undefined;
         worker.barrier.wait(); // a thread that is done early must not take another's part
         return { report: proof === undefined ? report(opened) : { ...report(opened), proof } };
+      }
+      case 'count': {
+        const counts = countTensors(worker, task.step);
+        worker.barrier.wait(); // a thread that is done early must not take another's part
+        return { report: { ...report(opened), counts } };
       }
       case 'inspect': {
         const bad = inspectShards(worker, task.step);

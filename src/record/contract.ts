@@ -2,6 +2,7 @@ import type { WorkerStep } from '../parallel/timeline.ts';
 
 /** One committed step, as the recorder keeps it. The loss and the metrics are those of the step's own global batch, before the update. */
 export interface StepRecord {
+  readonly kind: 'step';
   /** 1 for the first. */
   readonly step: number;
   readonly epoch: number;
@@ -30,6 +31,7 @@ export interface PhaseTimings {
 
 /** Result of an evaluation. `metrics` keys are prefixed: 'val.loss', 'val.accuracy', 'test.accuracy'. */
 export interface EvaluationRecord {
+  readonly kind: 'evaluation';
   readonly step: number;
   readonly epoch: number;
   readonly split: 'val' | 'test';
@@ -53,15 +55,79 @@ export interface RunHeader {
   readonly resumedAfter?: number;
 }
 
-/** A place that records go to. May be slow: it is called in batches, off the step's path. */
+/**
+ * What happens to a run beside steps and evaluations. 'lost': worker or node; 'non-finite': the step that ended the run; 'skipped': a step
+ * left out because its numbers broke; 'pause', 'resume', 'stop': asked for by a person; 'end' and 'failed': the last of a run.
+ */
+export type EventName =
+  | 'checkpoint'
+  | 'lost'
+  | 'non-finite'
+  | 'skipped'
+  | 'pause'
+  | 'resume'
+  | 'stop'
+  | 'note'
+  | 'end'
+  | 'failed';
+
+export interface EventRecord {
+  readonly kind: 'event';
+  readonly event: EventName;
+  /** Steps committed when it happened; of a step that was not committed, that step. */
+  readonly step: number;
+  /** ISO 8601. */
+  readonly at: string;
+  /** A sentence for people. */
+  readonly text: string;
+  /** Numbers and names that belong to it, for programs. */
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** How the values of a tensor are spread, after a step. Counts of equal length as `limits`; a value belongs to the first limit that is above it. */
+export interface Histogram {
+  /** Name of the parameter. */
+  readonly tensor: string;
+  readonly of: 'weights' | 'gradients';
+  readonly count: number;
+  readonly min: number;
+  readonly max: number;
+  readonly sum: number;
+  readonly sumOfSquares: number;
+  /** Ascending upper limits of buckets that hold something, and of empty ones before them. */
+  readonly limits: readonly number[];
+  readonly counts: readonly number[];
+}
+
+/** Only with `histogramSteps`. Gradients are means over the global batch, before clipping. */
+export interface HistogramRecord {
+  readonly kind: 'histogram';
+  readonly step: number;
+  readonly histograms: readonly Histogram[];
+}
+
+export type SinkRecord = StepRecord | EvaluationRecord | EventRecord | HistogramRecord;
+
+/**
+ * A place that records go to: a file, a page, a service. It may be slow and it may fail: `write` is called off the step's path, one call at a
+ * time, while what comes meanwhile waits in a bounded buffer; what does not fit, and what fails, is counted and reported, and training
+ * goes on.
+ */
 export interface Sink {
-  open(header: RunHeader): void | Promise<void>;
-  steps(records: readonly StepRecord[]): void | Promise<void>;
-  evaluation(record: EvaluationRecord): void | Promise<void>;
+  /** For messages. Default: the name of the class. */
+  readonly name?: string;
   /**
-   * What each worker did when in the steps since the last call: `phasesOf` gives the phases. Where steps are
-   * shorter than some 20 microseconds, some may be missing.
+   * Before the first record. A LockstepError refuses the run, for it says what the user has to mend; after any other error the run goes on
+   * without this sink.
+   */
+  open(header: RunHeader): void | Promise<void>;
+  /** The next records in their order; the next call comes when this one has settled. */
+  write(records: readonly SinkRecord[]): void | Promise<void>;
+  /**
+   * What each worker did when in the steps since the last call: `phasesOf` gives the phases. Where steps are shorter than some
+   * 20 microseconds, some may be missing; all of them while a `write` of this sink is under way.
    */
   timeline?(steps: readonly WorkerStep[]): void | Promise<void>;
+  /** After the last record. Called once, also when `open` or `write` has failed. */
   close(): void | Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { LockstepError } from '../errors.ts';
 import { AppendFile } from './append-file.ts';
-import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
+import type { EvaluationRecord, RunHeader, Sink, SinkRecord, StepRecord } from './contract.ts';
 
 /** The files in the folder. */
 export const STEPS_CSV = 'steps.csv';
@@ -17,6 +17,7 @@ const PHASES = ['stepMs', 'gatherMs', 'computeMs', 'waitMs', 'reduceMs', 'update
  * are not finite are NaN, Infinity and -Infinity. Behaves as `JsonlSink` where the disk is slow or full.
  */
 export class CsvSink implements Sink {
+  readonly name = 'csv';
   readonly #folder: string;
   #steps: AppendFile | undefined;
   #evaluations: AppendFile | undefined;
@@ -46,26 +47,32 @@ export class CsvSink implements Sink {
     }
   }
 
-  steps(records: readonly StepRecord[]): void | Promise<void> {
-    const file = this.#steps;
-    if (!file || records.length === 0) return;
-    this.#metrics ??= this.#begin(file, Object.keys(records[0].metrics));
-    const names = this.#metrics;
-    if (this.#refused) return;
+  async write(records: readonly SinkRecord[]): Promise<void> {
     for (const record of records) {
-      const { step, epoch, loss, metrics, lr, gradNorm, clipScale, samples, timings } = record;
-      const measured = names.map((name) => metrics[name]);
-      const phases = PHASES.map((name) => timings[name]);
-      file.append(line([step, epoch, loss, ...measured, lr, gradNorm, clipScale, samples, ...phases]));
+      if (record.kind === 'step') this.#step(record);
+      else if (record.kind === 'evaluation') this.#evaluation(record);
     }
-    return file.room();
+    const failure = this.#refused ?? this.#steps?.failure ?? this.#evaluations?.failure;
+    if (failure) throw failure;
+    await this.#steps?.room();
+    await this.#evaluations?.room();
   }
 
-  evaluation({ step, epoch, split, metrics, seconds }: EvaluationRecord): void | Promise<void> {
+  #step(record: StepRecord): void {
+    const file = this.#steps;
+    if (!file || this.#refused) return;
+    this.#metrics ??= this.#begin(file, Object.keys(record.metrics));
+    if (this.#refused) return;
+    const { step, epoch, loss, metrics, lr, gradNorm, clipScale, samples, timings } = record;
+    const measured = this.#metrics.map((name) => metrics[name]);
+    const phases = PHASES.map((name) => timings[name]);
+    file.append(line([step, epoch, loss, ...measured, lr, gradNorm, clipScale, samples, ...phases]));
+  }
+
+  #evaluation({ step, epoch, split, metrics, seconds }: EvaluationRecord): void {
     for (const [name, value] of Object.entries(metrics)) {
       this.#evaluations?.append(line([step, epoch, split, name, value, seconds]));
     }
-    return this.#evaluations?.room();
   }
 
   /** Writes the head, or holds the one that is there against the columns of this run. */

@@ -65,6 +65,7 @@ export class History {
       metrics[name] = chunk[at + COLUMNS.length + m];
     });
     return {
+      kind: 'step',
       step: chunk[at + AT.step],
       epoch: chunk[at + AT.epoch],
       loss: chunk[at + AT.loss],

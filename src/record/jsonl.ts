@@ -1,21 +1,22 @@
 import { join, resolve } from 'node:path';
 import { AppendFile } from './append-file.ts';
-import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
+import type { RunHeader, Sink, SinkRecord, StepRecord } from './contract.ts';
 
 /** The file in the run folder. */
 export const METRICS_FILE = 'metrics.jsonl';
 
 /**
- * Writes a run to `<runDir>/metrics.jsonl`, a JSON object a line: the header, then `{"kind":"step",...}` and
- * `{"kind":"evaluation",...}` in order. Numbers that JSON does not have are the strings "NaN", "Infinity" and "-Infinity"
+ * Writes a run to `<runDir>/metrics.jsonl`, a JSON object a line: the header, then `{"kind":"step",...}`, `{"kind":"evaluation",...}` and
+ * `{"kind":"event",...}` in order (no histograms: they are for pictures). Numbers that JSON does not have are the strings "NaN", "Infinity" and "-Infinity"
  * (`Number(value)` reads them back). A folder that was used before is appended to. Each header begins a run, or goes on with the one
  * before: then its `resumedAfter` is the last step that counts of what stands above it, for a killed process may have recorded more than
  * it saved.
  *
- * `steps` and `evaluation` never reject: what they return settles when there is room again. The first failed write is reported
- * by `close`, as E_RUN_DIR.
+ * What `write` returns settles when there is room again. Once a write to the disk has failed (E_RUN_DIR) nothing more is written, so that no
+ * line stands after a gap.
  */
 export class JsonlSink implements Sink {
+  readonly name = METRICS_FILE;
   readonly #folder: string;
   #file: AppendFile | undefined;
 
@@ -32,20 +33,28 @@ export class JsonlSink implements Sink {
     if (file.failure) await file.close();
   }
 
-  steps(records: readonly StepRecord[]): void | Promise<void> {
-    for (const record of records) this.#file?.append(toLine({ kind: 'step', ...record }));
-    return this.#file?.room();
-  }
-
-  evaluation(record: EvaluationRecord): void | Promise<void> {
-    this.#file?.append(toLine({ kind: 'evaluation', ...record }));
-    return this.#file?.room();
+  write(records: readonly SinkRecord[]): void | Promise<void> {
+    const file = this.#file;
+    if (file?.failure) throw file.failure;
+    file?.append(records.map((record) => (record.kind === 'histogram' ? '' : lineOf(record))).join(''));
+    return file?.room();
   }
 
   /** Writes what waits and makes it durable. Throws E_RUN_DIR if any line was lost. Closing twice does nothing. */
   async close(): Promise<void> {
     await this.#file?.close();
   }
+}
+
+/** Most records are steps with finite numbers, which need no look at every value. */
+function lineOf(record: SinkRecord): string {
+  return record.kind === 'step' && hasFiniteNumbers(record) ? `${JSON.stringify(record)}\n` : toLine(record);
+}
+
+function hasFiniteNumbers({ loss, gradNorm, clipScale, lr, metrics }: StepRecord): boolean {
+  if (!Number.isFinite(loss + gradNorm + clipScale + lr)) return false;
+  for (const name in metrics) if (!Number.isFinite(metrics[name])) return false;
+  return true;
 }
 
 /** A value as one line of JSON; numbers that JSON lacks as strings. */

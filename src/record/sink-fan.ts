@@ -1,100 +1,53 @@
 import type { WorkerStep } from '../parallel/timeline.ts';
-import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
+import type { RunHeader, Sink, SinkRecord } from './contract.ts';
+import { type QueueLimits, SinkQueue } from './sink-queue.ts';
 
-/**
- * All sinks of a run behind one face. Records are handed on in order; a sink that is still busy makes the fan `full`.
- * The first failure of any sink is kept and thrown by `close`, after every sink was closed.
- */
+/** All sinks of a run behind one face; each has a queue of its own, so that a slow one holds up neither the run nor the others. */
 export class SinkFan {
-  readonly #sinks: readonly Sink[];
-  /** What sinks have asked time for. */
-  readonly #waiting = new Set<Promise<unknown>>();
-  #failure: { error: unknown } | undefined;
+  readonly #queues: readonly SinkQueue[];
 
-  private constructor(sinks: readonly Sink[]) {
-    this.#sinks = sinks;
+  private constructor(queues: readonly SinkQueue[]) {
+    this.#queues = queues;
   }
 
-  /** Opens all; when one fails those opened before it are closed again, and its error is thrown. */
-  static async open(sinks: readonly Sink[], header: RunHeader): Promise<SinkFan> {
-    const opened: Sink[] = [];
-    try {
-      for (const sink of sinks) {
-        await sink.open(header);
-        opened.push(sink);
-      }
-    } catch (error) {
-      for (const sink of opened) {
-        try {
-          await sink.close();
-        } catch {
-          // the first error is the one to be seen
-        }
-      }
-      throw error;
+  /** Opens all at once. When one refuses the run all are closed again, and its error is thrown. */
+  static async open(
+    sinks: readonly Sink[],
+    header: RunHeader,
+    onProblem: (text: string) => void,
+    limits?: QueueLimits,
+  ): Promise<SinkFan> {
+    const fan = new SinkFan(sinks.map((sink) => new SinkQueue(sink, onProblem, limits)));
+    const opened = await Promise.allSettled(fan.#queues.map((queue) => queue.open(header)));
+    const refused = opened.find((result) => result.status === 'rejected');
+    if (refused) {
+      await fan.close();
+      throw refused.reason;
     }
-    return new SinkFan(sinks);
+    return fan;
   }
 
   get size(): number {
-    return this.#sinks.length;
+    return this.#queues.length;
+  }
+
+  /** Hands records on. Returns at once and never throws. */
+  write(records: readonly SinkRecord[]): void {
+    for (const queue of this.#queues) queue.write(records);
   }
 
   /** Whether any sink looks at what the workers do. */
   get wantsTimeline(): boolean {
-    return this.#sinks.some((sink) => sink.timeline !== undefined);
-  }
-
-  /** The first failure of any sink so far. */
-  get failure(): { readonly error: unknown } | undefined {
-    return this.#failure;
-  }
-
-  /** A sink has asked for time: better hand on nothing more until this is false. */
-  get full(): boolean {
-    return this.#waiting.size > 0;
-  }
-
-  /** Resolves when no sink asks for time any more. */
-  async room(): Promise<void> {
-    while (this.#waiting.size > 0) await Promise.all(this.#waiting);
-  }
-
-  steps(records: readonly StepRecord[]): void {
-    for (const sink of this.#sinks) this.#watch(() => sink.steps(records));
-  }
-
-  evaluation(record: EvaluationRecord): void {
-    for (const sink of this.#sinks) this.#watch(() => sink.evaluation(record));
+    return this.#queues.some((queue) => queue.wantsTimeline);
   }
 
   timeline(steps: readonly WorkerStep[]): void {
-    for (const sink of this.#sinks) this.#watch(() => sink.timeline?.(steps));
+    for (const queue of this.#queues) queue.timeline(steps);
   }
 
-  async close(): Promise<void> {
-    for (const sink of this.#sinks) {
-      try {
-        await sink.close();
-      } catch (error) {
-        this.#failure ??= { error };
-      }
-    }
-    if (this.#failure) throw this.#failure.error;
-  }
-
-  #watch(work: () => void | Promise<void>): void {
-    try {
-      const waiting = work();
-      if (!waiting) return;
-      const settled = waiting
-        .catch((error: unknown) => {
-          this.#failure ??= { error };
-        })
-        .finally(() => this.#waiting.delete(settled));
-      this.#waiting.add(settled);
-    } catch (error) {
-      this.#failure ??= { error };
-    }
+  /** Closes all; gives what each has not kept. */
+  async close(): Promise<readonly Error[]> {
+    const problems = await Promise.all(this.#queues.map((queue) => queue.close()));
+    return problems.filter((problem) => problem !== undefined);
   }
 }

@@ -2,17 +2,18 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Message } from '../export/protobuf.ts';
 import { AppendFile } from './append-file.ts';
-import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
+import type { EvaluationRecord, Histogram, RunHeader, Sink, SinkRecord, StepRecord } from './contract.ts';
 
 /**
  * Writes a run for TensorBoard: one event file in `folder` with the job as text and a scalar a number and step. Tags: `loss`, the
  * training metrics, `lr`, `gradient/norm`, `gradient/clip_scale`, `time/step_ms`, and what evaluations give (`val.loss`
- * becomes `val/loss`). `tensorboard --logdir PARENT` then shows the folders of several runs together.
+ * becomes `val/loss`), and histograms `weights/<parameter>` and `gradients/<parameter>`. `tensorboard --logdir PARENT` then shows the folders of several runs together.
  *
  * Format: records of TensorFlow (length, masked CRC-32C of it, data, masked CRC-32C of it; tensorflow/core/lib/io/record_writer.h) of
  * protobuf messages `Event` (tensorflow/core/util/event.proto, framework/summary.proto).
  */
 export class TensorBoardSink implements Sink {
+  readonly name = 'tensorboard';
   readonly #folder: string;
   #file: AppendFile | undefined;
 
@@ -31,25 +32,13 @@ export class TensorBoardSink implements Sink {
     file.append(record(event(seconds, 0).message(5, summary(textValue('run', indented(run))))));
   }
 
-  steps(records: readonly StepRecord[]): void | Promise<void> {
+  write(records: readonly SinkRecord[]): void | Promise<void> {
+    if (this.#file?.failure) throw this.#file.failure;
     const now = Date.now() / 1000;
-    for (const { step, loss, metrics, lr, gradNorm, clipScale, timings } of records) {
-      const values = {
-        loss,
-        ...metrics,
-        lr,
-        'gradient/norm': gradNorm,
-        'gradient/clip_scale': clipScale,
-        'time/step_ms': timings.stepMs,
-      };
-      this.#file?.append(record(event(now, step).message(5, scalars(values))));
+    for (const written of records) {
+      const values = valuesOf(written);
+      if (values) this.#file?.append(record(event(now, written.step).message(5, values)));
     }
-    return this.#file?.room();
-  }
-
-  evaluation({ step, metrics }: EvaluationRecord): void | Promise<void> {
-    const named = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name.replace('.', '/'), value]));
-    this.#file?.append(record(event(Date.now() / 1000, step).message(5, scalars(named))));
     return this.#file?.room();
   }
 
@@ -57,6 +46,35 @@ export class TensorBoardSink implements Sink {
   async close(): Promise<void> {
     await this.#file?.close();
   }
+}
+
+/** The Summary of a record; events have none. */
+function valuesOf(written: SinkRecord): Message | undefined {
+  switch (written.kind) {
+    case 'step':
+      return scalars(stepScalars(written));
+    case 'evaluation':
+      return scalars(evaluationScalars(written));
+    case 'histogram':
+      return summary(...written.histograms.map(histogramValue));
+    default:
+      return undefined;
+  }
+}
+
+function stepScalars({ loss, metrics, lr, gradNorm, clipScale, timings }: StepRecord): Record<string, number> {
+  return {
+    loss,
+    ...metrics,
+    lr,
+    'gradient/norm': gradNorm,
+    'gradient/clip_scale': clipScale,
+    'time/step_ms': timings.stepMs,
+  };
+}
+
+function evaluationScalars({ metrics }: EvaluationRecord): Record<string, number> {
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name.replace('.', '/'), value]));
 }
 
 /** Event: wall_time = 1, step = 2; then file_version = 3 or summary = 5. */
@@ -72,6 +90,12 @@ function summary(...values: readonly Message[]): Message {
 /** Summary.Value: tag = 1, simple_value = 2. */
 function scalars(values: Readonly<Record<string, number>>): Message {
   return summary(...Object.entries(values).map(([name, value]) => new Message().text(1, name).float(2, value)));
+}
+
+/** Summary.Value: tag = 1, histo = 5 {min = 1, max = 2, num = 3, sum = 4, sum_squares = 5, bucket_limit = 6, bucket = 7}. */
+function histogramValue({ tensor, of, count, min, max, sum, sumOfSquares, limits, counts }: Histogram): Message {
+  const histo = new Message().double(1, min).double(2, max).double(3, count).double(4, sum).double(5, sumOfSquares);
+  return new Message().text(1, `${of}/${tensor}`).message(5, histo.doubles(6, limits).doubles(7, counts));
 }
 
 /** Summary.Value with tensor = 8 (dtype = 1: DT_STRING is 7, tensor_shape = 2, string_val = 8) and metadata = 9 (plugin_data = 1 {plugin_name = 1}). */

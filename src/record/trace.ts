@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { LockstepError } from '../errors.ts';
 import { PHASES, phasesOf, type WorkerStep } from '../parallel/timeline.ts';
-import type { EvaluationRecord, RunHeader, Sink, StepRecord } from './contract.ts';
+import type { RunHeader, Sink, SinkRecord } from './contract.ts';
 
 /** Steps that a trace keeps: the last ones. A viewer takes some hundred thousand events. */
 const KEPT_STEPS = 2000;
@@ -12,6 +12,7 @@ const KEPT_STEPS = 2000;
  * track for each worker, a slice for each phase. Format: "Trace Event Format", complete events ('X') with time stamps in microseconds.
  */
 export class TraceSink implements Sink {
+  readonly name = 'trace';
   readonly #path: string;
   #file: FileHandle | undefined;
   #header: RunHeader | undefined;
@@ -31,9 +32,7 @@ export class TraceSink implements Sink {
     }
   }
 
-  steps(_: readonly StepRecord[]): void {}
-
-  evaluation(_: EvaluationRecord): void {}
+  write(_: readonly SinkRecord[]): void {}
 
   timeline(steps: readonly WorkerStep[]): void {
     const kept = KEPT_STEPS * (this.#header?.workers ?? 1);

@@ -1,4 +1,5 @@
 import { closest, LockstepError } from '../errors.ts';
+import { Controls } from './controls.ts';
 import type { TrainOptions } from './options.ts';
 
 /** What each option must be, if it is given; its range is looked at where it is used. */
@@ -11,6 +12,8 @@ const EXPECTED = {
   fastDevRun: { is: (v) => typeof v === 'boolean', what: 'true or false' },
   overfitBatches: { is: (v) => typeof v === 'number', what: 'a whole number of at least 1' },
   sinks: { is: Array.isArray, what: 'an array of sinks' },
+  histogramSteps: { is: (v) => Number.isInteger(v) && Number(v) >= 1, what: 'a whole number of at least 1' },
+  controls: { is: (v) => v instanceof Controls, what: 'new Controls()' },
   signal: { is: (v) => v instanceof AbortSignal, what: 'an AbortSignal' },
   onProgress: { is: (v) => typeof v === 'function', what: 'a function, such as terminal()' },
 } satisfies Record<keyof TrainOptions, { is: (value: unknown) => boolean; what: string }>;

@@ -1,5 +1,6 @@
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
 import type { TrainSummary } from './callbacks.ts';
+import type { Controls } from './controls.ts';
 
 /** How to run a job here; nothing of it changes the result, but for the trials. */
 export interface TrainOptions {
@@ -18,7 +19,11 @@ export interface TrainOptions {
   /** A trial: the first n batches again and again, in the same order; validation, test and early stopping are off. */
   readonly overfitBatches?: number;
   readonly sinks?: readonly Sink[];
+  /** Histograms of weights and gradients every so many steps, for sinks that show them (TensorBoard). Default: none. */
+  readonly histogramSteps?: number;
   readonly signal?: AbortSignal;
+  /** To pause, save and stop the run from outside. */
+  readonly controls?: Controls;
   /** Receives progress; `terminal()` draws it. */
   readonly onProgress?: (event: ProgressEvent) => void;
 }

@@ -109,14 +109,14 @@ export class Recovery {
     const what = error.detail.where === LOST ? 'a worker was lost' : `${error.detail.where} failed`;
     if (committed !== undefined) {
       if (committed > this.#log.lastStep) this.#recordAgain(committed);
-      this.#log.note(`${what} after step ${committed} (${error.detail.got}): new threads go on from there`);
+      this.#log.note(`${what} after step ${committed} (${error.detail.got}): new threads go on from there`, 'lost');
       await this.#restart(committed);
       return committed;
     }
     const point = this.restorePoint;
     const resumed = this.#start?.warm ? undefined : this.#start?.checkpoint;
     const step = point?.step ?? resumed?.step ?? 0;
-    this.#log.note(`${what} during an update (${error.detail.got}): replaying from step ${step}`);
+    this.#log.note(`${what} during an update (${error.detail.got}): replaying from step ${step}`, 'lost');
     this.#epochs().fill(TORN); // until the state is whole, whatever happens meanwhile
     if (point) this.#progressPlaces().set(point.progress, (step % 2) * point.progress.length);
     else if (resumed) placeState(this.#run.session, resumed);

@@ -1,8 +1,9 @@
+import { LockstepError } from '../errors.ts';
 import { CONTROL_WORDS } from '../parallel/control.ts';
 import { RECORD_FIELDS, RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import type { Session } from '../parallel/session.ts';
 import { TimelineReader } from '../parallel/timeline.ts';
-import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
+import type { EvaluationRecord, EventName, HistogramRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
 import { History } from '../record/history.ts';
 import { JsonlSink } from '../record/jsonl.ts';
 import { SinkFan } from '../record/sink-fan.ts';
@@ -43,6 +44,8 @@ export class RunLog {
   readonly #sinks: SinkFan;
   readonly #started = performance.now();
   readonly #epochSums: Float64Array;
+  /** What sinks have said before the run began. */
+  #early: readonly string[] = [];
   #ring: RecordRing | undefined;
   /** Only where a sink looks at it. */
   #timeline: TimelineReader | undefined;
@@ -52,8 +55,7 @@ export class RunLog {
   #epochSamplesHere = 0;
   #epochStarted = performance.now();
   #lastRecord: StepRecord | undefined;
-  #sinksReported = false;
-  #closing: Promise<Error | undefined> | undefined;
+  #closing: Promise<readonly Error[]> | undefined;
 
   private constructor(plan: RunPlan, header: RunHeader, options: TrainOptions, sinks: SinkFan) {
     this.#plan = plan;
@@ -67,7 +69,12 @@ export class RunLog {
   static async open(plan: RunPlan, header: RunHeader, options: TrainOptions): Promise<RunLog> {
     const sinks: Sink[] = [...(options.sinks ?? [])];
     if (options.runDir !== undefined) sinks.unshift(new JsonlSink(options.runDir));
-    return new RunLog(plan, header, options, await SinkFan.open(sinks, header));
+    const early: string[] = [];
+    let report = (text: string): void => void early.push(text);
+    const log = new RunLog(plan, header, options, await SinkFan.open(sinks, header, (text) => report(text)));
+    report = (text) => log.note(text);
+    log.#early = early;
+    return log;
   }
 
   /** Continues the books of an earlier run; `loss` and `metrics` are those of its last whole epoch, if there was one. */
@@ -113,18 +120,15 @@ export class RunLog {
       header: this.header,
       totalSteps,
       stepsPerEpoch,
-      notes: [...startNotes, ...notes],
+      notes: [...startNotes, ...notes, ...this.#early],
     });
+    for (const text of [...startNotes, ...this.#early]) this.#event('note', text);
   }
 
-  /**
-   * Keeps draining until `unfollow`. `hurry`: the run is to end now, whatever the sinks say. What a callback throws goes to
-   * `onError`: out of a timer it would end the process.
-   */
-  follow(hurry: () => boolean, onError: (error: unknown) => void): void {
+  /** Keeps draining until `unfollow`. What a callback throws goes to `onError`: out of a timer it would end the process. */
+  follow(onError: (error: unknown) => void): void {
     if (this.#epochSamplesHere === 0) this.#epochStarted = performance.now();
     this.#timer = setInterval(() => {
-      if (this.#sinks.full && !hurry()) return; // a slow sink fills the ring, and a full ring holds the workers
       try {
         this.drain();
       } catch (error) {
@@ -136,18 +140,6 @@ export class RunLog {
   unfollow(): void {
     clearInterval(this.#timer);
     this.drain();
-  }
-
-  /** Resolves when the sinks can take more: short segments would else pile up what slow ones have not written. An abort ends it. */
-  async room(signal: AbortSignal | undefined): Promise<void> {
-    if (!this.#sinks.full || signal?.aborted) return;
-    let onAbort = () => {};
-    const aborted = new Promise<void>((resolve) => {
-      onAbort = resolve;
-    });
-    signal?.addEventListener('abort', onAbort);
-    await Promise.race([this.#sinks.room(), aborted]);
-    signal?.removeEventListener('abort', onAbort);
   }
 
   get lastRecord(): StepRecord {
@@ -183,52 +175,60 @@ export class RunLog {
 
   evaluation(record: EvaluationRecord): void {
     this.evaluations.push(record);
-    this.#sinks.evaluation(record);
-    this.#reportSinks();
+    this.#sinks.write([record]);
     this.#options.onProgress?.({ kind: 'evaluation', record });
   }
 
   checkpoint(written: Omit<Extract<ProgressEvent, { kind: 'checkpoint' }>, 'kind'>): void {
+    const { step, ...data } = written;
+    this.#event('checkpoint', `checkpoint of step ${step} written`, data, step);
     this.#options.onProgress?.({ kind: 'checkpoint', ...written });
   }
 
-  note(text: string): void {
+  histograms(record: HistogramRecord): void {
+    this.#sinks.write([record]);
+  }
+
+  /** A sentence for whoever watches, and an event for the records. */
+  note(text: string, event: EventName = 'note', data?: Readonly<Record<string, unknown>>, step = this.lastStep): void {
+    this.#event(event, text, data, step);
     this.#options.onProgress?.({ kind: 'note', text });
   }
 
-  end(summary: TrainSummary): void {
+  #event(event: EventName, text: string, data?: Readonly<Record<string, unknown>>, step = this.lastStep): void {
+    const at = new Date().toISOString();
+    this.#sinks.write([{ kind: 'event', event, step, at, text, ...(data && { data }) }]);
+  }
+
+  /** The last records of a run that came to its end. */
+  ending({ stopped, step, seconds, metrics, samplesPerSec, parametersSha256 }: TrainSummary): void {
     const steps = this.history.length;
     if (steps >= ENOUGH_TO_JUDGE && this.#clipped > steps / 2) {
       this.note(
         `${this.#clipped} of ${steps} gradients were clipped: then the clip sets the size of the steps; a larger limit or a lower learning rate is what it should be`,
       );
     }
+    const data = { stopped, seconds, metrics, samplesPerSec, parametersSha256 };
+    this.#event('end', `ended after step ${step}: ${stopped}`, data, step);
+  }
+
+  end(summary: TrainSummary): void {
     this.#options.onProgress?.({ kind: 'end', summary });
   }
 
-  /** Closes the sinks; a second call does nothing. Gives why one of them has not kept everything, and never throws it. */
-  close(): Promise<Error | undefined> {
+  /** The last record of a run that threw. */
+  failed(error: unknown): void {
+    const code = error instanceof LockstepError ? error.code : undefined;
+    const text = error instanceof Error ? error.message : String(error);
+    if (code === 'E_NON_FINITE') this.#event('non-finite', text, undefined, this.lastRecord.step);
+    this.#event('failed', text, { ...(code && { code }), seconds: this.elapsedSeconds() });
+  }
+
+  /** Closes the sinks; a second call does nothing. Gives what they have not kept, and never throws. */
+  close(): Promise<readonly Error[]> {
     clearInterval(this.#timer);
-    this.#closing ??= this.#closeSinks();
+    this.#closing ??= this.#sinks.close();
     return this.#closing;
-  }
-
-  async #closeSinks(): Promise<Error | undefined> {
-    try {
-      await this.#sinks.close();
-      return undefined;
-    } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
-    }
-  }
-
-  /** Says once, when it happens, that a sink has failed; `close` gives it. */
-  #reportSinks(): void {
-    const { failure } = this.#sinks;
-    if (!failure || this.#sinksReported) return;
-    this.#sinksReported = true;
-    const reason = failure.error instanceof Error ? failure.error.message : String(failure.error);
-    this.note(`records are no longer kept everywhere (${reason}): training goes on`);
   }
 
   /** Books every record that waits. Steps that are replayed after a loss were booked before. */
@@ -237,6 +237,7 @@ export class RunLog {
     const { onProgress } = this.#options;
     const wanted = this.#sinks.size > 0 || onProgress !== undefined || callbacks.onSteps !== undefined;
     const records: StepRecord[] = [];
+    const skipped: number[] = [];
     this.#ring?.drain((values, offset) => {
       if (values[offset + AT.step] <= this.lastStep) return;
       const record = this.#read(values, offset);
@@ -248,8 +249,10 @@ export class RunLog {
       this.#epochSamplesHere += record.samples;
       this.trainedSteps += 1;
       const sound = Number.isFinite(record.loss) && Number.isFinite(record.gradNorm);
-      if (values[offset + AT.action] === 1 && !sound) this.skipped += 1;
-      else for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
+      if (values[offset + AT.action] === 1 && !sound) {
+        this.skipped += 1;
+        skipped.push(record.step);
+      } else for (let i = 0; i < this.#epochSums.length; i++) this.#epochSums[i] += values[offset + RECORD_SUMS + i];
       if (values[offset + AT.action] === 0 && record.clipScale < 1) this.#clipped += 1;
       this.history.push(record);
       if (wanted) records.push(record);
@@ -257,8 +260,8 @@ export class RunLog {
     const timeline = this.#timeline?.drain(this.lastStep) ?? [];
     if (timeline.length > 0) this.#sinks.timeline(timeline);
     if (records.length === 0) return;
-    this.#sinks.steps(records);
-    this.#reportSinks();
+    this.#sinks.write(records);
+    for (const step of skipped) this.#event('skipped', `step ${step} left out: its numbers broke`, undefined, step);
     callbacks.onSteps?.(records);
     const { totalSteps, stepsPerEpoch } = this.#plan.compiled;
     onProgress?.({ kind: 'steps', records, totalSteps, stepsPerEpoch });
@@ -269,6 +272,7 @@ export class RunLog {
     const { loss, metrics } = finishSums(compiled.metrics, compiled.sums, (i) => values[at + RECORD_SUMS + i]);
     const step = values[at + AT.step];
     return {
+      kind: 'step',
       step,
       epoch: this.epochOf(step),
       loss,

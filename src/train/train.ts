@@ -2,13 +2,15 @@ import { createHash } from 'node:crypto';
 import type { Fields } from '../data/contract.ts';
 import type { LockstepError } from '../errors.ts';
 import type { TensorEntry } from '../graph/program.ts';
+import { mergeCounts } from '../parallel/histogram.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
-import type { EvaluationRecord } from '../record/contract.ts';
+import type { EvaluationRecord, Histogram } from '../record/contract.ts';
 import type { RunControl, StopReason, TrainSummary } from './callbacks.ts';
 import { checkOptions } from './check-options.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { finishSums } from './compile.ts';
+import { Controls } from './controls.ts';
 import { hasStopped, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
@@ -76,11 +78,15 @@ async function trainOpened(
     const training = new Training(plan, run, log, options, rules, start);
     try {
       return await training.run(notes, start);
+    } catch (error) {
+      log.failed(error);
+      throw error;
     } finally {
       await training.close();
     }
   } finally {
     await log.close();
+    options.controls?.enter('ended');
   }
 }
 
@@ -92,6 +98,8 @@ class Training {
   readonly #rules: RunRules;
   readonly #recovery: Recovery;
   readonly #signal: AbortSignal | undefined;
+  readonly #controls: Controls;
+  readonly #histogramSteps: number | undefined;
   readonly #latest: Record<string, number> = {};
   #stopped: StopReason | undefined;
   readonly #checkpoints: Checkpoints | undefined;
@@ -114,6 +122,8 @@ class Training {
     this.#rules = rules;
     this.#recovery = new Recovery(plan, run, log, start);
     this.#signal = options.signal;
+    this.#controls = options.controls ?? new Controls();
+    this.#histogramSteps = options.histogramSteps;
     if (options.runDir !== undefined) {
       this.#checkpoints = new Checkpoints(plan, run, log, this.#recovery, options.runDir, rules.keepBest);
     }
@@ -142,9 +152,11 @@ class Training {
     const problems: Error[] = [];
 
     this.#log.attach(this.#run.session, notes);
+    this.#controls.enter('running', this.#checkpoints !== undefined);
     await callbacks.onStart?.(this.#log.header, control);
     while (step < compiled.totalSteps && !this.#finished()) {
       step = await this.#segment(step, this.#segmentEnd(step));
+      if (this.#histogramSteps && step % this.#histogramSteps === 0) await this.#histograms(step);
       if (data.validation && this.#evaluateAfter(step)) {
         const record = await this.#evaluate('val', step);
         if (stopping) {
@@ -164,11 +176,15 @@ class Training {
         await callbacks.onEpochEnd?.({ epoch: summary.epoch, step, loss: summary.loss }, control);
       }
       if (this.#checkpoints?.due(step)) await this.#save(step);
+      await this.#obey(step);
     }
     await this.#save(step); // written while the test rows are evaluated
     if (data.test && this.#stopped !== 'aborted') await this.#evaluate('test', step);
-    for (const problem of [await this.#saveLast(step), await this.#log.close()]) if (problem) problems.push(problem);
+    const lost = await this.#saveLast(step);
+    if (lost) problems.push(lost);
     const { parameters, summary } = this.#end(step);
+    this.#log.ending(summary);
+    problems.push(...(await this.#log.close()));
     this.#log.end(summary);
     await callbacks.onEnd?.(summary);
     return {
@@ -226,14 +242,17 @@ class Training {
   async #segment(done: number, to: number): Promise<number> {
     const { pool } = this.#run;
     let failure: { readonly error: unknown } | undefined;
-    const stopRequested = () => failure !== undefined || this.#signal?.aborted === true;
+    const stopRequested = () => failure !== undefined || this.#signal?.aborted === true || this.#asked();
     const onAbort = () => pool.requestStop();
+    const offControls = this.#controls.onChange(() => {
+      if (this.#asked()) pool.requestStop();
+    });
     const clock = setInterval(() => {
       if (this.#checkpoints?.minutesDue()) pool.requestStop();
     }, CLOCK_MS);
     const start = performance.now();
     this.#signal?.addEventListener('abort', onAbort);
-    this.#log.follow(stopRequested, (error) => {
+    this.#log.follow((error) => {
       failure ??= { error };
       pool.requestStop();
     });
@@ -242,11 +261,11 @@ class Training {
       reports = await this.#recovery.train(done + 1, to, stopRequested);
     } finally {
       clearInterval(clock);
+      offControls();
       this.#signal?.removeEventListener('abort', onAbort);
       this.#log.unfollow();
     }
     if (failure) throw failure.error; // of a callback
-    await this.#log.room(this.#signal);
     this.#trainingMs += performance.now() - start;
     this.#cpuSeconds = reports.map((r) => r.cpuSeconds);
     const broken = reports.some((r) => r.stopped === 'nonFinite');
@@ -258,12 +277,44 @@ class Training {
     return this.#log.lastStep;
   }
 
+  /** Somebody wants something that happens between two segments. */
+  #asked(): boolean {
+    const { pause, checkpoint, stop } = this.#controls.wanted;
+    return pause || checkpoint || stop;
+  }
+
+  /** Does what has been asked for, between two segments: the workers have left after the same step. While the run is paused it waits here. */
+  async #obey(step: number): Promise<void> {
+    const controls = this.#controls;
+    let paused = false;
+    while (!this.#finished()) {
+      const { pause, checkpoint, stop } = controls.wanted;
+      if (stop) {
+        this.#stopped = 'aborted';
+        this.#log.note('stopped by hand', 'stop');
+      } else if (checkpoint) {
+        await this.#save(step);
+        controls.saved();
+      } else if (!pause) {
+        break;
+      } else if (!paused) {
+        paused = true;
+        this.#log.note('paused', 'pause');
+        controls.enter('paused'); // whoever hears it may ask for something: look again before waiting
+      } else await controls.change(this.#signal);
+    }
+    if (!paused) return;
+    controls.enter('running');
+    if (!this.#finished()) this.#log.note('goes on', 'resume');
+  }
+
   /** The next place where the workers must wait: end of epoch, an evaluation, the last step. */
   #segmentEnd(step: number): number {
     const { compiled, job } = this.#plan;
     const next = (every: number) => (Math.floor(step / every) + 1) * every;
     const ends = [compiled.totalSteps, next(compiled.stepsPerEpoch)];
     if (job.evaluate.everySteps && this.#plan.data.validation) ends.push(next(job.evaluate.everySteps));
+    if (this.#histogramSteps) ends.push(next(this.#histogramSteps));
     if (this.#checkpoints) ends.push(this.#checkpoints.nextStep(step));
     return Math.min(...ends);
   }
@@ -287,6 +338,7 @@ class Training {
     for (const [name, value] of Object.entries(metrics)) named[`${split}.${name}`] = value;
     Object.assign(this.#latest, named);
     const record: EvaluationRecord = {
+      kind: 'evaluation',
       step,
       epoch: this.#log.epochOf(step),
       split,
@@ -295,6 +347,19 @@ class Training {
     };
     this.#log.evaluation(record);
     return record;
+  }
+
+  /** How weights and gradients are spread: counted by the workers, for sinks that show it. */
+  async #histograms(step: number): Promise<void> {
+    const reports = await this.#recovery.between(step, () => this.#run.pool.count(step));
+    const counted = reports.flatMap(({ counts }) => counts ?? []);
+    const histograms = this.#plan.compiled.tensors.flatMap(({ name }, tensor) =>
+      (['weights', 'gradients'] as const).flatMap((of): Histogram[] => {
+        const parts = counted.filter((part) => part.tensor === tensor && part.of === of);
+        return parts.length === 0 ? [] : [{ tensor: name, of, ...mergeCounts(parts) }];
+      }),
+    );
+    this.#log.histograms({ kind: 'histogram', step, histograms });
   }
 
   /** Sums over the evaluation shards in shard order, whoever computed them. */

@@ -33,7 +33,7 @@ export function trialOf({ fastDevRun, overfitBatches }: TrainOptions): Trial | u
 /** A fast dev run reads and writes no files but its data, and goes on from nothing. */
 export function trialOptions(options: TrainOptions): TrainOptions {
   if (!options.fastDevRun) return options;
-  return { ...options, runDir: undefined, resume: undefined, sinks: undefined };
+  return { ...options, runDir: undefined, resume: undefined, sinks: undefined, histogramSteps: undefined };
 }
 
 /** The job without what a trial has no data or no use for. */

@@ -55,7 +55,9 @@ describe('lockstep train', () => {
     expect(records.map((r) => r.kind).filter((kind, i, all) => kind !== all[i - 1])).toEqual([
       'header',
       ...Array.from({ length: 4 }, () => ['step', 'evaluation']).flat(),
+      'event',
     ]);
+    expect(records.at(-1)).toMatchObject({ event: 'end', step: 12, data: { stopped: 'epochs' } });
     expect(records.filter((r) => r.kind === 'step').map((r) => r.step)).toEqual(
       Array.from({ length: 12 }, (_, i) => i + 1),
     );

@@ -26,6 +26,7 @@ const start: ProgressEvent = { kind: 'start', header, totalSteps: 20, stepsPerEp
 
 function step(n: number, loss = 0.5): StepRecord {
   return {
+    kind: 'step',
     step: n,
     epoch: Math.ceil(n / 10),
     loss,
@@ -46,7 +47,14 @@ const steps = (...records: StepRecord[]): ProgressEvent => ({
 });
 const evaluation = (n: number, split: 'val' | 'test' = 'val'): ProgressEvent => ({
   kind: 'evaluation',
-  record: { step: n, epoch: Math.ceil(n / 10), split, metrics: { [`${split}.accuracy`]: 0.875 }, seconds: 0.25 },
+  record: {
+    kind: 'evaluation',
+    step: n,
+    epoch: Math.ceil(n / 10),
+    split,
+    metrics: { [`${split}.accuracy`]: 0.875 },
+    seconds: 0.25,
+  },
 });
 const epoch = (n: number): ProgressEvent => ({
   kind: 'epoch',

@@ -93,8 +93,7 @@ function groupBy(steps: readonly WorkerStep[], key: (step: WorkerStep) => number
 class Collect implements Sink {
   readonly seen: WorkerStep[] = [];
   open(): void {}
-  steps(): void {}
-  evaluation(): void {}
+  write(): void {}
   close(): void {}
   timeline(steps: readonly WorkerStep[]): void {
     this.seen.push(...steps);

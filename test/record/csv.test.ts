@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { StepRecord } from '../../src/record/contract.ts';
 import { CsvSink, EVALUATIONS_CSV, STEPS_CSV } from '../../src/record/csv.ts';
 import { evaluation, header, step } from './fixtures.ts';
 
@@ -15,11 +16,10 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const rows = (name: string): Record<string, string>[] =>
   parse(readFileSync(join(folder, name)), { columns: true }) as Record<string, string>[];
 
-async function write(...records: Parameters<CsvSink['steps']>[0]): Promise<void> {
+async function write(...records: StepRecord[]): Promise<void> {
   const sink = new CsvSink(folder);
   await sink.open(header);
-  void sink.steps(records);
-  void sink.evaluation(evaluation);
+  await sink.write([...records, evaluation]).catch(() => undefined);
   await sink.close();
 }
 

@@ -14,6 +14,7 @@ export const header: RunHeader = {
 };
 
 export const step = (n: number, loss = 1 / n): StepRecord => ({
+  kind: 'step',
   step: n,
   epoch: 1,
   loss,
@@ -26,6 +27,7 @@ export const step = (n: number, loss = 1 / n): StepRecord => ({
 });
 
 export const evaluation: EvaluationRecord = {
+  kind: 'evaluation',
   step: 2,
   epoch: 1,
   split: 'val',

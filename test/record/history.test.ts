@@ -7,6 +7,7 @@ import { History } from '../../src/record/history.ts';
 
 function record(step: number, accuracy = 1 / step): StepRecord {
   return {
+    kind: 'step',
     step,
     epoch: Math.ceil(step / 100),
     loss: 2 / step,
@@ -23,6 +24,7 @@ describe('History', () => {
   it('gives back every number that was put in, across chunks', () => {
     const number = fc.double();
     const arbitrary = fc.record({
+      kind: fc.constant('step' as const),
       step: number,
       epoch: number,
       loss: number,

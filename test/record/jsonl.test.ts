@@ -22,24 +22,17 @@ describe('JsonlSink', () => {
     const runDir = join(folder, 'a', 'b');
     const sink = new JsonlSink(runDir);
     await sink.open(header);
-    void sink.steps([step(1), step(2)]);
-    void sink.evaluation(evaluation);
-    void sink.steps([step(3)]);
+    void sink.write([step(1), step(2), evaluation]);
+    void sink.write([step(3)]);
     await sink.close();
     await sink.close();
-    expect(lines(runDir)).toEqual([
-      header,
-      { kind: 'step', ...step(1) },
-      { kind: 'step', ...step(2) },
-      { kind: 'evaluation', ...evaluation },
-      { kind: 'step', ...step(3) },
-    ]);
+    expect(lines(runDir)).toEqual([header, step(1), step(2), evaluation, step(3)]);
   });
 
   it('keeps numbers that JSON lacks', async () => {
     const sink = new JsonlSink(folder);
     await sink.open(header);
-    void sink.steps([step(1, Number.NaN), step(2, Number.POSITIVE_INFINITY), step(3, Number.NEGATIVE_INFINITY)]);
+    void sink.write([step(1, Number.NaN), step(2, Number.POSITIVE_INFINITY), step(3, Number.NEGATIVE_INFINITY)]);
     await sink.close();
     const losses = lines(folder)
       .slice(1)
@@ -71,7 +64,7 @@ describe('JsonlSink', () => {
     let waited = 0;
     let written = 0;
     while (waited < 2) {
-      const room = sink.steps(batch);
+      const room = sink.write(batch);
       written += batch.length;
       if (room === undefined) continue;
       waited++;

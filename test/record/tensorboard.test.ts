@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { EventRecord, HistogramRecord } from '../../src/record/contract.ts';
 import { TensorBoardSink } from '../../src/record/tensorboard.ts';
 import { evaluation, header, step } from './fixtures.ts';
 
@@ -18,7 +19,9 @@ const SCHEMA = `
   syntax = "proto3";
   message Event { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5; }
   message Summary { repeated Value value = 1;
-    message Value { string tag = 1; float simple_value = 2; Tensor tensor = 8; Metadata metadata = 9; } }
+    message Value { string tag = 1; float simple_value = 2; Histo histo = 5; Tensor tensor = 8; Metadata metadata = 9; } }
+  message Histo { double min = 1; double max = 2; double num = 3; double sum = 4; double sum_squares = 5;
+    repeated double bucket_limit = 6; repeated double bucket = 7; }
   message Metadata { PluginData plugin_data = 1; message PluginData { string plugin_name = 1; } }
   message Tensor { int32 dtype = 1; Shape tensor_shape = 2; repeated bytes string_val = 8; }
   message Shape { repeated Dim dim = 2; message Dim { int64 size = 1; } }`;
@@ -31,6 +34,7 @@ interface DecodedEvent {
     readonly value: readonly {
       tag: string;
       simple_value: number;
+      histo?: Record<string, number | number[]>;
       tensor?: { dtype: number; tensor_shape: { dim: { size: number }[] }; string_val: string[] };
       metadata?: { plugin_data: { plugin_name: string } };
     }[];
@@ -68,11 +72,19 @@ function readEvents(): DecodedEvent[] {
   return events;
 }
 
+const histogram: HistogramRecord = {
+  kind: 'histogram',
+  step: 300,
+  histograms: [
+    { tensor: 'dense/weight', of: 'weights', count: 3, min: -0.5, max: 2, sum: 1.75, sumOfSquares: 4.3125, limits: [-0.5, 0, 0.25, 2], counts: [1, 0, 1, 1] },
+  ],
+}; // biome-ignore format: one line
+const end: EventRecord = { kind: 'event', event: 'end', step: 300, at: '2026-01-01T00:00:00.000Z', text: 'done' };
+
 async function write(): Promise<void> {
   const sink = new TensorBoardSink(folder);
   await sink.open(header);
-  void sink.steps([step(1), step(300, 0.125)]);
-  void sink.evaluation({ ...evaluation, step: 300 });
+  void sink.write([step(1), step(300, 0.125), { ...evaluation, step: 300 }, histogram, end]);
   await sink.close();
 }
 
@@ -81,7 +93,7 @@ const scalarsOf = ({ summary }: DecodedEvent) =>
 
 test('an independent decoder reads version, text and scalars, and every checksum is right', async () => {
   await write();
-  const [version, text, first, second, evaluated, ...rest] = readEvents();
+  const [version, text, first, second, evaluated, spread, ...rest] = readEvents();
   expect(rest).toEqual([]);
   expect(version.file_version).toBe('brain.Event:2');
   const [run] = text.summary?.value ?? [];
@@ -93,6 +105,17 @@ test('an independent decoder reads version, text and scalars, and every checksum
   expect(scalarsOf(first)).toMatchObject({ loss: 1, accuracy: 0.5, lr: Math.fround(0.001), 'gradient/norm': 1 });
   expect(scalarsOf(second).loss).toBe(0.125);
   expect(scalarsOf(evaluated)).toEqual({ 'val/loss': 0.5 });
+  const [{ tag, histo }] = spread.summary?.value ?? [];
+  expect(tag).toBe('weights/dense/weight');
+  expect(histo).toEqual({
+    min: -0.5,
+    max: 2,
+    num: 3,
+    sum: 1.75,
+    sum_squares: 4.3125,
+    bucket_limit: [-0.5, 0, 0.25, 2],
+    bucket: [1, 0, 1, 1],
+  });
   expect(Math.abs(first.wall_time - Date.now() / 1000)).toBeLessThan(3600);
 });
 
@@ -103,7 +126,8 @@ test("TensorBoard's own reader agrees", async ({ skip }) => {
     'import sys, json',
     'from tensorboard.backend.event_processing.event_accumulator import EventAccumulator',
     'events = EventAccumulator(sys.argv[1]); events.Reload()',
-    'print(json.dumps([[e.step, e.value] for e in events.Scalars("loss")]))',
+    'spread = events.Histograms("weights/dense/weight")[0].histogram_value',
+    'print(json.dumps([[e.step, e.value] for e in events.Scalars("loss")] + [[spread.num, spread.max]]))',
   ].join('\n');
   const printed = execFileSync('python3', ['-c', code, folder], {
     encoding: 'utf8',
@@ -112,5 +136,6 @@ test("TensorBoard's own reader agrees", async ({ skip }) => {
   expect(JSON.parse(printed)).toEqual([
     [1, 1],
     [300, 0.125],
+    [3, 2],
   ]);
 });

@@ -5,7 +5,7 @@ import { sequential } from '../../nn/layers/sequential.ts';
 import { crossEntropy } from '../../nn/losses/cross-entropy.ts';
 import { meanSquaredError } from '../../nn/losses/regression.ts';
 import type { OptimizerDescription } from '../../optim/contract.ts';
-import type { EvaluationRecord, StepRecord } from '../../record/contract.ts';
+import type { EvaluationRecord, SinkRecord, StepRecord } from '../../record/contract.ts';
 import type { Job } from '../../train/job.ts';
 import { train } from '../../train/train.ts';
 import type { Laboratory } from './contract.ts';
@@ -60,11 +60,11 @@ export async function learn(setup: Setup, signal?: AbortSignal): Promise<Run> {
   const sink = {
     open: () => {},
     close: () => {},
-    steps: (records: readonly StepRecord[]) => {
-      steps.push(...records);
-    },
-    evaluation: (record: EvaluationRecord) => {
-      evaluations.push(record);
+    write: (records: readonly SinkRecord[]) => {
+      for (const record of records) {
+        if (record.kind === 'step') steps.push(record);
+        else if (record.kind === 'evaluation') evaluations.push(record);
+      }
     },
   };
   try {
