@@ -128,7 +128,7 @@ const NOTHING = new Uint8Array(0);
 const hex = (byte: number) => `0x${byte.toString(16).padStart(2, '0')}`;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Reads maps, arrays, strings, numbers, booleans and nil: the part of msgpack that headers are made of. */
+/** Reads maps, arrays, strings, up to 255 bytes, numbers, booleans and nil: the part of msgpack that headers are made of. */
 class HeaderReader {
   position = 0;
   readonly #bytes: Uint8Array;
@@ -179,6 +179,11 @@ class HeaderReader {
         return false;
       case 0xc3:
         return true;
+      case 0xc4: {
+        const length = view.getUint8(this.#take(1));
+        const start = this.#take(length);
+        return new Uint8Array(this.#bytes.subarray(start, start + length));
+      }
       case 0xca:
         return view.getFloat32(this.#take(4));
       case 0xcb:
@@ -214,7 +219,7 @@ class HeaderReader {
       case 0xdf:
         return this.#entries(view.getUint32(this.#take(4)), depth);
       default:
-        throw new FrameError(at, 'a map, array, string, number, boolean or nil', hex(type));
+        throw new FrameError(at, 'a map, array, string, short bin, number, boolean or nil', hex(type));
     }
   }
 

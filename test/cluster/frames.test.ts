@@ -88,6 +88,15 @@ describe('a frame', () => {
       }
   });
 
+  it('carries short bytes in its header, as copies', () => {
+    const nonce = Uint8Array.from({ length: 32 }, (_, i) => i);
+    const encoded = encodeFrame({ nonce })[0];
+    const { header: read } = decodeFrame(encoded) as { header: { nonce: Uint8Array } };
+    expect(read.nonce).toBeInstanceOf(Uint8Array);
+    expect([...read.nonce]).toEqual([...nonce]);
+    expect(read.nonce.buffer).not.toBe(encoded.buffer);
+  });
+
   it('leaves undefined out of the header', () => {
     expect(decodeFrame(encodeFrame({ a: undefined, b: 1 })[0]).header).toEqual({ b: 1 });
   });
@@ -134,7 +143,7 @@ describe('bytes that are no frame', () => {
     ['a record definition of msgpackr', pack2({ a: { b: 1 } }), /got 0xd4|msgpack map, got/],
     ['a regular expression of msgpackr', bytes(0x81, 0xa1, 0x61, 0xc7, 4, 0x78, 0x92, 0xa1, 0x61, 0xa0), /got 0xc7/],
     ['a date', join([bytes(0x81, 0xa1, 0x61), pack(new Date(1e12))]), /got 0xd6/],
-    ['bin in the header', bytes(0x81, 0xa1, 0x61, 0xc4, 1, 0), /got 0xc4/],
+    ['long bin in the header', bytes(0x81, 0xa1, 0x61, 0xc5, 0, 1, 0), /got 0xc5/],
     ['a number as key', bytes(0x81, 1, 1), /a string as key, got number/],
     ['a key twice', bytes(0x82, 0xa1, 0x61, 1, 0xa1, 0x61, 2), /each key once, got "a"/],
     ['__proto__', join([bytes(0x81, 0xa9), Buffer.from('__proto__'), bytes(0x80)]), /each key once, got "__proto__"/],
