@@ -3,6 +3,7 @@ import { imageKernels } from './reference-images.ts';
 import { optimizerKernels } from './reference-optimizers.ts';
 import { recurrentKernels } from './reference-recurrent.ts';
 import { rowListKernels } from './reference-row-lists.ts';
+import { wireKernels } from './reference-wire.ts';
 import type { BinaryKernel, KernelTable, Pointer, ReduceKernel, UnaryGradKernel, UnaryKernel } from './table.ts';
 import { ACTIVATION_CODES } from './table.ts';
 
@@ -452,6 +453,7 @@ export function referenceKernels(heap: ReferenceHeap): KernelTable {
       }
     },
     ...rowListKernels(heap),
+    ...wireKernels(heap),
     gatherWords(out, data, ids, rows, width) {
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < width; j++)

@@ -358,6 +358,24 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     /** out = min(max(x * scale, -limit), limit): clipping by value after the weights were divided out. NaN stays NaN. */
     clampScaled(out: Pointer, x: Pointer, count: number, scale: number, limit: number): void;
 
+    /** Network: out u16 [count], x rounded to bf16 (nearest, ties to even; NaN stays NaN). */
+    bf16Encode(out: Pointer, x: Pointer, count: number): void;
+    bf16Decode(out: Pointer, bytes: Pointer, count: number): void;
+    /**
+     * Network: takes out of x what int8 can say. Bytes: an f32 scale for each INT8_GROUP floats, the largest magnitude / 127; then an i8 for
+     * each float. What remains in x is the error. A group with NaN or infinity has scale NaN and leaves zeros.
+     */
+    int8Take(out: Pointer, x: Pointer, count: number): void;
+    /** x = what `bytes` say, or, with `add` 1, x += that: the very numbers that were taken. */
+    int8Put(x: Pointer, bytes: Pointer, count: number, add: number): void;
+    /**
+     * Network: takes the `k` largest magnitudes out of x, of equals the first, NaN before all; at most 65536 elements. Bytes: f32 [k]
+     * values, u16 [k] places, ascending. x keeps the others, but nothing that is not finite. `scratch`: TOPK_SCRATCH_BYTES.
+     */
+    topkTake(out: Pointer, x: Pointer, count: number, k: number, scratch: Pointer): void;
+    /** As int8Put. Gives 0, and leaves x, when a place is not below `count` and above the one before it; else 1. */
+    topkPut(x: Pointer, bytes: Pointer, count: number, k: number, add: number): number;
+
     /**
      * Row-major single-precision GEMM, C [m,n] = op(A) op(B) + beta * C with beta 0 or 1; op is transpose where the flag is 1.
      * lda, ldb, ldc are row strides in elements of A, B, C as stored. `scratch` points to GEMM_SCRATCH_BYTES of the calling
@@ -378,6 +396,12 @@ export const ROW_LIST_STRIDE = 64;
 export function mergeScratchBytes(lists: number, width: number): number {
   return 12 * lists + 8 * 40 + 16 + 4 * 40 * width;
 }
+
+/** Floats that share a scale where the network carries int8. */
+export const INT8_GROUP = 256;
+
+/** Scratch of topkTake: 2048 counts and a word. */
+export const TOPK_SCRATCH_BYTES = 8192 + 64;
 
 /** Scratch that each worker gives to the WASM GEMM for its packed panels. */
 export const GEMM_SCRATCH_BYTES = 4 * 1024 * 1024;

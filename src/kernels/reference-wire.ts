@@ -1,0 +1,86 @@
+import type { ReferenceHeap } from './reference.ts';
+import type { KernelTable } from './table.ts';
+import { INT8_GROUP } from './table.ts';
+
+type WireKernels = Pick<KernelTable, 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'>;
+
+/** Formats of the network, one float at a time: the oracle of assembly/wire.ts. Encoded bytes lie in the heap's integers. */
+export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
+  const bytes = new DataView(int.buffer, int.byteOffset, int.byteLength);
+  const f32 = Math.fround;
+  const put = (at: number, value: number, add: number) => {
+    real[at >> 2] = add ? f32(real[at >> 2] + value) : value;
+  };
+  /** To the nearest integer, ties to even. */
+  const nearest = (x: number) => {
+    const low = Math.floor(x);
+    if (x - low !== 0.5) return Math.round(x);
+    return low % 2 === 0 ? low : low + 1;
+  };
+  return {
+    bf16Encode(out, x, count) {
+      for (let i = 0; i < count; i++) {
+        const value = f32(real[(x >> 2) + i]);
+        const bits = new Uint32Array(Float32Array.of(value).buffer)[0];
+        const [below, above] = [bits >>> 16, (bits >>> 16) + 1];
+        const rest = bits & 0xffff;
+        const up = rest > 0x8000 || (rest === 0x8000 && below % 2 === 1);
+        bytes.setUint16(out + 2 * i, Number.isNaN(value) ? below | 0x40 : up ? above : below, true);
+      }
+    },
+    bf16Decode(out, from, count) {
+      for (let i = 0; i < count; i++) {
+        real[(out >> 2) + i] = new Float32Array(Uint32Array.of(bytes.getUint16(from + 2 * i, true) << 16).buffer)[0];
+      }
+    },
+    int8Take(out, x, count) {
+      const groups = Math.ceil(count / INT8_GROUP);
+      for (let g = 0; g < groups; g++) {
+        const [from, to] = [g * INT8_GROUP, Math.min((g + 1) * INT8_GROUP, count)];
+        const values = Array.from(real.subarray((x >> 2) + from, (x >> 2) + to));
+        const most = Math.max(...values.map(Math.abs));
+        const finite = Number.isFinite(most);
+        const wanted = f32(most / 127);
+        const scale = finite ? (wanted < f32(1e-30) ? 0 : wanted) : Number.NaN;
+        bytes.setFloat32(out + 4 * g, scale, true);
+        values.forEach((value, i) => {
+          const q = finite && scale > 0 ? nearest(f32(value * f32(1 / scale))) : 0;
+          bytes.setInt8(out + 4 * groups + from + i, q);
+          real[(x >> 2) + from + i] = finite ? f32(value - f32(q * scale)) : 0;
+        });
+      }
+    },
+    int8Put(x, from, count, add) {
+      const groups = Math.ceil(count / INT8_GROUP);
+      for (let i = 0; i < count; i++) {
+        const scale = bytes.getFloat32(from + 4 * Math.floor(i / INT8_GROUP), true);
+        put(x + 4 * i, f32(bytes.getInt8(from + 4 * groups + i) * scale), add);
+      }
+    },
+    topkTake(out, x, count, k) {
+      const magnitude = (value: number) => (Number.isNaN(value) ? Number.MAX_VALUE : Math.min(Math.abs(value), 1e39));
+      const values = Array.from(real.subarray(x >> 2, (x >> 2) + count));
+      const places = values
+        .map((_, i) => i)
+        .sort((a, b) => magnitude(values[b]) - magnitude(values[a]) || a - b)
+        .slice(0, k)
+        .sort((a, b) => a - b);
+      places.forEach((place, i) => {
+        bytes.setFloat32(out + 4 * i, values[place], true);
+        bytes.setUint16(out + 4 * k + 2 * i, place, true);
+      });
+      values.forEach((value, i) => {
+        if (places.includes(i) || !Number.isFinite(value)) real[(x >> 2) + i] = 0;
+      });
+    },
+    topkPut(x, from, count, k, add) {
+      const places = Array.from({ length: k }, (_, i) => bytes.getUint16(from + 4 * k + 2 * i, true));
+      if (places.some((place, i) => place >= count || (i > 0 && place <= places[i - 1]))) return 0;
+      if (!add) real.fill(0, x >> 2, (x >> 2) + count);
+      places.forEach((place, i) => {
+        put(x + 4 * place, bytes.getFloat32(from + 4 * i, true), add);
+      });
+      return 1;
+    },
+  };
+}
