@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { type Frame, FrameError } from './frames.ts';
+import { MAC_BYTES, NONCE_BYTES } from './security.ts';
+
+/** Version of the protocol; both ends must have the same. docs/protocol.md describes it byte by byte. */
+export const PROTOCOL = 1;
+
+const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const text = z.string().max(4096);
+const bytes = (length: number) => z.instanceof(Uint8Array).refine((b) => b.length === length);
+/** What every message about a step carries: who sent it to whom cannot be mistaken for an earlier time. */
+const stamp = { fence: count, round: count };
+const shards = { first: count, count };
+
+/** From the coordinator. */
+const TO_NODE = z.discriminatedUnion('type', [
+  /** First of all. */
+  z.strictObject({ type: z.literal('challenge'), protocol: count, nonce: bytes(NONCE_BYTES) }),
+  /** The node takes part; `mac` proves the coordinator. */
+  z.strictObject({
+    type: z.literal('welcome'),
+    mac: bytes(MAC_BYTES),
+    fence: count,
+    node: count,
+    run: text,
+    wire: text,
+    heartbeatMs: z.number().positive(),
+    silenceMs: z.number().positive(),
+  }),
+  /** It does not, and why; the connection ends. */
+  z.strictObject({
+    type: z.literal('refuse'),
+    code: text,
+    where: text,
+    expected: text,
+    got: text,
+    fix: text,
+    /** Trying again may help: the run is just ending, or has no room now. */
+    retry: z.boolean(),
+  }),
+  /** A piece of the flat parameter vector, from byte `offset`. One region. */
+  z.strictObject({ type: z.literal('parameters'), ...stamp, offset: count }),
+  /** Rows of a sparse table that have changed. Regions: ids i32 [n], rows f32 [n, width]. */
+  z.strictObject({ type: z.literal('rows'), ...stamp, table: count }),
+  /** Compute these shards of a step at the parameters of the round, of which so many bytes were sent. */
+  z.strictObject({ type: z.literal('compute'), ...stamp, epoch: count, step: count, ...shards, parameterBytes: count }),
+  /** The run is over for the node. */
+  z.strictObject({ type: z.literal('stop'), reason: text, failed: z.boolean() }),
+]);
+
+/** From a node. */
+const TO_COORDINATOR = z.discriminatedUnion('type', [
+  /** Answers the challenge. One region: the identity (src/train/identity.ts) as JSON. */
+  z.strictObject({
+    type: z.literal('hello'),
+    protocol: count,
+    name: text,
+    workers: count,
+    nonce: bytes(NONCE_BYTES),
+    mac: bytes(MAC_BYTES),
+  }),
+  /** A piece of the sum of the gradient-tree node [first, first + count), from byte `offset`. One region. */
+  z.strictObject({ type: z.literal('sums'), ...stamp, epoch: count, ...shards, offset: count }),
+  /** The shards of a `compute` are done, and their sums were sent. Regions: see transfer.ts, `packShards`. */
+  z.strictObject({
+    type: z.literal('done'),
+    ...stamp,
+    epoch: count,
+    ...shards,
+    /** The tree nodes whose sums were sent: first, count, first, count ... */
+    sums: z.array(count).max(4096),
+    computeMs: z.number().nonnegative(),
+  }),
+  /** The node goes, in order: no shard is under way. */
+  z.strictObject({ type: z.literal('leave'), reason: text }),
+]);
+
+export type ToNode = z.output<typeof TO_NODE>;
+export type ToCoordinator = z.output<typeof TO_COORDINATOR>;
+export type Message<T> = T & { readonly regions: readonly Uint8Array[] };
+export type Of<M extends { type: string }, T extends M['type']> = Extract<M, { type: T }>;
+
+/** How many regions each message has. */
+const REGIONS: Partial<Record<(ToNode | ToCoordinator)['type'], number>> = {
+  hello: 1,
+  parameters: 1,
+  rows: 2,
+  sums: 1,
+  done: 5,
+};
+
+/** @throws FrameError for a message that a coordinator does not send. */
+export function readFromCoordinator(frame: Frame): Message<ToNode> {
+  return read(TO_NODE, frame);
+}
+
+/** @throws FrameError for a message that a node does not send. */
+export function readFromNode(frame: Frame): Message<ToCoordinator> {
+  return read(TO_COORDINATOR, frame);
+}
+
+function read<T extends ToNode | ToCoordinator>(schema: z.ZodType<T>, { header, regions }: Frame): Message<T> {
+  const parsed = schema.safeParse(header);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new FrameError(0, 'a message of this protocol', `${issue.path.join('.') || 'type'}: ${issue.message}`);
+  }
+  const expected = REGIONS[parsed.data.type] ?? 0;
+  if (regions.length !== expected) {
+    throw new FrameError(0, `${expected} regions in ${parsed.data.type}`, String(regions.length));
+  }
+  return { ...parsed.data, regions };
+}

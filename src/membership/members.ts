@@ -1,0 +1,70 @@
+import { assignBySpeed, type ShardRange, timeOf } from './assignment.ts';
+
+/** Who takes part in a run, and how fast each is. Plain data; every change is a new value with the next epoch. */
+export interface Membership {
+  /** Counts the changes of who takes part. */
+  readonly epoch: number;
+  readonly members: readonly Member[];
+  /** How the shards of a whole step were divided last: by member, in their order. */
+  readonly ranges: readonly ShardRange[];
+}
+
+export interface Member {
+  readonly id: number;
+  /** Threads: what is known of its speed before anything is measured. */
+  readonly workers: number;
+  /** Shards a second, as measured; absent before. */
+  readonly speed?: number;
+}
+
+export const NOBODY: Membership = { epoch: 0, members: [], ranges: [] };
+
+/** A new member, last in order. */
+export function join(before: Membership, member: Member): Membership {
+  return { epoch: before.epoch + 1, members: [...before.members, member], ranges: [] };
+}
+
+/** Without a member; as before if it is none. */
+export function leave(before: Membership, id: number): Membership {
+  const members = before.members.filter((m) => m.id !== id);
+  return members.length === before.members.length ? before : { epoch: before.epoch + 1, members, ranges: [] };
+}
+
+/** Weight of the newest measurement of a member's speed. */
+const NEWEST = 0.3;
+
+/** A member computed shards at such a speed (shards a second). */
+export function measured(before: Membership, id: number, speed: number): Membership {
+  if (!(speed > 0) || !Number.isFinite(speed)) return before;
+  const members = before.members.map((m) =>
+    m.id === id ? { ...m, speed: m.speed === undefined ? speed : m.speed + NEWEST * (speed - m.speed) } : m,
+  );
+  return { ...before, members };
+}
+
+/** So much shorter a step must become before shards move: measurements waver. */
+const WORTH_MOVING = 0.85;
+
+/**
+ * Divides all shards of a step among the members: as last time, unless by their speeds another division makes the step much shorter. Who
+ * computes what changes no bit of the result.
+ */
+export function divide(before: Membership, shards: number): Membership {
+  const speeds = speedsOf(before.members);
+  const ideal = assignBySpeed({ first: 0, count: shards }, speeds);
+  const { ranges } = before;
+  const covers = ranges.length === before.members.length && ranges.reduce((sum, r) => sum + r.count, 0) === shards;
+  if (covers && timeOf(ideal, speeds) >= WORTH_MOVING * timeOf(ranges, speeds)) return before;
+  return { ...before, ranges: ideal };
+}
+
+/** Divides a run of shards that somebody lost has left among these members. */
+export function divideAmong(members: readonly Member[], range: ShardRange): ShardRange[] {
+  return assignBySpeed(range, speedsOf(members));
+}
+
+/** Measured speeds where all have been measured, else threads. */
+function speedsOf(members: readonly Member[]): number[] {
+  const speeds = members.map((m) => m.speed);
+  return speeds.every((s) => s !== undefined) ? speeds : members.map((m) => m.workers);
+}
