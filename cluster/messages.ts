@@ -7,7 +7,12 @@ export const PROTOCOL = 1;
 
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const text = z.string().max(4096);
-const bytes = (length: number) => z.instanceof(Uint8Array).refine((b) => b.length === length);
+/** Headers hold no binary: nonces and proofs are hexadecimal there. */
+const bytes = (length: number) =>
+  z
+    .string()
+    .regex(new RegExp(`^[0-9a-f]{${2 * length}}$`), `expected ${length} bytes in hexadecimal`)
+    .transform((digits) => new Uint8Array(Buffer.from(digits, 'hex')));
 /** What every message about a step carries: who sent it to whom cannot be mistaken for an earlier time. */
 const stamp = { fence: count, round: count };
 const shards = { first: count, count };
@@ -79,6 +84,9 @@ export type ToNode = z.output<typeof TO_NODE>;
 export type ToCoordinator = z.output<typeof TO_COORDINATOR>;
 export type Message<T> = T & { readonly regions: readonly Uint8Array[] };
 export type Of<M extends { type: string }, T extends M['type']> = Extract<M, { type: T }>;
+
+/** As headers hold them. */
+export const hex = (of: Uint8Array): string => Buffer.from(of).toString('hex');
 
 /** How many regions each message has. */
 const REGIONS: Partial<Record<(ToNode | ToCoordinator)['type'], number>> = {

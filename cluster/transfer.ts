@@ -34,7 +34,12 @@ export function piecesOf(buffer: ArrayBufferLike, address: number, bytes: number
 }
 
 /** @throws FrameError for a piece that does not lie in a vector of `limit` bytes. */
-export function placePiece(buffer: ArrayBufferLike, address: number, limit: number, { offset, bytes }: TransferPiece): void {
+export function placePiece(
+  buffer: ArrayBufferLike,
+  address: number,
+  limit: number,
+  { offset, bytes }: TransferPiece,
+): void {
   if (offset % 4 !== 0 || bytes.length % 4 !== 0 || offset + bytes.length > limit) {
     throw new FrameError(0, `a piece within ${limit} bytes`, `${bytes.length} from ${offset}`);
   }
@@ -42,7 +47,9 @@ export function placePiece(buffer: ArrayBufferLike, address: number, limit: numb
 }
 
 /** The rows of each sparse table that the last update changed: copies. */
-export function changedRows(session: Session): { readonly table: number; readonly ids: Uint8Array; readonly rows: Uint8Array }[] {
+export function changedRows(
+  session: Session,
+): { readonly table: number; readonly ids: Uint8Array; readonly rows: Uint8Array }[] {
   const { rowTables, layout, tensors, memory } = session;
   return rowTables.map(({ tensor, width }, table) => {
     const merged = layout.rows.tables[table];
@@ -70,10 +77,10 @@ export function placeRows(session: Session, table: number, idBytes: Uint8Array, 
   if (!entry) throw new FrameError(0, `one of ${rowTables.length} sparse tables`, String(table));
   const { width, tensor } = entry;
   const { offset, size } = tensors[tensor];
-  const ids = new Int32Array(aligned(idBytes));
-  if (idBytes.length % 4 !== 0 || rowBytes.length !== ids.length * width * 4) {
-    throw new FrameError(0, `rows of width ${width} for ${ids.length} ids`, `${rowBytes.length} bytes`);
+  if (idBytes.length % 4 !== 0 || rowBytes.length !== idBytes.length * width) {
+    throw new FrameError(0, `rows of width ${width} and their ids`, `${rowBytes.length} and ${idBytes.length} bytes`);
   }
+  const ids = new Int32Array(aligned(idBytes));
   const start = layout.parameters + 4 * offset;
   ids.forEach((id, i) => {
     if (id < 0 || id >= size / width) throw new FrameError(0, `a row of ${tensors[tensor].name}`, String(id));
@@ -114,7 +121,12 @@ export function packShards(session: Session, { first, count }: ShardRange): Uint
  *
  * @throws FrameError for what does not fit the job.
  */
-export function placeShards(session: Session, { first, count }: ShardRange, regions: readonly Uint8Array[], sumsAt: number): void {
+export function placeShards(
+  session: Session,
+  { first, count }: ShardRange,
+  regions: readonly Uint8Array[],
+  sumsAt: number,
+): void {
   const { layout, memory, sums, momentBytes, rowTables, tensors } = session;
   const [sumBytes, moments, lengthBytes, ids, rows] = regions;
   const exactly = (what: string, bytes: Uint8Array, length: number) => {
@@ -128,7 +140,8 @@ export function placeShards(session: Session, { first, count }: ShardRange, regi
   const lengths = new Int32Array(aligned(lengthBytes));
   const floats = lists.reduce((sum, { width }, i) => sum + lengths[i] * width, 0);
   lists.forEach(({ capacity }, i) => {
-    if (lengths[i] < 0 || lengths[i] > capacity) throw new FrameError(0, `at most ${capacity} rows in a list`, String(lengths[i]));
+    if (lengths[i] < 0 || lengths[i] > capacity)
+      throw new FrameError(0, `at most ${capacity} rows in a list`, String(lengths[i]));
   });
   exactly('row ids', ids, 4 * lengths.reduce((a, b) => a + b, 0));
   exactly('rows', rows, 4 * floats);
@@ -149,12 +162,7 @@ export function placeShards(session: Session, { first, count }: ShardRange, regi
     rowAt += 4 * n * width;
   });
 
-  function checkIds(
-    { rowTables: tables }: Session,
-    of: typeof lists,
-    counts: Int32Array,
-    all: Int32Array,
-  ): void {
+  function checkIds({ rowTables: tables }: Session, of: typeof lists, counts: Int32Array, all: Int32Array): void {
     let at = 0;
     of.forEach(({ table, width }, i) => {
       const { size, name } = tensors[tables[table].tensor];
@@ -186,7 +194,7 @@ function concat(parts: readonly Uint8Array[]): Uint8Array {
 
 /** A copy whose beginning is aligned. */
 function aligned(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer as ArrayBuffer;
+  return new Uint8Array(bytes).buffer; // slice() of a Buffer would be a view
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {

@@ -61,12 +61,17 @@ export const ERROR_CODES = {
   E_LISTEN: 'The coordinator cannot listen at this address or port.',
   E_UNREACHABLE: 'Another machine cannot be reached.',
   E_QUORUM: 'Too few nodes are left to go on.',
+  E_REFUSED: 'Coordinator and node cannot work together: another token, version, job, data or kernels.',
   E_EXPORT: 'A model cannot be written in the format asked for.',
   E_FRAME: 'A message from another machine is damaged, or not of this protocol.',
   E_CONNECTION: 'The connection to another machine cannot be made, or has ended.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, code);
+}
 
 /** The closest known name to a misspelt one (Levenshtein distance at most 3), for "did you mean". */
 export function closest(name: string, known: readonly string[]): string | undefined {

@@ -13,6 +13,8 @@ export interface Member {
   readonly id: number;
   /** Threads: what is known of its speed before anything is measured. */
   readonly workers: number;
+  /** It has computed before. */
+  readonly warm?: boolean;
   /** Shards a second, as measured; absent before. */
   readonly speed?: number;
 }
@@ -32,14 +34,19 @@ export function leave(before: Membership, id: number): Membership {
 
 /** Weight of the newest measurement of a member's speed. */
 const NEWEST = 0.3;
+/** What takes less is mostly waking threads up: a member with few shards would seem slow, and be given fewer still. */
+const SHORTEST_MS = 5;
 
-/** A member computed shards at such a speed (shards a second). */
-export function measured(before: Membership, id: number, speed: number): Membership {
-  if (!(speed > 0) || !Number.isFinite(speed)) return before;
-  const members = before.members.map((m) =>
-    m.id === id ? { ...m, speed: m.speed === undefined ? speed : m.speed + NEWEST * (speed - m.speed) } : m,
-  );
-  return { ...before, members };
+/** A member computed so many shards in such a time. The first measurement, in which code is compiled, counts for nothing. */
+export function measured(before: Membership, id: number, shards: number, ms: number): Membership {
+  if (!(ms >= SHORTEST_MS)) return before;
+  const now = (1000 * shards) / ms;
+  const next = (m: Member): Member => {
+    if (m.id !== id) return m;
+    if (!m.warm) return { ...m, warm: true };
+    return { ...m, speed: m.speed === undefined ? now : m.speed + NEWEST * (now - m.speed) };
+  };
+  return { ...before, members: before.members.map(next) };
 }
 
 /** So much shorter a step must become before shards move: measurements waver. */

@@ -24,7 +24,12 @@ export function gradientPass(worker: WorkerState, t: number, pass: number): Step
  * My shards forward and backward, into my partial sums of the gradient tree; their losses into `shardSums` [shards, sums]. Reads
  * parameters, writes its own memory: may be repeated.
  */
-export function computeShards(worker: WorkerState, plan: StepPlan, t: number, shardSums: Float64Array): void {
+export function computeShards(
+  worker: WorkerState,
+  plan: Pick<StepPlan, 'instructions' | 'idle'>,
+  t: number,
+  shardSums: Float64Array,
+): void {
   worker.rowGradients.clear(plan.idle);
   worker.windows?.require(t);
   for (const instruction of plan.instructions) {

@@ -2,7 +2,6 @@ import { shardRange } from '../data/sampler.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import { assignShards } from '../membership/assignment.ts';
 import { computeShards } from './gradient-pass.ts';
-import type { ComputeInstruction, StepPlan } from './step-plan.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /** The first shard of a step whose numbers broke. */
@@ -23,16 +22,15 @@ export interface BadShard {
 export function inspectShards(worker: WorkerState, t: number): BadShard | undefined {
   const { session, bound } = worker;
   const trained = session.tensors.filter(({ sparse }, i) => !sparse && !bound.groups[bound.groupOf[i]].frozen);
-  const plan = worker.planFor(worker.sampler.batchRows(t));
+  const batchRows = worker.sampler.batchRows(t);
   const sums = new Float64Array(session.shards * session.sums.length);
   const mine = assignShards(session.shards, session.workers)[worker.rank];
   for (let shard = mine.first; shard < mine.first + mine.count; shard++) {
-    const [begin, end] = shardRange(plan.batchRows, session.shards, shard);
+    const [begin, end] = shardRange(batchRows, session.shards, shard);
     const rows = end - begin;
     if (rows === 0) continue;
-    const alone: ComputeInstruction = { kind: 'compute', rows, shards: [{ shard, rows, slot: 0, accumulate: false }] };
-    const ofShard: StepPlan = { ...plan, instructions: [alone] };
-    computeShards(worker, ofShard, t, sums);
+    const shards = [{ shard, rows, slot: 0, accumulate: false }];
+    computeShards(worker, { instructions: [{ kind: 'compute', rows, shards }], idle: [] }, t, sums);
     const loss = !Number.isFinite(sums[shard * session.sums.length]);
     const flat = trained.find(({ offset, size }) => hasBad(worker, worker.regions.partials[0] + 4 * offset, size));
     const tensor = flat?.name ?? worker.rowGradients.badTable(shard);

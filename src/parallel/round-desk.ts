@@ -1,4 +1,5 @@
 import type { ShardRange } from '../membership/assignment.ts';
+import { AbortedError } from './barrier.ts';
 import {
   ANSWER,
   ANSWERED,
@@ -83,22 +84,29 @@ export class CoordinatorDesk {
 export class NodeDesk {
   readonly #words: Int32Array;
   #given: number;
+  #abandoned = false;
 
   constructor(session: Session) {
     this.#words = roundWordsOf(session);
     this.#given = Atomics.load(this.#words, GIVEN);
   }
 
-  /** Resolves when all workers have computed these shards of a step and added them up. One at a time. */
-  async compute(step: number, range: ShardRange, signal: AbortSignal): Promise<void> {
+  /** Resolves when all workers have computed these shards of a step and added them up. One at a time. @throws AbortedError after `abandon`. */
+  async compute(step: number, range: ShardRange): Promise<void> {
     const given = this.#give(step, range);
     for (;;) {
-      signal.throwIfAborted();
+      if (this.#abandoned) throw new AbortedError();
       const finished = Atomics.load(this.#words, FINISHED);
       if (finished === given) return;
       const change = Atomics.waitAsync(this.#words, FINISHED, finished);
-      if (change.async) await Promise.race([change.value, aborted(signal)]);
+      if (change.async) await change.value;
     }
+  }
+
+  /** The workers are gone: nothing will be finished any more. */
+  abandon(): void {
+    this.#abandoned = true;
+    Atomics.notify(this.#words, FINISHED);
   }
 
   /** The workers end their task. */
@@ -116,8 +124,4 @@ export class NodeDesk {
     Atomics.notify(words, GIVEN);
     return this.#given;
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -62,7 +62,7 @@ export class Rounds {
     this.#words = roundWordsOf(session);
     this.#barrier = barrier;
     this.#rank = rank;
-    this.#count = Atomics.load(this.#words, session.part === 'node' ? FINISHED : ASKED);
+    this.#count = Atomics.load(this.#words, session.part === 'node' ? GIVEN : ASKED);
   }
 
   /** Coordinator: returns when nodes have computed all shards of the step; false when they will not. The parameters are in place. */

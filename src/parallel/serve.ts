@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { shardRange } from '../data/sampler.ts';
 import { computeShards, reduceBlocks } from './gradient-pass.ts';
 import { rowListsOf } from './row-memory.ts';
-import type { ComputeInstruction } from './step-plan.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /**
@@ -29,15 +28,10 @@ export function serveRounds(worker: WorkerState): void {
  */
 export function proveShard(worker: WorkerState): string {
   const { session, regions, shardSums } = worker;
-  const plan = worker.planFor(worker.sampler.batchRows(1), { first: 0, count: session.shards });
-  const [begin, end] = shardRange(plan.batchRows, session.shards, 0);
+  const [begin, end] = shardRange(worker.sampler.batchRows(1), session.shards, 0);
   const rows = end - begin;
-  const alone: ComputeInstruction = {
-    kind: 'compute',
-    rows,
-    shards: [{ shard: 0, rows, slot: 0, accumulate: false }],
-  };
-  computeShards(worker, { ...plan, instructions: [alone], idle: [] }, 1, shardSums);
+  const shards = [{ shard: 0, rows, slot: 0, accumulate: false }];
+  computeShards(worker, { instructions: [{ kind: 'compute', rows, shards }], idle: [] }, 1, shardSums);
   const hash = createHash('sha256');
   const add = (address: number, bytes: number) =>
     hash.update(new Uint8Array(session.memory.buffer, address, bytes).slice());

@@ -49,7 +49,9 @@ export function identityDifference(
   ours: Identity,
   theirs: Identity,
   mixed: boolean,
-): { readonly what: (typeof PARTS)[number]; readonly path: string; readonly ours: string; readonly theirs: string } | undefined {
+):
+  | { readonly what: (typeof PARTS)[number]; readonly path: string; readonly ours: string; readonly theirs: string }
+  | undefined {
   for (const what of PARTS) {
     if (mixed && (what === 'kernels' || what === 'proof')) continue;
     const found = firstDifference(ours[what], theirs[what], what, MAY_DIFFER);

@@ -33,8 +33,8 @@ import { resolveWorkers } from './workers.ts';
 /** Partial sums stay apart, one for each shard, while a worker's take no more than this. */
 const PARTIALS_BUDGET = 64 * 1024 * 1024;
 
-/** Divisions of a batch among nodes for which groups of shards are prepared. */
-const NODES_FORESEEN = [1, 2, 3, 4, 5, 6, 7, 8];
+/** Divisions of a batch among nodes for which groups of shards are prepared. A coordinator computes none. */
+const NODES_FORESEEN = { alone: [1], node: [1, 2, 3, 4, 5, 6, 7, 8], coordinator: [] } as const;
 
 /** A coordinator has a place for the sum that begins at each shard; a node for the sums in which its shards can end. */
 function sumsBetweenNodes(part: Part, shards: number): number {
@@ -131,7 +131,7 @@ export async function planRun(
     backend,
     kernels,
     job.activationBudget,
-    part === 'node' ? NODES_FORESEEN : [1],
+    NODES_FORESEEN[part ?? 'alone'],
   );
   const trainPrograms = [...new Set([...compiled.trainPrograms, ...grouping.programs])];
   const programs = [...trainPrograms, ...compiled.evaluationPrograms];

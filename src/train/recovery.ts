@@ -8,7 +8,7 @@ import { Recorder } from '../parallel/recorder.ts';
 import { epochWords } from '../parallel/row-memory.ts';
 import { takeUpStatistics } from '../parallel/running-statistics.ts';
 import type { WorkerReport } from '../parallel/session.ts';
-import { planStep } from '../parallel/step-plan.ts';
+import { planGathered, planStep } from '../parallel/step-plan.ts';
 import { TIMING_SLOTS } from '../parallel/timings.ts';
 import type { OpenRun } from './open-run.ts';
 import type { RunPlan } from './plan-run.ts';
@@ -158,7 +158,8 @@ export class Recovery {
     if (!recorder.resume(t)) {
       const { compiled, data } = this.#plan;
       const firstRow = ((t - 1) % compiled.stepsPerEpoch) * compiled.batchSize;
-      const plan = planStep(session, 0, Math.min(compiled.batchSize, data.train.size - firstRow));
+      const rows = Math.min(compiled.batchSize, data.train.size - firstRow);
+      const plan = session.part === 'coordinator' ? planGathered(session, rows, []) : planStep(session, 0, rows);
       const shardSums = new Float64Array(buffer, layout.shardSums, shards * sums.length);
       const progress = readProgress(this.#progressPlaces(), t, this.#stateNames());
       if (!progress) throw new RangeError(`no progress of step ${t}`);

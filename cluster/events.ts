@@ -1,0 +1,45 @@
+/** What a coordinator has to say; nothing of it changes the result. */
+export type ClusterEvent =
+  | { readonly kind: 'listening'; readonly url: string }
+  | { readonly kind: 'joined'; readonly node: NodeRow }
+  /** `reason` is what a person wants to read; its shards of the step are computed by others. */
+  | { readonly kind: 'left'; readonly node: NodeRow; readonly lost: boolean; readonly reason: string }
+  | { readonly kind: 'refused'; readonly name: string; readonly address: string; readonly reason: string }
+  /** Fewer nodes than `minNodes`: the step waits. */
+  | { readonly kind: 'waiting'; readonly step: number; readonly nodes: number; readonly minNodes: number }
+  /** A step takes long: who is late, and since when, in milliseconds. */
+  | {
+      readonly kind: 'late';
+      readonly step: number;
+      readonly nodes: readonly { readonly name: string; readonly ms: number }[];
+    }
+  /** Shards move to faster nodes: how many each has. */
+  | {
+      readonly kind: 'divided';
+      readonly step: number;
+      readonly shards: readonly { readonly name: string; readonly count: number }[];
+    };
+
+/** A node as tables show it. */
+export interface NodeRow {
+  readonly id: number;
+  readonly name: string;
+  readonly address: string;
+  readonly workers: number;
+  /** Shards of a whole step that are its. */
+  readonly shards: number;
+  /** Of all shards it has computed. */
+  readonly shardsDone: number;
+  /** Milliseconds of its last part: computing, and from the request to the answer. */
+  readonly computeMs: number;
+  readonly roundMs: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly roundTripMs: number | undefined;
+}
+
+/** What a node has to say. */
+export type NodeEvent =
+  | { readonly kind: 'joined'; readonly node: number; readonly run: string }
+  | { readonly kind: 'disconnected'; readonly reason: string; readonly retryMs: number }
+  | { readonly kind: 'stopped'; readonly reason: string };

@@ -1,0 +1,334 @@
+import { hostname } from 'node:os';
+import { toExactJson } from '../src/checkpoint/exact-json.ts';
+import { isErrorCode, LockstepError } from '../src/errors.ts';
+import { NodeDesk } from '../src/parallel/round-desk.ts';
+import type { Session } from '../src/parallel/session.ts';
+import { planStep } from '../src/parallel/step-plan.ts';
+import { samplerOf } from '../src/parallel/windows.ts';
+import { identityOf } from '../src/train/identity.ts';
+import type { Job } from '../src/train/job.ts';
+import { type OpenRun, openRun } from '../src/train/open-run.ts';
+import { planRun } from '../src/train/plan-run.ts';
+import { type Connection, type ConnectionEnd, dial } from './connection.ts';
+import { FrameError } from './frames.ts';
+import { hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
+import type { NodeOptions, NodeSummary } from './options.ts';
+import { answer, checkToken, makeNonce, verify } from './security.ts';
+import { denseBytes, packShards, piecesOf, placePiece, placeRows, stateBytes } from './transfer.ts';
+
+/** Losses of worker threads without a round in between after which a node gives up. */
+const MOST_ATTEMPTS = 3;
+
+const FIRST_RETRY_MS = 250;
+const LONGEST_RETRY_MS = 5_000;
+const DEFAULT_RECONNECT_MS = 600_000;
+
+/**
+ * Takes part in a run: dials the coordinator, proves that it computes the same job, and computes the shards that it is given until the
+ * run ends. Dials again when the connection breaks.
+ *
+ * @throws E_REFUSED, E_JOIN when the coordinator does not want it, naming the first difference; E_CONNECTION when the coordinator stays
+ * away; what `train` throws for the job.
+ */
+export async function runNode<J extends Job>(job: J, options: NodeOptions): Promise<NodeSummary> {
+  const { workers, module, signal } = options;
+  const planned = { ...(workers !== undefined && { workers }), ...(module !== undefined && { module }) };
+  const plan = await planRun(job, planned, undefined, 'node');
+  const run = await openRun(plan, module);
+  try {
+    const identity = toExactJson(identityOf(plan, run.proof ?? ''));
+    return await new Node(run, identity, plan.workers, options).serve(signal ?? new AbortController().signal);
+  } finally {
+    await run.pool.close();
+  }
+}
+
+class Node {
+  readonly #run: OpenRun;
+  readonly #session: Session;
+  /** Gives the workers what they do, as long as they live. */
+  #desk: NodeDesk;
+  readonly #identity: Uint8Array;
+  readonly #workers: number;
+  readonly #options: NodeOptions;
+  readonly #started = performance.now();
+  readonly #sampler: ReturnType<typeof samplerOf>;
+  /** Highest that any coordinator has shown: an older one has been replaced. */
+  #fence = 0;
+  #shards = 0;
+  /** What the workers are at; the next waits for it. */
+  #busy: Promise<void> = Promise.resolve();
+
+  constructor(run: OpenRun, identity: string, workers: number, options: NodeOptions) {
+    this.#run = run;
+    this.#session = run.session;
+    this.#desk = new NodeDesk(run.session);
+    this.#identity = new TextEncoder().encode(identity);
+    this.#workers = workers;
+    this.#options = options;
+    this.#sampler = samplerOf(run.session);
+  }
+
+  async serve(signal: AbortSignal): Promise<NodeSummary> {
+    let attempts = 0;
+    let retryMs = FIRST_RETRY_MS;
+    let lastSeen = performance.now();
+    for (;;) {
+      const workers = this.#employ();
+      try {
+        const outcome = await this.#visit(signal, workers.lost);
+        if (outcome.shards > 0) {
+          attempts = 0;
+          retryMs = FIRST_RETRY_MS;
+        }
+        if (outcome.joined) lastSeen = performance.now();
+        if (outcome.kind === 'stopped') return this.#summary(outcome.reason, outcome.failed);
+        if (signal.aborted) return this.#summary('it was to leave', false);
+        const { reconnectMs = DEFAULT_RECONNECT_MS } = this.#options;
+        if (performance.now() - lastSeen > reconnectMs) throw outcome.error;
+        this.#options.onEvent?.({ kind: 'disconnected', reason: outcome.reason, retryMs });
+        await pause(retryMs * (0.75 + 0.5 * Math.random()), signal);
+        retryMs = Math.min(LONGEST_RETRY_MS, 2 * retryMs);
+      } catch (error) {
+        if (!(error instanceof LockstepError) || error.code !== 'E_WORKER' || ++attempts >= MOST_ATTEMPTS) throw error;
+        this.#options.onEvent?.({ kind: 'disconnected', reason: error.message, retryMs: 0 });
+        await this.#run.pool.restart(0);
+      } finally {
+        await workers.leave();
+      }
+    }
+  }
+
+  /** The workers wait for shards until `leave`; `lost` rejects when one of them fails. */
+  #employ(): { readonly lost: Promise<never>; leave(): Promise<void> } {
+    const desk = new NodeDesk(this.#session);
+    this.#desk = desk;
+    const serving = this.#run.pool.serve();
+    const lost = new Promise<never>((_, reject) => {
+      serving.catch((error) => {
+        desk.abandon();
+        reject(error);
+      });
+    });
+    lost.catch(() => undefined); // whoever waits for it has heard
+    return {
+      lost,
+      leave: async () => {
+        desk.leave();
+        await serving.catch(() => undefined);
+      },
+    };
+  }
+
+  /** One connection, from dialling to its end. */
+  async #visit(signal: AbortSignal, lost: Promise<never>): Promise<VisitEnd> {
+    const { url, token, tls } = this.#options;
+    const before = this.#shards;
+    const visit: Visit = {
+      token: checkToken(token, new URL(url).hostname),
+      nonce: makeNonce(),
+      received: { round: -1, bytes: 0 },
+    };
+    let end: (how: VisitEnd) => void = () => undefined;
+    let reject: (error: unknown) => void = () => undefined;
+    const over = new Promise<VisitEnd>((resolve, refuse) => {
+      end = (how) => resolve({ ...how, joined: visit.welcome !== undefined, shards: this.#shards - before });
+      reject = refuse;
+    });
+    over.catch(() => undefined);
+    let connection: Connection;
+    try {
+      connection = await dial(url, {
+        maxPayload: Math.max(1 << 20, 2 * stateBytes(this.#session)),
+        ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
+        signal,
+        onMessage: (frame, peer) => {
+          const message = readFromCoordinator(frame);
+          if (message.type === 'stop') {
+            end({ kind: 'stopped', reason: message.reason, failed: message.failed, joined: true, shards: 0 });
+            peer.close('the run is over');
+          } else if (message.type === 'refuse' && !message.retry) {
+            reject(refused(message));
+            peer.close('refused');
+          } else this.#receive(message, peer, visit, reject);
+        },
+        onClose: (how) => end(lostConnection(how)),
+      });
+    } catch (error) {
+      if (!(error instanceof LockstepError) || error.code !== 'E_CONNECTION') throw error;
+      return { kind: 'disconnected', reason: error.detail.got, error, joined: false, shards: 0 };
+    }
+    const leave = () => {
+      void connection.send({ type: 'leave', reason: 'it was to leave' });
+      connection.close('leaving');
+    };
+    signal.addEventListener('abort', leave, { once: true });
+    try {
+      return await Promise.race([over, lost]);
+    } finally {
+      signal.removeEventListener('abort', leave);
+      connection.close('the visit is over');
+      await this.#busy.catch(() => undefined);
+    }
+  }
+
+  #receive(message: Message<ToNode>, connection: Connection, visit: Visit, fail: (error: unknown) => void): void {
+    switch (message.type) {
+      case 'challenge':
+        this.#introduce(message, connection, visit);
+        return;
+      case 'welcome':
+        this.#enter(message, visit);
+        this.#options.onEvent?.({ kind: 'joined', node: message.node, run: message.run });
+        return;
+      case 'refuse':
+        connection.close('refused');
+        return;
+    }
+    if (message.type === 'stop') return;
+    if (visit.welcome === undefined) throw new FrameError(0, 'welcome first', message.type);
+    if (message.fence !== visit.welcome.fence) return; // of another time
+    // The arena belongs to the workers while they compute: what comes meanwhile waits for them.
+    this.#busy = this.#busy.then(async () => {
+      if (connection.open) await this.#obey(message, connection, visit);
+    });
+    this.#busy.catch((error) => {
+      this.#busy = Promise.resolve();
+      if (error instanceof FrameError) connection.close(error.message);
+      else if (connection.open) fail(error);
+    });
+  }
+
+  #introduce(message: Message<Of<ToNode, 'challenge'>>, connection: Connection, visit: Visit): void {
+    if (message.protocol !== PROTOCOL) {
+      throw new FrameError(0, `protocol ${PROTOCOL}`, `protocol ${message.protocol}: another version of Lockstep`);
+    }
+    if (visit.challenge) throw new FrameError(0, 'one challenge', 'another');
+    visit.challenge = message.nonce;
+    const { name = `${hostname()}-${process.pid}` } = this.#options;
+    const mac = hex(answer(visit.token, 'node', PROTOCOL, visit.challenge, visit.nonce));
+    const nonce = hex(visit.nonce);
+    void connection.send({ type: 'hello', protocol: PROTOCOL, name, workers: this.#workers, nonce, mac }, [
+      this.#identity,
+    ]);
+  }
+
+  #enter(message: Message<Of<ToNode, 'welcome'>>, visit: Visit): void {
+    const { challenge } = visit;
+    if (!challenge || visit.welcome) throw new FrameError(0, 'a challenge, then one welcome', 'another order');
+    if (!verify(visit.token, 'coordinator', PROTOCOL, visit.nonce, challenge, message.mac)) {
+      throw new LockstepError('E_REFUSED', {
+        where: this.#options.url,
+        expected: 'a coordinator that has the token',
+        got: 'one that does not prove it',
+        fix: 'give both the same LOCKSTEP_TOKEN; if they have it, somebody else answers at this address',
+      });
+    }
+    if (message.fence < this.#fence)
+      throw new FrameError(0, `a coordinator of at least epoch ${this.#fence}`, String(message.fence));
+    this.#fence = message.fence;
+    visit.welcome = message;
+  }
+
+  /** Parameters, and shards to compute: one after the other. */
+  async #obey(
+    message: Message<Of<ToNode, 'parameters' | 'rows' | 'compute'>>,
+    connection: Connection,
+    visit: Visit,
+  ): Promise<void> {
+    const { received } = visit;
+    const { memory, layout } = this.#session;
+    if (message.round !== received.round) Object.assign(received, { round: message.round, bytes: 0 });
+    if (message.type === 'parameters') {
+      const [bytes] = message.regions;
+      placePiece(memory.buffer, layout.parameters, stateBytes(this.#session), { offset: message.offset, bytes });
+      received.bytes += bytes.length;
+      return;
+    }
+    if (message.type === 'rows') {
+      placeRows(this.#session, message.table, message.regions[0], message.regions[1]);
+      received.bytes += message.regions[1].length;
+      return;
+    }
+    await this.#compute(message, connection, received.bytes);
+  }
+
+  async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, received: number): Promise<void> {
+    const { fence, epoch, round, step, first, count, parameterBytes } = message;
+    const { shards, memory } = this.#session;
+    if (received !== parameterBytes) throw new FrameError(0, `${parameterBytes} bytes of parameters`, String(received));
+    if (step < 1 || count < 1 || first + count > shards) {
+      throw new FrameError(0, `some of ${shards} shards`, `${first} to ${first + count - 1} of step ${step}`);
+    }
+    const start = performance.now();
+    await this.#desk.compute(step, { first, count });
+    const computeMs = performance.now() - start;
+    this.#shards += count;
+    const plan = planStep(this.#session, 0, this.#sampler.batchRows(step), { first, count });
+    const stamp = { fence, epoch, round };
+    const sent: Promise<void>[] = [];
+    for (const sum of plan.sums) {
+      const part = { first: sum.first, count: sum.count };
+      for (const { offset, bytes } of piecesOf(memory.buffer, sum.address, denseBytes(this.#session))) {
+        sent.push(connection.send({ type: 'sums', ...stamp, ...part, offset }, [bytes]));
+      }
+    }
+    const sums = plan.sums.flatMap((sum) => [sum.first, sum.count]);
+    const done = { type: 'done', ...stamp, first, count, sums, computeMs };
+    sent.push(connection.send(done, packShards(this.#session, { first, count })));
+    await Promise.allSettled(sent); // the next shards overwrite what is being sent
+  }
+
+  #summary(reason: string, failed: boolean): NodeSummary {
+    this.#options.onEvent?.({ kind: 'stopped', reason });
+    return { reason, failed, shards: this.#shards, seconds: (performance.now() - this.#started) / 1000 };
+  }
+}
+
+/** What one connection knows. */
+interface Visit {
+  readonly token: string | undefined;
+  readonly nonce: Uint8Array;
+  challenge?: Uint8Array;
+  welcome?: Of<ToNode, 'welcome'>;
+  /** Bytes of parameters that came for a round. */
+  readonly received: { round: number; bytes: number };
+}
+
+type VisitEnd = { readonly joined: boolean; readonly shards: number; readonly reason: string } & (
+  | { readonly kind: 'stopped'; readonly failed: boolean }
+  | { readonly kind: 'disconnected'; readonly error: LockstepError }
+);
+
+function lostConnection({ reason, error }: ConnectionEnd): VisitEnd {
+  return {
+    kind: 'disconnected',
+    reason,
+    joined: false,
+    shards: 0,
+    error: new LockstepError('E_CONNECTION', {
+      where: 'connection to the coordinator',
+      expected: 'a run to its end',
+      got: reason,
+      fix: 'see whether the coordinator runs, and start the node again',
+      cause: error,
+    }),
+  };
+}
+
+/** What the coordinator has said, as an error of this side. */
+function refused({ code, where, expected, got, fix }: Of<ToNode, 'refuse'>): LockstepError {
+  return new LockstepError(isErrorCode(code) ? code : 'E_REFUSED', { where, expected, got, fix });
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

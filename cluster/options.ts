@@ -1,0 +1,78 @@
+import type { TrainOptions } from '../src/train/options.ts';
+import type { ListenLimits } from './admission.ts';
+import type { ClusterEvent, NodeEvent } from './events.ts';
+import type { ServerTls } from './listener.ts';
+
+/** Deadlines of a coordinator, in milliseconds. */
+export interface Deadlines {
+  /** A sign of life goes out this often. Default 2,000. */
+  readonly heartbeatMs: number;
+  /** A node from which nothing has come for so long is lost. Default 10,000. */
+  readonly silenceMs: number;
+  /** A node may take so long for its shards of a step; 0: twenty times as long as any took so far, and at least a minute. Default 0. */
+  readonly stepMs: number;
+  /** A peer that has opened a connection proves itself within this. Default 30,000. */
+  readonly joinMs: number;
+  /** A run with too few nodes waits so long for more, then saves and ends with E_QUORUM. Default 600,000. */
+  readonly quorumMs: number;
+}
+
+export const DEADLINES: Deadlines = {
+  heartbeatMs: 2_000,
+  silenceMs: 10_000,
+  stepMs: 0,
+  joinMs: 30_000,
+  quorumMs: 600_000,
+};
+
+/** How to coordinate a run. Nothing of it changes the result, but for a lossy wire format. `workers`: threads for reduction and optimizer. */
+export interface CoordinatorOptions extends TrainOptions {
+  /** Name or address to listen at. Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 29400; 0 takes any free one. */
+  readonly port?: number;
+  /** Shared by all; needed beyond loopback. */
+  readonly token?: string;
+  readonly tls?: ServerTls;
+  /** Listen beyond loopback without TLS. Default false. */
+  readonly insecure?: boolean;
+  /** Steps wait while fewer nodes take part. Default 1. */
+  readonly minNodes?: number;
+  /** Admit nodes with other kernels: the result is then not the same bytes. Default false. */
+  readonly mixed?: boolean;
+  readonly deadlines?: Partial<Deadlines>;
+  readonly limits?: Partial<ListenLimits>;
+  /** Called once, when nodes can dial. */
+  readonly onListening?: (address: { readonly host: string; readonly port: number; readonly url: string }) => void;
+  readonly onEvent?: (event: ClusterEvent) => void;
+}
+
+export const DEFAULT_PORT = 29400;
+
+/** How to take part in a run. */
+export interface NodeOptions {
+  /** Of the coordinator: ws://host:port, or wss://. */
+  readonly url: string;
+  readonly token?: string;
+  readonly tls?: { readonly ca?: string | Uint8Array };
+  /** Threads that compute. Default: all cores. */
+  readonly workers?: number | 'auto';
+  /** Module of the job. */
+  readonly module?: string;
+  /** For people. Default: the name of the machine and the process id. */
+  readonly name?: string;
+  /** The coordinator is dialled again for so long, in milliseconds, before the node gives up with E_CONNECTION. Default 600,000. */
+  readonly reconnectMs?: number;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: NodeEvent) => void;
+}
+
+/** What a node has done. */
+export interface NodeSummary {
+  /** Why it ended: what the coordinator said, or that it was to leave. */
+  readonly reason: string;
+  /** The run ended with an error of the coordinator. */
+  readonly failed: boolean;
+  readonly shards: number;
+  readonly seconds: number;
+}

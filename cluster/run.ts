@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import type { LockstepError } from '../src/errors.ts';
+import { identityOf } from '../src/train/identity.ts';
+import type { Job } from '../src/train/job.ts';
+import type { TrainResult } from '../src/train/options.ts';
+import { planRun } from '../src/train/plan-run.ts';
+import { trainPlan } from '../src/train/train.ts';
+import { Coordinator } from './coordinator.ts';
+import { openFenceLog } from './fence-log.ts';
+import { listen } from './listener.ts';
+import { type CoordinatorOptions, DEADLINES, DEFAULT_PORT } from './options.ts';
+import { checkToken } from './security.ts';
+
+/**
+ * Trains a job on nodes that dial in: the run of `train`, but that nodes compute the gradients. The result is, to the byte, that of
+ * `train` on one machine, whoever joins, leaves or dies meanwhile.
+ *
+ * @throws what `train` throws; E_LISTEN; E_QUORUM when too few nodes take part for too long, after saving.
+ */
+export async function runCoordinator<J extends Job>(job: J, options: CoordinatorOptions = {}): Promise<TrainResult> {
+  const {
+    host = '127.0.0.1',
+    port = DEFAULT_PORT,
+    tls,
+    insecure,
+    limits,
+    signal,
+    runDir,
+    minNodes = 1,
+    mixed = false,
+  } = options;
+  const token = checkToken(options.token, host);
+  const ending = new AbortController();
+  let failure: LockstepError | undefined;
+  const used: CoordinatorOptions = {
+    ...options,
+    signal: AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]),
+  };
+  const plan = await planRun(job, used, undefined, 'coordinator');
+  const result = await trainPlan(plan, used, async ({ session, proof = '' }) => {
+    const log = runDir === undefined ? undefined : openFenceLog(runDir);
+    const coordinator = new Coordinator({
+      session,
+      identity: identityOf(plan, proof),
+      fence: log?.fence ?? Date.now(),
+      run: runDir ?? randomUUID(),
+      token,
+      minNodes,
+      mixed,
+      deadlines: { ...DEADLINES, ...options.deadlines },
+      limit: log?.limit ?? Number.POSITIVE_INFINITY,
+      onEvent: (event) => options.onEvent?.(event),
+      onEnd(error) {
+        failure = error;
+        ending.abort();
+      },
+    });
+    const listener = await listen({
+      host,
+      port,
+      ...(tls && { tls }),
+      ...(insecure !== undefined && { insecure }),
+      ...(limits && { limits }),
+      maxPayload: Coordinator.maxPayload(session),
+      onConnection: (arrival) => coordinator.receive(arrival),
+      onRefused: (address, reason) => options.onEvent?.({ kind: 'refused', name: '', address, reason }),
+    });
+    const onStop = () => {
+      if (failure === undefined) log?.lower(coordinator.step);
+      coordinator.stop();
+    };
+    if (signal?.aborted) onStop();
+    else signal?.addEventListener('abort', onStop);
+    options.onListening?.(listener);
+    options.onEvent?.({ kind: 'listening', url: listener.url });
+    return async () => {
+      signal?.removeEventListener('abort', onStop);
+      await coordinator.close(signal?.aborted ? 'the run was stopped' : 'the run is over', failure !== undefined);
+      await listener.close();
+      log?.close();
+    };
+  });
+  if (failure) throw failure;
+  return result;
+}
