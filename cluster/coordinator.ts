@@ -6,6 +6,7 @@ import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts'
 import { rowListStride } from '../src/parallel/row-memory.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
+import { type Codec, codecOf, encodedBytes, unsoundBlock } from '../src/parallel/wire-format.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { Connection } from './connection.ts';
 import type { ClusterEvent, NodeRow } from './events.ts';
@@ -109,6 +110,9 @@ export class Coordinator {
   readonly #session: Session;
   readonly #desk: CoordinatorDesk;
   readonly #sampler: ReturnType<typeof samplerOf>;
+  readonly #codec: Codec | undefined;
+  /** Bytes of a partial sum as it travels. */
+  readonly #sumBytes: number;
   readonly #members = new Map<number, Member>();
   /** Everybody who has a connection, member or not. */
   readonly #connections = new Set<Connection>();
@@ -121,6 +125,8 @@ export class Coordinator {
   #longestMs = 0;
   /** Messages of another time that were not applied. */
   dropped = 0;
+  /** Nodes that left with a remainder of their gradients which their sums had left unsaid: it starts from zero. */
+  residualsLost = 0;
   #closed = false;
 
   constructor(setup: CoordinatorSetup) {
@@ -128,6 +134,8 @@ export class Coordinator {
     this.#session = setup.session;
     this.#desk = new CoordinatorDesk(setup.session);
     this.#sampler = samplerOf(setup.session);
+    this.#codec = codecOf(setup.session.wire ?? 'fp32');
+    this.#sumBytes = this.#codec ? encodedBytes(setup.session.blocks, this.#codec) : denseBytes(setup.session);
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     void this.#listen();
   }
@@ -213,7 +221,7 @@ export class Coordinator {
   }
 
   #admit(hello: Hello, address: string, connection: Connection, nonce: Uint8Array): Member {
-    const { token, fence, run, deadlines, onEvent } = this.#setup;
+    const { token, fence, run, deadlines, session, onEvent } = this.#setup;
     const id = this.#nextId++;
     const { name, workers } = hello;
     const member: Member = {
@@ -227,7 +235,7 @@ export class Coordinator {
       fence,
       node: id,
       run,
-      wire: 'fp32',
+      wire: session.wire ?? 'fp32',
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
     });
@@ -241,7 +249,9 @@ export class Coordinator {
     this.#membership = leave(this.#membership, member.id);
     const round = this.#round;
     if (round) round.missing.push(...member.parts.map(({ first, count }) => ({ first, count })));
-    if (!this.#closed) this.#setup.onEvent({ kind: 'left', node: this.#row(member), lost, reason });
+    const unsaid = this.#codec?.takes === true && member.shardsDone > 0;
+    if (unsaid) this.residualsLost += 1;
+    if (!this.#closed) this.#setup.onEvent({ kind: 'left', node: this.#row(member), lost, reason, unsaid });
     this.#dispatch();
   }
 
@@ -363,13 +373,15 @@ export class Coordinator {
 
   #sendParameters(round: Round, member: Member): void {
     const stamp = { fence: this.#setup.fence, round: round.round };
-    // Whoever had the round before lacks the rows that have changed since; whoever had not lacks all of them.
-    const whole = member.round !== this.#previous?.round;
+    // Whoever had the round before lacks what has changed since; whoever had not lacks all of it.
+    const whole = member.round !== this.#previous?.round || (this.#codec !== undefined && !round.update);
     member.round = round.round;
     member.parameterBytes = 0;
-    for (const { offset, bytes } of this.#parameters(whole)) {
-      void member.connection.send({ type: 'parameters', ...stamp, offset }, [bytes]);
-      member.parameterBytes += bytes.length;
+    for (const type of ['parameters', 'update'] as const) {
+      for (const { offset, bytes } of this.#parameters(round, whole)[type]) {
+        void member.connection.send({ type, ...stamp, offset }, [bytes]);
+        member.parameterBytes += bytes.length;
+      }
     }
     if (whole) return;
     for (const { table, ids, rows } of changedRows(this.#session)) {
@@ -379,9 +391,18 @@ export class Coordinator {
   }
 
   /** Views where that is safe: the update comes only after every member that was given shards has answered. */
-  #parameters(whole: boolean): TransferPiece[] {
+  #parameters({ update }: Round, whole: boolean): Record<'parameters' | 'update', TransferPiece[]> {
     const { memory, layout } = this.#session;
-    return piecesOf(memory.buffer, layout.parameters, whole ? stateBytes(this.#session) : denseBytes(this.#session));
+    const codec = this.#codec;
+    const dense = denseBytes(this.#session);
+    const all = whole ? stateBytes(this.#session) : dense;
+    if (!codec) return { parameters: piecesOf(memory.buffer, layout.parameters, all), update: [] };
+    // Sparse tables lie behind the dense parameters and are never rounded.
+    const tables = piecesOf(memory.buffer, layout.parameters, all, dense);
+    if (update && !(whole && codec.takes)) {
+      return { parameters: tables, update: piecesOf(memory.buffer, layout.wire.down, this.#sumBytes) };
+    }
+    return { parameters: [...piecesOf(memory.buffer, layout.wire.replica, dense), ...tables], update: [] };
   }
 
   #hear(member: Member, message: Message<ToCoordinator>): void {
@@ -414,10 +435,10 @@ export class Coordinator {
 
   #takeSum(part: Part, { first, offset, regions: [bytes] }: Message<Of<ToCoordinator, 'sums'>>): void {
     const { memory, layout } = this.#session;
-    const limit = denseBytes(this.#session);
     const before = part.received.get(first) ?? 0;
     if (offset !== before) throw new FrameError(0, `a piece from byte ${before}`, `one from ${offset}`);
-    placePiece(memory.buffer, layout.uploads[first], limit, { offset, bytes });
+    const { [first]: at } = this.#codec ? layout.wire.sums : layout.uploads;
+    placePiece(memory.buffer, at, this.#sumBytes, { offset, bytes });
     part.received.set(first, before + bytes.length);
   }
 
@@ -446,13 +467,14 @@ export class Coordinator {
   #sumsOf(round: Round, part: Part, sums: readonly number[]): ShardRange[] {
     const nodes = Array.from({ length: sums.length / 2 }, (_, i) => ({ first: sums[2 * i], count: sums[2 * i + 1] }));
     const covered = new Set<number>();
-    const expected = denseBytes(this.#session);
+    const expected = this.#sumBytes;
     for (const node of nodes) {
       if (!liesIn(node, part, round, this.#session))
         throw new FrameError(0, 'sums of its own shards', `${node.count} from ${node.first}`);
       if ((part.received.get(node.first) ?? 0) !== expected) {
         throw new FrameError(0, `${expected} bytes of each sum`, String(part.received.get(node.first) ?? 0));
       }
+      this.#expectSound(node.first);
       for (let s = node.first; s < node.first + node.count; s++) {
         if (covered.has(s)) throw new FrameError(0, 'sums that are apart', `shard ${s} twice`);
         covered.add(s);
@@ -464,6 +486,13 @@ export class Coordinator {
       }
     }
     return nodes;
+  }
+
+  #expectSound(first: number): void {
+    const { memory, layout, blocks } = this.#session;
+    if (!this.#codec) return;
+    const block = unsoundBlock(memory.buffer, layout.wire.sums[first], blocks, this.#codec);
+    if (block !== undefined) throw new FrameError(0, `ascending places in block ${block}`, 'others');
   }
 
   #complete(round: Round): void {

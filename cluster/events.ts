@@ -2,8 +2,17 @@
 export type ClusterEvent =
   | { readonly kind: 'listening'; readonly url: string }
   | { readonly kind: 'joined'; readonly node: NodeRow }
-  /** `reason` is what a person wants to read; its shards of the step are computed by others. */
-  | { readonly kind: 'left'; readonly node: NodeRow; readonly lost: boolean; readonly reason: string }
+  /**
+   * `reason` is what a person wants to read; its shards of the step are computed by others. `unsaid`: what its sums had left unsaid (a
+   * wire format with error feedback) is lost.
+   */
+  | {
+      readonly kind: 'left';
+      readonly node: NodeRow;
+      readonly lost: boolean;
+      readonly reason: string;
+      readonly unsaid: boolean;
+    }
   | { readonly kind: 'refused'; readonly name: string; readonly address: string; readonly reason: string }
   /** Fewer nodes than `minNodes`: the step waits. */
   | { readonly kind: 'waiting'; readonly step: number; readonly nodes: number; readonly minNodes: number }

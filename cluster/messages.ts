@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { WIRE_FORMATS } from '../src/parallel/wire-format.ts';
 import { type Frame, FrameError } from './frames.ts';
 import { MAC_BYTES, NONCE_BYTES } from './security.ts';
 
@@ -28,7 +29,7 @@ const TO_NODE = z.discriminatedUnion('type', [
     fence: count,
     node: count,
     run: text,
-    wire: text,
+    wire: z.enum(WIRE_FORMATS),
     heartbeatMs: z.number().positive(),
     silenceMs: z.number().positive(),
   }),
@@ -45,6 +46,8 @@ const TO_NODE = z.discriminatedUnion('type', [
   }),
   /** A piece of the flat parameter vector, from byte `offset`. One region. */
   z.strictObject({ type: z.literal('parameters'), ...stamp, offset: count }),
+  /** A piece of the encoded parameters, or of what they have changed by, from byte `offset`. One region. Lossy wire formats only. */
+  z.strictObject({ type: z.literal('update'), ...stamp, offset: count }),
   /** Rows of a sparse table that have changed. Regions: ids i32 [n], rows f32 [n, width]. */
   z.strictObject({ type: z.literal('rows'), ...stamp, table: count }),
   /** Compute these shards of a step at the parameters of the round, of which so many bytes were sent. */
@@ -92,6 +95,7 @@ export const hex = (of: Uint8Array): string => Buffer.from(of).toString('hex');
 const REGIONS: Partial<Record<(ToNode | ToCoordinator)['type'], number>> = {
   hello: 1,
   parameters: 1,
+  update: 1,
   rows: 2,
   sums: 1,
   done: 5,

@@ -5,6 +5,14 @@ import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { planStep } from '../src/parallel/step-plan.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
+import {
+  codecOf,
+  encodedBytes,
+  mostEncodedBytes,
+  unsoundBlock,
+  WIRE_FORMATS,
+  type WireFormat,
+} from '../src/parallel/wire-format.ts';
 import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
 import { type OpenRun, openRun } from '../src/train/open-run.ts';
@@ -56,6 +64,8 @@ class Node {
   /** Highest that any coordinator has shown: an older one has been replaced. */
   #fence = 0;
   #shards = 0;
+  #bytesSent = 0;
+  #bytesReceived = 0;
   /** What the workers are at; the next waits for it. */
   #busy: Promise<void> = Promise.resolve();
 
@@ -127,7 +137,8 @@ class Node {
     const visit: Visit = {
       token: checkToken(token, new URL(url).hostname),
       nonce: makeNonce(),
-      received: { round: -1, bytes: 0 },
+      received: { round: -1, bytes: 0, update: 0 },
+      fresh: true,
     };
     let end: (how: VisitEnd) => void = () => undefined;
     let reject: (error: unknown) => void = () => undefined;
@@ -169,6 +180,8 @@ class Node {
       signal.removeEventListener('abort', leave);
       connection.close('the visit is over');
       await this.#busy.catch(() => undefined);
+      this.#bytesSent += connection.bytesSent;
+      this.#bytesReceived += connection.bytesReceived;
     }
   }
 
@@ -232,17 +245,25 @@ class Node {
 
   /** Parameters, and shards to compute: one after the other. */
   async #obey(
-    message: Message<Of<ToNode, 'parameters' | 'rows' | 'compute'>>,
+    message: Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'compute'>>,
     connection: Connection,
     visit: Visit,
   ): Promise<void> {
     const { received } = visit;
     const { memory, layout } = this.#session;
-    if (message.round !== received.round) Object.assign(received, { round: message.round, bytes: 0 });
+    if (message.round !== received.round) Object.assign(received, { round: message.round, bytes: 0, update: 0 });
     if (message.type === 'parameters') {
       const [bytes] = message.regions;
       placePiece(memory.buffer, layout.parameters, stateBytes(this.#session), { offset: message.offset, bytes });
       received.bytes += bytes.length;
+      return;
+    }
+    if (message.type === 'update') {
+      const [bytes] = message.regions;
+      const { offset } = message;
+      placePiece(memory.buffer, layout.wire.down, mostEncodedBytes(this.#session.blocks), { offset, bytes });
+      received.bytes += bytes.length;
+      received.update += bytes.length;
       return;
     }
     if (message.type === 'rows') {
@@ -250,38 +271,66 @@ class Node {
       received.bytes += message.regions[1].length;
       return;
     }
-    await this.#compute(message, connection, received.bytes);
+    await this.#compute(message, connection, visit);
   }
 
-  async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, received: number): Promise<void> {
+  async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, visit: Visit): Promise<void> {
     const { fence, epoch, round, step, first, count, parameterBytes } = message;
-    const { shards, memory } = this.#session;
-    if (received !== parameterBytes) throw new FrameError(0, `${parameterBytes} bytes of parameters`, String(received));
+    const { shards, memory, layout } = this.#session;
+    const { received, welcome } = visit;
+    if (received.bytes !== parameterBytes)
+      throw new FrameError(0, `${parameterBytes} bytes of parameters`, String(received.bytes));
     if (step < 1 || count < 1 || first + count > shards) {
       throw new FrameError(0, `some of ${shards} shards`, `${first} to ${first + count - 1} of step ${step}`);
     }
     const start = performance.now();
-    await this.#desk.compute(step, { first, count });
+    const wire = welcome?.wire ?? 'fp32';
+    const update = this.#updateCame(wire, received.update);
+    const { fresh } = visit;
+    received.update = 0;
+    visit.fresh = false;
+    await this.#desk.compute({ step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, fresh });
     const computeMs = performance.now() - start;
     this.#shards += count;
     const plan = planStep(this.#session, 0, this.#sampler.batchRows(step), { first, count });
     const stamp = { fence, epoch, round };
     const sent: Promise<void>[] = [];
-    for (const sum of plan.sums) {
-      const part = { first: sum.first, count: sum.count };
-      for (const { offset, bytes } of piecesOf(memory.buffer, sum.address, denseBytes(this.#session))) {
-        sent.push(connection.send({ type: 'sums', ...stamp, ...part, offset }, [bytes]));
+    const codec = codecOf(wire);
+    const bytesOfSum = codec ? encodedBytes(this.#session.blocks, codec) : denseBytes(this.#session);
+    plan.sums.forEach(({ first: from, count: many, address }, i) => {
+      const at = codec ? layout.wire.sums[i] : address;
+      for (const { offset, bytes } of piecesOf(memory.buffer, at, bytesOfSum)) {
+        sent.push(connection.send({ type: 'sums', ...stamp, first: from, count: many, offset }, [bytes]));
       }
-    }
+    });
     const sums = plan.sums.flatMap((sum) => [sum.first, sum.count]);
     const done = { type: 'done', ...stamp, first, count, sums, computeMs };
     sent.push(connection.send(done, packShards(this.#session, { first, count })));
     await Promise.allSettled(sent); // the next shards overwrite what is being sent
   }
 
+  /** Whether encoded parameters have come, all of them, that the workers can put into place. */
+  #updateCame(wire: WireFormat, bytes: number): boolean {
+    const codec = codecOf(wire);
+    if (bytes === 0) return false;
+    const { memory, layout, blocks } = this.#session;
+    const expected = codec ? encodedBytes(blocks, codec) : 0;
+    if (!codec || bytes !== expected) throw new FrameError(0, `${expected} bytes of an update`, String(bytes));
+    const block = unsoundBlock(memory.buffer, layout.wire.down, blocks, codec);
+    if (block !== undefined) throw new FrameError(0, `ascending places in block ${block}`, 'others');
+    return true;
+  }
+
   #summary(reason: string, failed: boolean): NodeSummary {
     this.#options.onEvent?.({ kind: 'stopped', reason });
-    return { reason, failed, shards: this.#shards, seconds: (performance.now() - this.#started) / 1000 };
+    return {
+      reason,
+      failed,
+      shards: this.#shards,
+      bytesSent: this.#bytesSent,
+      bytesReceived: this.#bytesReceived,
+      seconds: (performance.now() - this.#started) / 1000,
+    };
   }
 }
 
@@ -291,8 +340,10 @@ interface Visit {
   readonly nonce: Uint8Array;
   challenge?: Uint8Array;
   welcome?: Of<ToNode, 'welcome'>;
-  /** Bytes of parameters that came for a round. */
-  readonly received: { round: number; bytes: number };
+  /** Bytes of parameters that came for a round, and those of them that are encoded and not in place yet. */
+  readonly received: { round: number; bytes: number; update: number };
+  /** Nothing was computed yet: what former sums left unsaid belongs to another visit. */
+  fresh: boolean;
 }
 
 type VisitEnd = { readonly joined: boolean; readonly shards: number; readonly reason: string } & (

@@ -1,3 +1,4 @@
+import type { WireFormat } from '../src/parallel/wire-format.ts';
 import type { TrainOptions } from '../src/train/options.ts';
 import type { ListenLimits } from './admission.ts';
 import type { ClusterEvent, NodeEvent } from './events.ts';
@@ -38,6 +39,8 @@ export interface CoordinatorOptions extends TrainOptions {
   readonly insecure?: boolean;
   /** Steps wait while fewer nodes take part. Default 1. */
   readonly minNodes?: number;
+  /** How floats cross the network; all but fp32 round them, so that the result is not the same bytes. Default fp32. */
+  readonly wire?: WireFormat | 'auto';
   /** Admit nodes with other kernels: the result is then not the same bytes. Default false. */
   readonly mixed?: boolean;
   readonly deadlines?: Partial<Deadlines>;
@@ -74,5 +77,8 @@ export interface NodeSummary {
   /** The run ended with an error of the coordinator. */
   readonly failed: boolean;
   readonly shards: number;
+  /** Of all connections, with all overhead. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
   readonly seconds: number;
 }

@@ -28,6 +28,7 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
     runDir,
     minNodes = 1,
     mixed = false,
+    wire = 'fp32',
   } = options;
   const token = checkToken(options.token, host);
   const ending = new AbortController();
@@ -36,7 +37,7 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
     ...options,
     signal: AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]),
   };
-  const plan = await planRun(job, used, undefined, 'coordinator');
+  const plan = await planRun(job, used, undefined, 'coordinator', wire === 'auto' ? 'fp32' : wire);
   const result = await trainPlan(plan, used, async ({ session, proof = '' }) => {
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
     const coordinator = new Coordinator({

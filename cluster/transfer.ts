@@ -25,10 +25,10 @@ export function stateBytes({ tensors }: Pick<Session, 'tensors'>): number {
   return 4 * tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
 }
 
-/** The vector at an address, cut. */
-export function piecesOf(buffer: ArrayBufferLike, address: number, bytes: number): TransferPiece[] {
-  return Array.from({ length: Math.ceil(bytes / PIECE_BYTES) }, (_, i) => {
-    const offset = i * PIECE_BYTES;
+/** The vector at an address, cut; `from`: without its beginning. */
+export function piecesOf(buffer: ArrayBufferLike, address: number, bytes: number, from = 0): TransferPiece[] {
+  return Array.from({ length: Math.ceil((bytes - from) / PIECE_BYTES) }, (_, i) => {
+    const offset = from + i * PIECE_BYTES;
     return { offset, bytes: new Uint8Array(buffer, address + offset, Math.min(PIECE_BYTES, bytes - offset)) };
   });
 }

@@ -69,6 +69,8 @@ export interface ArenaSpec {
   readonly uploads?: number;
   /** Words of rounds (rounds.ts). Default 0. */
   readonly roundWords?: number;
+  /** For lossy wire formats (wire.ts): bytes of an encoded vector, and which f32 vectors go with it. Default: none. */
+  readonly wire?: { readonly encodedBytes: number; readonly replica: boolean; readonly residual: boolean };
   /** Bytes of the data sets. */
   readonly dataBytes: number;
 }
@@ -95,6 +97,17 @@ export interface WorkerRegions {
   readonly transformed: number;
   /** For merging lists of rows. */
   readonly rowScratch: number;
+}
+
+export interface WireRegions {
+  /** The same sums, encoded. */
+  readonly sums: readonly number[];
+  /** Parameters, or what they have changed by, encoded. */
+  readonly down: number;
+  /** The parameters that all nodes hold. */
+  readonly replica: number;
+  /** What this node's sums have left unsaid. */
+  readonly residual: number;
 }
 
 export interface ArenaLayout {
@@ -133,6 +146,8 @@ export interface ArenaLayout {
   readonly rounds: number;
   /** Partial sums of other nodes by their first shard, or this node's sums for the coordinator. */
   readonly uploads: readonly number[];
+  /** What lossy wire formats need beside them. */
+  readonly wire: WireRegions;
   /** Sparse gradients. */
   readonly rows: RowRegions;
   readonly constants: readonly number[];
@@ -144,6 +159,7 @@ export interface ArenaLayout {
 }
 
 const ALIGNMENT = 64;
+const NO_WIRE = { encodedBytes: 0, replica: false, residual: false };
 /** Bytes between the keys of two shards of a group. */
 export const KEY_STRIDE = 16;
 /** wasm32 addresses 4 GiB. */
@@ -191,6 +207,13 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
   const { uploads: sums = 0 } = spec;
   const placeSums = () => Array.from({ length: sums }, () => take(gradient));
   const uploads = sums > 0 ? region('partial sums between nodes', placeSums) : [];
+  const placeWire = ({ encodedBytes, replica, residual } = spec.wire ?? NO_WIRE): WireRegions => ({
+    sums: Array.from({ length: encodedBytes > 0 ? sums : 0 }, () => take(encodedBytes)),
+    down: take(encodedBytes),
+    replica: take(replica ? gradient : 0),
+    residual: take(residual ? gradient : 0),
+  });
+  const wire = spec.wire ? region('wire format', placeWire) : placeWire();
   const placeLists = () => placeRows(rowTables, spec.shards, take);
   const rows = rowTables.length > 0 ? region('gradients of looked-up rows', placeLists) : placeLists();
   const constants = region('program constants', () => spec.constantBytes.map(take));
@@ -224,6 +247,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     evaluated,
     reduced,
     uploads,
+    wire,
     rows,
     constants,
     workers,

@@ -11,7 +11,10 @@ export function gradientPass(worker: WorkerState, t: number, pass: number): Step
   const rows = worker.sampler.batchRows(t);
   if (worker.session.part === 'coordinator') {
     if (pass === 0) mark(worker.timings, PHASE.computed);
-    return worker.rounds?.ask(t, pass) ? worker.planGathered(rows) : undefined;
+    const update = worker.wire.prepare(t, pass);
+    if (!worker.rounds?.ask(t, pass, update)) return undefined;
+    worker.wire.decodeSums();
+    return worker.planGathered(rows);
   }
   const plan = worker.planFor(rows);
   computeShards(worker, plan, t, pass === 0 ? worker.shardSums : worker.trialSums);

@@ -6,6 +6,7 @@ import {
   ASKED,
   ASKED_PASS,
   ASKED_STEP,
+  ASKED_UPDATE,
   CALLED_OFF,
   FINISHED,
   GATHERED,
@@ -13,8 +14,12 @@ import {
   GIVEN,
   GIVEN_COUNT,
   GIVEN_FIRST,
+  GIVEN_FORMAT,
+  GIVEN_FRESH,
   GIVEN_STEP,
+  GIVEN_UPDATE,
   LEAVE,
+  type RoundTask,
   roundWordsOf,
 } from './rounds.ts';
 import type { Session } from './session.ts';
@@ -26,6 +31,8 @@ export interface AskedRound {
   readonly step: number;
   /** 0: that of the step itself; later ones are those of optimizers that need several. */
   readonly pass: number;
+  /** Nodes that had the round before have this one's parameters by what is encoded. */
+  readonly update: boolean;
 }
 
 /** The main thread's side of rounds on a coordinator: hears what its workers want, and answers when nodes have delivered. */
@@ -44,7 +51,12 @@ export class CoordinatorDesk {
       if (this.#closed) return undefined;
       const round = Atomics.load(words, ASKED);
       if (round !== seen) {
-        return { round, step: Atomics.load(words, ASKED_STEP), pass: Atomics.load(words, ASKED_PASS) };
+        return {
+          round,
+          step: Atomics.load(words, ASKED_STEP),
+          pass: Atomics.load(words, ASKED_PASS),
+          update: Atomics.load(words, ASKED_UPDATE) === 1,
+        };
       }
       const change = Atomics.waitAsync(words, ASKED, seen);
       if (change.async) await change.value;
@@ -92,8 +104,8 @@ export class NodeDesk {
   }
 
   /** Resolves when all workers have computed these shards of a step and added them up. One at a time. @throws AbortedError after `abandon`. */
-  async compute(step: number, range: ShardRange): Promise<void> {
-    const given = this.#give(step, range);
+  async compute(task: RoundTask): Promise<void> {
+    const given = this.#give(task);
     for (;;) {
       if (this.#abandoned) throw new AbortedError();
       const finished = Atomics.load(this.#words, FINISHED);
@@ -111,15 +123,18 @@ export class NodeDesk {
 
   /** The workers end their task. */
   leave(): void {
-    this.#give(LEAVE, { first: 0, count: 0 });
+    this.#give({ step: LEAVE, range: { first: 0, count: 0 }, format: 0, update: false, fresh: false });
   }
 
-  #give(step: number, { first, count }: ShardRange): number {
+  #give({ step, range, format, update, fresh }: RoundTask): number {
     const words = this.#words;
     this.#given += 1;
     Atomics.store(words, GIVEN_STEP, step);
-    Atomics.store(words, GIVEN_FIRST, first);
-    Atomics.store(words, GIVEN_COUNT, count);
+    Atomics.store(words, GIVEN_FIRST, range.first);
+    Atomics.store(words, GIVEN_COUNT, range.count);
+    Atomics.store(words, GIVEN_FORMAT, format);
+    Atomics.store(words, GIVEN_UPDATE, update ? 1 : 0);
+    Atomics.store(words, GIVEN_FRESH, fresh ? 1 : 0);
     Atomics.store(words, GIVEN, this.#given);
     Atomics.notify(words, GIVEN);
     return this.#given;

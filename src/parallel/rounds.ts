@@ -12,6 +12,8 @@ const LINE = 16;
 export const ASKED = 0 * LINE;
 export const ASKED_STEP = ASKED + 1;
 export const ASKED_PASS = ASKED + 2;
+/** 1: nodes that had the round before have this one's parameters by what is encoded (wire.ts). */
+export const ASKED_UPDATE = ASKED + 3;
 /** Number of the newest round that is complete or called off, and which of the two. The main thread writes. */
 export const ANSWERED = 1 * LINE;
 export const ANSWER = ANSWERED + 1;
@@ -21,6 +23,10 @@ export const GIVEN = 2 * LINE;
 export const GIVEN_STEP = GIVEN + 1;
 export const GIVEN_FIRST = GIVEN + 2;
 export const GIVEN_COUNT = GIVEN + 3;
+/** Index of the wire format; whether encoded parameters have come; whether residuals start from zero. */
+export const GIVEN_FORMAT = GIVEN + 4;
+export const GIVEN_UPDATE = GIVEN + 5;
+export const GIVEN_FRESH = GIVEN + 6;
 export const LEAVE = 0;
 /** The newest of these that is done. Rank 0 writes. */
 export const FINISHED = 3 * LINE;
@@ -33,6 +39,18 @@ export function roundWords(shards: number): number {
 
 export function roundWordsOf({ memory, layout, shards }: Pick<Session, 'memory' | 'layout' | 'shards'>): Int32Array {
   return new Int32Array(memory.buffer, layout.rounds, roundWords(shards));
+}
+
+/** What a node's workers are given to do. */
+export interface RoundTask {
+  readonly step: number;
+  readonly range: ShardRange;
+  /** Index in WIRE_FORMATS of how the sums go up, and how parameters came. */
+  readonly format: number;
+  /** Encoded parameters have come, and are to be put into place. */
+  readonly update: boolean;
+  /** What former sums left unsaid is not to be added. */
+  readonly fresh: boolean;
 }
 
 /** A partial sum that came from a node: it lies in the slot of its first shard. */
@@ -66,12 +84,13 @@ export class Rounds {
   }
 
   /** Coordinator: returns when nodes have computed all shards of the step; false when they will not. The parameters are in place. */
-  ask(step: number, pass: number): boolean {
+  ask(step: number, pass: number, update: boolean): boolean {
     const words = this.#words;
     this.#count += 1;
     if (this.#rank === 0) {
       Atomics.store(words, ASKED_STEP, step);
       Atomics.store(words, ASKED_PASS, pass);
+      Atomics.store(words, ASKED_UPDATE, update ? 1 : 0);
       Atomics.store(words, ASKED, this.#count);
       Atomics.notify(words, ASKED);
     }
@@ -80,7 +99,7 @@ export class Rounds {
   }
 
   /** Node: the next range of shards to compute; undefined when the workers may leave. */
-  take(): { readonly step: number; readonly range: ShardRange } | undefined {
+  take(): RoundTask | undefined {
     const words = this.#words;
     const done = this.#count;
     this.#wait(GIVEN, (given) => given !== done);
@@ -90,6 +109,9 @@ export class Rounds {
     return {
       step,
       range: { first: Atomics.load(words, GIVEN_FIRST), count: Atomics.load(words, GIVEN_COUNT) },
+      format: Atomics.load(words, GIVEN_FORMAT),
+      update: Atomics.load(words, GIVEN_UPDATE) === 1,
+      fresh: Atomics.load(words, GIVEN_FRESH) === 1,
     };
   }
 

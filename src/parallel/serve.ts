@@ -13,10 +13,12 @@ export function serveRounds(worker: WorkerState): void {
   if (rounds === undefined) throw new RangeError('serve: this process is no node');
   for (let task = rounds.take(); task !== undefined; task = rounds.take()) {
     const { step, range } = task;
+    worker.wire.takeUpdate(task);
     const plan = worker.planFor(worker.sampler.batchRows(step), range);
     computeShards(worker, plan, step, worker.shardSums);
     barrier.wait(); // all partial sums of the node are complete
     reduceBlocks(worker, plan);
+    worker.wire.encodeSums(plan, task);
     barrier.wait(); // so are its sums
     if (rank === 0) rounds.finish();
   }

@@ -13,6 +13,7 @@ import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
 import type { RunningStatistic } from './running-statistics.ts';
 import type { StreamedAddress, StreamedColumn } from './windows.ts';
+import type { WireFormat } from './wire-format.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
 export interface ModuleRef {
@@ -110,6 +111,8 @@ export interface Session {
   readonly accumulate: boolean;
   /** What this process does in a run on many machines; absent: it is alone. A coordinator has the optimizer, nodes compute gradients. */
   readonly part?: Part;
+  /** A coordinator's: how floats cross the network. Absent: fp32. */
+  readonly wire?: WireFormat;
   /** Groups of neighbouring shards that keep every bit: rows of each, joined by commas. */
   readonly groups: readonly string[];
   /** Most rows of neighbouring shards that a worker computes together, by rows of the batch; 0 or absent: each shard by itself. */

@@ -1,5 +1,6 @@
-import { type Kernels } from '../kernels/instantiate.ts';
-import { TOPK_SCRATCH_BYTES } from '../kernels/table.ts';
+import type { Block } from '../graph/layout.ts';
+import type { KernelTable } from '../kernels/table.ts';
+import { INT8_GROUP } from '../kernels/table.ts';
 
 /**
  * How floats cross the network, block by block. A block's encoding has a fixed length, so where each block lies is known on both sides
@@ -13,8 +14,8 @@ export type WireFormat = (typeof WIRE_FORMATS)[number];
 
 /** Kernels that the formats are made of. */
 export type WireKernels = Pick<
-  Kernels,
-  'addPartials' | 'sub' | 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'
+  KernelTable,
+  'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'
 >;
 
 /** All pointers are byte addresses; a block has at most 16 Ki floats. */
@@ -24,13 +25,11 @@ export interface Codec {
   bytesOf(length: number): number;
   /** Whether the encoder changes what it reads: it takes out what it says, and leaves the error. */
   readonly takes: boolean;
-  /** Encodes a block. `scratch`: WIRE_SCRATCH_BYTES of the calling worker. */
+  /** Encodes a block. `scratch`: TOPK_SCRATCH_BYTES of the calling worker. */
   encode(kernels: WireKernels, out: number, x: number, length: number, scratch: number): void;
   /** Writes, or with `add` adds, what the bytes say; false, and nothing written, when they are no encoding of such a block. */
   decode(kernels: WireKernels, x: number, bytes: number, length: number, add: boolean): boolean;
 }
-
-export const WIRE_SCRATCH_BYTES = TOPK_SCRATCH_BYTES;
 
 /** Of so many floats top-k sends one. */
 const TOPK_SHARE = 100;
@@ -53,7 +52,7 @@ export const CODECS: { readonly [F in Codec['format']]: Codec } = {
   int8: {
     format: 'int8',
     takes: true,
-    bytesOf: (length) => 4 * Math.ceil(length / 256) + whole(length),
+    bytesOf: (length) => 4 * Math.ceil(length / INT8_GROUP) + whole(length),
     encode: (kernels, out, x, length) => kernels.int8Take(out, x, length),
     decode(kernels, x, bytes, length, add) {
       kernels.int8Put(x, bytes, length, add ? 1 : 0);
@@ -69,3 +68,48 @@ export const CODECS: { readonly [F in Codec['format']]: Codec } = {
     decode: (kernels, x, bytes, length, add) => kernels.topkPut(x, bytes, length, kept(length), add ? 1 : 0) === 1,
   },
 };
+
+/** The codec of a format; undefined for fp32, which is sent as it lies in memory. */
+export function codecOf(format: WireFormat): Codec | undefined {
+  return format === 'fp32' ? undefined : CODECS[format];
+}
+
+/** Where the encoding of each block begins, and behind the last its end: bytes from the beginning of an encoded vector. */
+export function encodedPlaces(blocks: readonly Block[], codec: Codec): Int32Array {
+  const places = new Int32Array(blocks.length + 1);
+  blocks.forEach(({ length }, i) => {
+    places[i + 1] = places[i] + codec.bytesOf(length);
+  });
+  return places;
+}
+
+/** Bytes of an encoded vector. */
+export function encodedBytes(blocks: readonly Block[], codec: Codec): number {
+  return blocks.reduce((sum, { length }) => sum + codec.bytesOf(length), 0);
+}
+
+/** Bytes that an encoded vector has at most, whatever the format. */
+export function mostEncodedBytes(blocks: readonly Block[]): number {
+  return Math.max(...Object.values(CODECS).map((codec) => encodedBytes(blocks, codec)));
+}
+
+/** The first block whose encoding, at `address`, names a place that it does not have; undefined if all are sound. Other formats have none. */
+export function unsoundBlock(
+  buffer: ArrayBufferLike,
+  address: number,
+  blocks: readonly Block[],
+  codec: Codec,
+): number | undefined {
+  if (codec.format !== 'topk') return undefined;
+  let at = address;
+  for (const [index, { length }] of blocks.entries()) {
+    const places = new Uint16Array(buffer, at + 4 * kept(length), kept(length));
+    let next = 0;
+    for (let i = 0; i < places.length; i++) {
+      if (places[i] < next || places[i] >= length) return index;
+      next = places[i] + 1;
+    }
+    at += codec.bytesOf(length);
+  }
+  return undefined;
+}

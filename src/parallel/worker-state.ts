@@ -33,6 +33,7 @@ import { type ComputeInstruction, planGathered, planStep, type ShardTarget, type
 import { TimelinePen } from './timeline.ts';
 import { mark, PHASE, TIMING_SLOTS } from './timings.ts';
 import { openWindows, samplerOf, type Windows } from './windows.ts';
+import { Wire } from './wire.ts';
 
 /** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
 export const MOST_BAD_IN_A_ROW = 10;
@@ -84,6 +85,8 @@ export class WorkerState {
   readonly optimizer: OptimizerRunner;
   /** Where the shards of a step are computed by other machines, or for them. */
   readonly rounds: Rounds | undefined;
+  /** How floats cross the network there. */
+  readonly wire: Wire;
   /** Only rank 0 has one. */
   readonly recorder: Recorder | undefined;
   /** Length of a flat gradient. */
@@ -179,6 +182,7 @@ export class WorkerState {
       bindGemm: (operands) => this.#gemm.bind(operands),
     });
     this.tensorClip = new TensorClip(this);
+    this.wire = new Wire(this);
     this.rowGradients = new RowGradients(this);
     this.statistics = new RunningStatistics(this);
     this.#normHistory = session.clip.globalNorm === 'auto' ? new NormHistory() : undefined;

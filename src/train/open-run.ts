@@ -77,6 +77,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     layout,
     workers,
     ...(part && { part }),
+    ...(plan.wire !== 'fp32' && { wire: plan.wire }),
     spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
     seed: plan.job.seed,
     shards: compiled.shards,

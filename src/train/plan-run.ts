@@ -5,13 +5,14 @@ import type { LoadedData } from '../data/contract.ts';
 import { loadData } from '../data/load.ts';
 import { LockstepError } from '../errors.ts';
 import { accumulatedGemms, accumulatingProgram } from '../graph/accumulate.ts';
+import type { Block } from '../graph/layout.ts';
 import type { Program } from '../graph/program.ts';
 import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
 import { accumulatesExactly } from '../kernels/gemm-bits.ts';
 import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
 import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
-import { type ArenaLayout, planArena } from '../parallel/arena.ts';
+import { type ArenaLayout, type ArenaSpec, planArena } from '../parallel/arena.ts';
 import { type OptimizerMemory, optimizerMemory } from '../parallel/optimizer-memory.ts';
 import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
@@ -19,6 +20,7 @@ import { roundWords } from '../parallel/rounds.ts';
 import { bufferRange } from '../parallel/running-statistics.ts';
 import type { Part } from '../parallel/session.ts';
 import { mostRoots, partialSlots, reductionTemporaries } from '../parallel/step-plan.ts';
+import { codecOf, encodedBytes, mostEncodedBytes, type WireFormat } from '../parallel/wire-format.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
 import { checkWindows } from './check-windows.ts';
 import { type CompiledJob, compileJob } from './compile.ts';
@@ -41,6 +43,14 @@ function sumsBetweenNodes(part: Part, shards: number): number {
   return part === 'coordinator' ? shards : mostRoots(shards);
 }
 
+/** A coordinator knows its wire format; a node hears of it when it joins, so it has room for any. */
+function wireMemory(part: Part, wire: WireFormat, blocks: readonly Block[]): Pick<ArenaSpec, 'wire'> {
+  if (part === 'node') return { wire: { encodedBytes: mostEncodedBytes(blocks), replica: false, residual: true } };
+  const codec = codecOf(wire);
+  if (!codec) return {};
+  return { wire: { encodedBytes: encodedBytes(blocks, codec), replica: codec.takes, residual: false } };
+}
+
 /** A job with everything decided and nothing started: data loaded, programs compiled, memory planned. */
 export interface RunPlan {
   readonly job: ResolvedJob;
@@ -54,6 +64,7 @@ export interface RunPlan {
   readonly workers: number;
   /** See Session. */
   readonly part?: Part;
+  readonly wire: WireFormat;
   readonly cores: number;
   readonly partialSlots: number;
   /** See Session. */
@@ -94,12 +105,14 @@ export function loadJobData(job: ResolvedJob, options: TrainOptions): Promise<Lo
  *
  * @param given data in the place of the job's own, which is then not read.
  * @param part what this process does in a run on many machines; absent: it is alone.
+ * @param wire how a coordinator has floats cross the network.
  */
 export async function planRun(
   jobOfUser: Job,
   options: TrainOptions = {},
   given?: LoadedData,
   part?: Part,
+  wire: WireFormat = 'fp32',
 ): Promise<RunPlan> {
   const trial = trialOf(options);
   const whole = resolveJob(jobOfUser);
@@ -173,6 +186,7 @@ export async function planRun(
     tensors: compiled.tensors.length,
     progress: progressWidth(needs.progressNames),
     ...(part && { uploads: sumsBetweenNodes(part, compiled.shards), roundWords: roundWords(compiled.shards) }),
+    ...(part && wireMemory(part, wire, compiled.blocks)),
     dataBytes: dataBytes(namedSplits(data)),
   });
   const cores = availableParallelism();
@@ -186,6 +200,7 @@ export async function planRun(
     layout,
     workers,
     ...(part && { part }),
+    wire,
     cores,
     partialSlots: slots,
     accumulate,
@@ -198,7 +213,12 @@ export async function planRun(
     ...(trial ? { trial } : {}),
     programs,
     origin: { baseDir: baseDirOf(options), ...(options.module ? { module: options.module } : {}) },
-    notes: [...(trial ? [trialNote(trial)] : []), ...notes(compiled, workers, cores, backend, part), ...diskNote(data)],
+    notes: [
+      ...(trial ? [trialNote(trial)] : []),
+      ...wireNote(wire),
+      ...notes(compiled, workers, cores, backend, part),
+      ...diskNote(data),
+    ],
   };
 }
 
@@ -211,6 +231,13 @@ function refuseMiniBatches({ def }: BoundOptimizer, { stepsPerEpoch, batchSize }
     got: `batches of ${batchSize} rows, ${stepsPerEpoch} an epoch`,
     fix: "set batchSize: 'full', or use another optimizer",
   });
+}
+
+function wireNote(wire: WireFormat): string[] {
+  if (wire === 'fp32') return [];
+  return [
+    `wire format ${wire}: gradients and parameters are rounded on their way, so the result depends on which nodes take part`,
+  ];
 }
 
 function diskNote({ train }: LoadedData): string[] {

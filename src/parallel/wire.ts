@@ -1,0 +1,112 @@
+import { gatheredSums, type RoundTask, roundWordsOf } from './rounds.ts';
+import type { StepPlan } from './step-plan.ts';
+import { type Codec, codecOf, encodedPlaces, WIRE_FORMATS } from './wire-format.ts';
+import type { WorkerState } from './worker-state.ts';
+
+/** Where a block lies in the worker's scratch while it is encoded; before it the encoder has its own. */
+const BLOCK_AT = 16 * 1024;
+
+/**
+ * A worker's part in a lossy wire format: encodes and decodes its own blocks between the phases of a round. The main thread only sends
+ * and receives the bytes.
+ */
+export class Wire {
+  readonly #worker: WorkerState;
+  /** Of the format in use; a node hears of it with each task. */
+  #codec: Codec | undefined;
+  #places: Int32Array = new Int32Array(0);
+  /** The step whose parameters the replica has; 0: of none that another could follow. */
+  #replicated = 0;
+
+  constructor(worker: WorkerState) {
+    this.#worker = worker;
+    this.#use(codecOf(worker.session.wire ?? 'fp32'));
+  }
+
+  #use(codec: Codec | undefined): void {
+    if (codec === this.#codec) return;
+    this.#codec = codec;
+    this.#places = codec ? encodedPlaces(this.#worker.session.blocks, codec) : new Int32Array(0);
+  }
+
+  /**
+   * Coordinator, before a round: what nodes need of the parameters, encoded. True: an encoding by which nodes that had the round before
+   * have this one's; false: they need the whole replica. With `takes` formats that is the difference to the replica which all nodes
+   * hold, and which follows: what a difference does not say is in the next.
+   */
+  prepare(t: number, pass: number): boolean {
+    const codec = this.#codec;
+    if (!codec) return false;
+    const { kernels, barrier, regions, session, reducedBlocks, frozenBlocks } = this.#worker;
+    const { parameters, wire } = session.layout;
+    const follows = !codec.takes || (pass === 0 && t === this.#replicated + 1);
+    const change = regions.scratch + BLOCK_AT;
+    for (const blocks of [reducedBlocks, frozenBlocks]) {
+      for (const { offset, length, index } of blocks) {
+        const [master, out, replica] = [
+          parameters + 4 * offset,
+          wire.down + this.#places[index],
+          wire.replica + 4 * offset,
+        ];
+        if (!codec.takes) codec.encode(kernels, out, master, length, regions.scratch);
+        else if (!follows) kernels.copy(replica, master, length);
+        else {
+          kernels.sub(change, master, replica, 1, length, 0, 1, 0, 1);
+          codec.encode(kernels, out, change, length, regions.scratch);
+          codec.decode(kernels, replica, out, length, true);
+        }
+      }
+    }
+    this.#replicated = pass === 0 ? t : 0;
+    barrier.wait(); // all blocks are encoded
+    return follows;
+  }
+
+  /** Coordinator: the partial sums that came, in my blocks. The main thread has seen that they are sound. */
+  decodeSums(): void {
+    const codec = this.#codec;
+    if (!codec) return;
+    const { kernels, session, reducedBlocks } = this.#worker;
+    for (const { first, address } of gatheredSums(session, roundWordsOf(session))) {
+      const from = session.layout.wire.sums[first];
+      for (const { offset, length, index } of reducedBlocks) {
+        codec.decode(kernels, address + 4 * offset, from + this.#places[index], length, false);
+      }
+    }
+  }
+
+  /** Node, before the shards of a task: the parameters that came encoded, into place. */
+  takeUpdate({ format, update }: RoundTask): void {
+    this.#use(codecOf(WIRE_FORMATS[format]));
+    const codec = this.#codec;
+    if (!codec || !update) return;
+    const { kernels, barrier, session, reducedBlocks, frozenBlocks } = this.#worker;
+    const { parameters, wire } = session.layout;
+    for (const blocks of [reducedBlocks, frozenBlocks]) {
+      for (const { offset, length, index } of blocks) {
+        codec.decode(kernels, parameters + 4 * offset, wire.down + this.#places[index], length, codec.takes);
+      }
+    }
+    barrier.wait(); // the forward pass may read the parameters
+  }
+
+  /**
+   * Node, after the reduction: my blocks of the node's sums, encoded. What is left unsaid of one goes with the next: as the coordinator
+   * adds all of them, nothing is lost.
+   */
+  encodeSums(plan: StepPlan, { fresh }: RoundTask): void {
+    const codec = this.#codec;
+    if (!codec) return;
+    const { kernels, regions, session, reducedBlocks } = this.#worker;
+    const { residual, sums } = session.layout.wire;
+    for (const { offset, length, index } of reducedBlocks) {
+      const error = residual + 4 * offset;
+      if (fresh) kernels.fill(error, 0, length);
+      plan.sums.forEach(({ address }, i) => {
+        const [sum, out] = [address + 4 * offset, sums[i] + this.#places[index]];
+        if (codec.takes) kernels.addPartials(error, error, sum, length);
+        codec.encode(kernels, out, codec.takes ? error : sum, length, regions.scratch);
+      });
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { adam, crossEntropy, defineJob, dense, type Job, sequential } from 'lockstep';
+import {
+  type ClusterEvent,
+  type CoordinatorOptions,
+  type NodeSummary,
+  runCoordinator,
+  runNode,
+} from 'lockstep/cluster';
+import { arrays } from 'lockstep/data';
+import { describe, expect, test } from 'vitest';
+import { blobs } from '../fixtures/blobs.ts';
+
+// Lossy wire formats between nodes with pools of their own, over real sockets.
+
+const job: unknown = defineJob({
+  data: { train: arrays(blobs(1200, 24, 6)), validation: 0.2 },
+  model: sequential(dense(160, 'relu'), dense(120, 'relu'), dense(6)),
+  loss: crossEntropy(),
+  optimizer: adam({ lr: 2e-3 }),
+  clip: { globalNorm: 1 },
+  batchSize: 240,
+  shards: 4,
+  epochs: 8,
+  seed: 3,
+});
+
+interface Outcome {
+  readonly sha: string;
+  readonly loss: number;
+  /** Per node and step. */
+  readonly up: number;
+  readonly down: number;
+  readonly left: readonly (ClusterEvent & { kind: 'left' })[];
+  readonly notes: readonly string[];
+}
+
+/** `replaceAfter`: after that epoch the node leaves, and another comes. */
+async function run(wire: CoordinatorOptions['wire'], nodes = 1, replaceAfter?: number): Promise<Outcome> {
+  const running: Promise<NodeSummary>[] = [];
+  const left: (ClusterEvent & { kind: 'left' })[] = [];
+  const notes: string[] = [];
+  const leave = new AbortController();
+  let url = '';
+  const start = (signal?: AbortSignal) =>
+    running.push(runNode(job as Job, { url, workers: 1, ...(signal && { signal }) }));
+  const result = await runCoordinator(job as Job, {
+    port: 0,
+    workers: 2,
+    minNodes: nodes,
+    wire,
+    onListening: (listener) => {
+      url = listener.url;
+      for (let i = 0; i < nodes; i++) start(leave.signal);
+    },
+    onEvent: (event) => {
+      if (event.kind !== 'left') return;
+      left.push(event);
+      start();
+    },
+    onProgress: (event) => {
+      if (event.kind === 'start') notes.push(...event.notes);
+      if (event.kind === 'epoch' && event.epoch === replaceAfter) leave.abort();
+    },
+  });
+  const summaries = await Promise.all(running);
+  const each = (bytes: (summary: NodeSummary) => number) =>
+    summaries.reduce((sum, summary) => sum + bytes(summary), 0) / nodes / result.step;
+  return {
+    sha: result.parametersSha256,
+    loss: result.metrics['val.loss'],
+    up: each((s) => s.bytesSent),
+    down: each((s) => s.bytesReceived),
+    left,
+    notes,
+  };
+}
+
+describe('wire formats', async () => {
+  const exact = await run('fp32', 2);
+
+  test.each([
+    ['bf16', 0.51, 0.02],
+    ['int8', 0.28, 0.05],
+    ['topk', 0.1, 1.45], // 32 steps are few for what sends 1 % in each
+  ] as const)(
+    '%s: few bytes, near the loss of fp32, and says that it is not the same bytes',
+    async (wire, share, loss) => {
+      const { up, down, loss: reached, notes } = await run(wire, 2);
+      // Beside the encoded floats there are headers, and the whole parameters when a node joins.
+      expect(up / exact.up).toBeLessThan(share);
+      expect(down / exact.down).toBeLessThan(share + 1 / 32);
+      expect(Math.abs(reached - exact.loss)).toBeLessThan(loss);
+      expect(reached).toBeLessThan(1.3); // of 6 classes, ln 6 = 1.79 at the beginning
+      expect(notes.join()).toMatch(`wire format ${wire}: gradients and parameters are rounded on their way`);
+    },
+  );
+
+  test('a node that comes later has what the others have: bf16 keeps nothing from step to step, so nothing shows', async () => {
+    const [whole, replaced] = [await run('bf16'), await run('bf16', 1, 3)];
+    expect(replaced.left).toMatchObject([{ lost: false, unsaid: false }]);
+    expect(replaced.sha).toBe(whole.sha);
+  });
+
+  test('a node that leaves takes along what int8 had left unsaid, which is reported; the next starts from the replica', async () => {
+    const { left, loss } = await run('int8', 1, 3);
+    expect(left).toMatchObject([{ lost: false, unsaid: true }]);
+    expect(Math.abs(loss - exact.loss)).toBeLessThan(0.05);
+  });
+});
