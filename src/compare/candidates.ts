@@ -16,6 +16,31 @@ export interface Candidate {
   readonly stateBytes: number;
 }
 
+/** Those that most people would try, first; where a budget has no room for all, the others are left out. */
+const COMMON = [
+  'adamw',
+  'adam',
+  'momentum',
+  'sgd',
+  'rmsprop',
+  'nesterov',
+  'adagrad',
+  'nadamw',
+  'lion',
+  'muon',
+  'radam',
+  'prodigy',
+];
+
+/** By how common they are: the job's own first, then COMMON, then the catalogue's order. */
+export function commonFirst<T extends { readonly optimizer: string }>(entries: readonly T[], own: string): T[] {
+  const place = ({ optimizer }: T) => {
+    const found = [own, ...COMMON].indexOf(optimizer);
+    return found < 0 ? COMMON.length + 1 : found;
+  };
+  return [...entries].sort((a, b) => place(a) - place(b));
+}
+
 export interface Candidates {
   readonly taking: readonly Candidate[];
   /** Those that cannot train this job, with the reason; only where the user named none. */

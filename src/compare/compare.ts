@@ -6,11 +6,11 @@ import { toLine } from '../record/jsonl.ts';
 import { describeJob, runHeader } from '../train/header.ts';
 import type { Job } from '../train/job.ts';
 import { planRun, type RunPlan } from '../train/plan-run.ts';
-import { type Candidates, findCandidates, findObjective } from './candidates.ts';
+import { type Candidates, commonFirst, findCandidates, findObjective } from './candidates.ts';
 import type { RacePlan, Slot, TrialResult } from './contract.ts';
 import { renderReport } from './html.ts';
 import { Journal } from './journal.ts';
-import { costOf, estimateSeconds, fitBudget, planRace, type RaceSettings } from './plan.ts';
+import { costOf, estimateSeconds, fitBudget, fitField, planRace, type RaceSettings } from './plan.ts';
 import { raceSize, trialOf } from './planner.ts';
 import { runRace } from './race.ts';
 import { type JobReport, jobProfiles, jobReport, type Report } from './report.ts';
@@ -161,8 +161,13 @@ async function raceJob(
     const earlier = await Journal.read(folder);
     const { plan, estimate } = earlier
       ? { plan: earlier.plan, estimate: undefined }
-      : await choosePlan(prepared, slots, budgetSeconds, options.signal);
+      : await choosePlan(prepared, options, slots, budgetSeconds);
     const journal = earlier ? await Journal.reopen(folder) : await Journal.create(folder, request, plan);
+    const field = withinBudget(candidates, plan);
+    if (field.left.length > candidates.left.length) {
+      const names = field.taking.map(({ optimizer }) => optimizer).join(', ');
+      options.onProgress?.({ kind: 'note', text: `${compared.name}: the budget has room for ${names}` });
+    }
     const { trials } = raceSize(plan);
     const known = earlier?.results.length ?? 0;
     options.onProgress?.({ kind: 'plan', job: compared.name, plan, trials, known, estimateSeconds: estimate });
@@ -183,7 +188,7 @@ async function raceJob(
     return jobReport({
       name: compared.name,
       plan,
-      candidates,
+      candidates: field,
       race,
       slots: options.slots,
       stepsOfJob: settings.totalSteps,
@@ -196,12 +201,26 @@ async function raceJob(
   }
 }
 
-/** Without a budget whole runs; with one, as much as fits by the cost of a step, which a short trial in each slot measures. */
+/** The candidates as the plan has them: those that it left out had no room in the budget. */
+function withinBudget({ taking, left }: Candidates, plan: RacePlan): Candidates {
+  const planned = new Set(plan.entries.map(({ optimizer }) => optimizer));
+  const reason = 'no room for it in the budget: give more time, or name it with --optimizers';
+  const out = taking.filter(({ optimizer }) => !planned.has(optimizer));
+  return {
+    taking: taking.filter(({ optimizer }) => planned.has(optimizer)),
+    left: [...left, ...out.map(({ optimizer }) => ({ optimizer, reason }))],
+  };
+}
+
+/**
+ * Without a budget whole runs; with one, as much as fits by the cost of a trial, which two short ones in each slot measure. Where even
+ * the shortest runs of all optimizers do not fit, and the user named none, the less common ones are left out.
+ */
 async function choosePlan(
-  { settings, run }: Prepared,
+  { settings, run, compared }: Prepared,
+  { signal, optimizers }: CompareOptions,
   slots: readonly Slot[],
   budgetSeconds: number | undefined,
-  signal: AbortSignal | undefined,
 ): Promise<{ plan: RacePlan; estimate: number | undefined }> {
   if (budgetSeconds === undefined || signal?.aborted) return { plan: planRace(settings), estimate: undefined };
   const whole = planRace(settings);
@@ -212,21 +231,26 @@ async function choosePlan(
   signal?.addEventListener('abort', stop);
   const { entries } = settings;
   const results = await Promise.all(
-    slots.map((slot, i) => {
+    slots.map(async (slot, i) => {
       const { optimizer, grid } = entries[Math.floor((i * entries.length) / slots.length)];
       const lr = grid[grid.length >> 1];
-      return slot.run(trialOf(whole, 'calibrate', optimizer, lr, settings.seed, settings.totalSteps), { seconds });
+      const trial = trialOf(whole, 'calibrate', optimizer, lr, settings.seed, settings.totalSteps);
+      const cold = await slot.run(trial, { seconds: 0 });
+      const warm = cold && (await slot.run(trial, { seconds }));
+      return cold && warm && { cold, warm };
     }),
   );
   signal?.removeEventListener('abort', stop);
   const measured = results.flatMap((result) => result ?? []);
   const cost = costOf(measured, { batch: run.compiled.batchSize, validation: run.data.validation?.size ?? 0 });
   if (cost === undefined) {
-    const crashed = measured.find(({ outcome }) => outcome === 'crashed');
-    if (crashed) throw cannotTrain(crashed);
+    const crashed = measured.find(({ warm }) => warm.outcome === 'crashed');
+    if (crashed) throw cannotTrain(crashed.warm);
     return { plan: whole, estimate: undefined };
   }
-  const plan = fitBudget(settings, cost, slots.length, budgetSeconds);
+  const ordered = { ...settings, entries: commonFirst(entries, compared.job.optimizer.kind) };
+  const field = optimizers === undefined ? fitField(ordered, cost, slots.length, budgetSeconds) : settings;
+  const plan = fitBudget(field, cost, slots.length, budgetSeconds);
   return { plan, estimate: estimateSeconds(plan, cost, slots.length) };
 }
 

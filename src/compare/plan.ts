@@ -49,7 +49,10 @@ function rungsOf(totalSteps: number, evaluateEvery: number, grid: number): Rung[
 
 /** What a trial costs, from the calibration. */
 export interface TrialCost {
+  /** Of a trial in a process that has job and rows: compiling, starting a thread. */
   readonly startSeconds: number;
+  /** Reading the rows of another seed: the finals have one each. */
+  readonly loadSeconds: number;
   readonly secondsPerStep: number;
   /** An evaluation, in training steps: a forward pass is about a third of a step on the same rows. */
   readonly evaluationSteps: number;
@@ -58,18 +61,34 @@ export interface TrialCost {
 /** Share of a training step that the forward pass takes. */
 const FORWARD_SHARE = 1 / 3;
 
+/** Two trials of one process: the first reads the rows, the second finds them there. */
+export interface Calibration {
+  readonly cold: TrialResult;
+  readonly warm: TrialResult;
+}
+
 /** Mean cost over the calibration's trials; undefined when none got through a step. */
 export function costOf(
-  calibration: readonly TrialResult[],
+  calibration: readonly Calibration[],
   rows: { readonly batch: number; readonly validation: number },
 ): TrialCost | undefined {
-  const usable = calibration.filter(({ curve, outcome }) => outcome !== 'crashed' && curve.length > 0);
+  const works = ({ curve, outcome }: TrialResult) => outcome !== 'crashed' && curve.length > 0;
+  const usable = calibration.filter(({ cold, warm }) => works(cold) && works(warm));
   if (usable.length === 0) return undefined;
-  const mean = (of: (result: TrialResult) => number) => usable.reduce((sum, r) => sum + of(r), 0) / usable.length;
+  const mean = (of: (pair: Calibration) => number) => usable.reduce((sum, pair) => sum + of(pair), 0) / usable.length;
+  const evaluationSteps = (FORWARD_SHARE * rows.validation) / rows.batch;
+  const secondsPerStep = mean(({ warm }) => warm.secondsPerStep);
+  /** All but training and evaluations. */
+  const start = ({ wallSeconds, curve }: TrialResult) => {
+    const evaluations = curve.filter(({ metrics }) => 'val.loss' in metrics).length;
+    const used = curve[curve.length - 1].seconds + evaluations * evaluationSteps * secondsPerStep;
+    return Math.max(0, wallSeconds - used);
+  };
   return {
-    secondsPerStep: mean(({ secondsPerStep }) => secondsPerStep),
-    startSeconds: mean(({ wallSeconds, curve }) => Math.max(0, wallSeconds - curve[curve.length - 1].seconds)),
-    evaluationSteps: (FORWARD_SHARE * rows.validation) / rows.batch,
+    secondsPerStep,
+    startSeconds: mean(({ warm }) => start(warm)),
+    loadSeconds: mean(({ cold, warm }) => Math.max(0, start(cold) - start(warm))),
+    evaluationSteps,
   };
 }
 
@@ -77,7 +96,22 @@ export function costOf(
 export function estimateSeconds(plan: RacePlan, cost: TrialCost, slots: number): number {
   const { trials, steps } = raceSize(plan);
   const stepsWithEvaluations = steps * (1 + cost.evaluationSteps / plan.evaluateEvery);
-  return (trials * cost.startSeconds + stepsWithEvaluations * cost.secondsPerStep) / slots;
+  // Finals of one seed follow each other, so a process reads its rows once.
+  const loads = plan.finalSeeds.length * Math.min(slots, plan.finalists, plan.entries.length);
+  return (trials * cost.startSeconds + loads * cost.loadSeconds + stepsWithEvaluations * cost.secondsPerStep) / slots;
+}
+
+/**
+ * The optimizers that there is time for: the first ones of `settings.entries`, at least two, whose race fits into the budget with the
+ * shortest runs that make sense. Fewer optimizers that get to the finals say more than many that do not.
+ */
+export function fitField(settings: RaceSettings, cost: TrialCost, slots: number, budgetSeconds: number): RaceSettings {
+  for (let count = settings.entries.length; count > 2; count--) {
+    const fewer = { ...settings, entries: settings.entries.slice(0, count) };
+    const plan = fitBudget(fewer, cost, slots, budgetSeconds);
+    if (estimateSeconds(plan, cost, slots) <= budgetSeconds) return fewer;
+  }
+  return { ...settings, entries: settings.entries.slice(0, 2) };
 }
 
 /**

@@ -36,11 +36,11 @@ export function judgeAll(results: ClaimsResults): Judged[] {
 export function renderClaims(results: ClaimsResults, folder: string): string {
   const judged = judgeAll(results);
   const count = (verdict: string) => judged.filter(({ judgement }) => judgement?.verdict === verdict).length;
-  const { machine, createdAt, command, lockstep } = results;
+  const { machine, command, lockstep } = results;
   const lines = [
     '# Which optimizer? What the textbook says, tested',
     '',
-    `Generated from ${folder}claims.json by \`${command}\` (lockstep ${lockstep}, Node ${machine.node}, ${machine.cpu}, ${machine.cores} cores, ${createdAt.slice(0, 10)}). For an answer about your own model: \`lockstep compare\` (compare.md).`,
+    `Generated from ${folder}claims.json by \`${command}\` (lockstep ${lockstep}, Node ${machine.node}, ${machine.cores} cores; each experiment says when and on which processor). For an answer about your own model: \`lockstep compare\` (compare.md).`,
     '',
     `Of ${judged.length} claims ${count('holds')} hold, ${count('holds partly')} hold partly, ${count('does not hold')} do not hold. Experiments are small, so a verdict is about them and not about all of deep learning; steps and losses are the same on every machine with the same kernels, seconds are not.`,
     '',
@@ -71,7 +71,7 @@ export function renderClaims(results: ClaimsResults, folder: string): string {
       '',
       `### ${id}`,
       '',
-      `${about}${seeds} (${formatSeconds(found.seconds)})`,
+      `${about}${seeds} (${formatSeconds(found.seconds)}; ${found.createdAt.slice(0, 10)}, ${found.cpu})`,
       '',
       ...markdown(summary(found.table)),
     );

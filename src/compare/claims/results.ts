@@ -15,7 +15,13 @@ export const claimsSchema = z.object({
   quick: z.boolean(),
   experiments: z.record(
     z.string(),
-    z.object({ seconds: z.number(), table: z.object({ columns: z.array(z.string()), rows: z.array(z.array(cell)) }) }),
+    z.object({
+      seconds: z.number(),
+      /** When and where it was run: with --resume not all at once. */
+      createdAt: z.string(),
+      cpu: z.string(),
+      table: z.object({ columns: z.array(z.string()), rows: z.array(z.array(cell)) }),
+    }),
   ),
 });
 

@@ -63,6 +63,8 @@ export async function runClaims(options: SuiteOptions): Promise<ClaimsResults> {
       if (signal?.aborted) break; // its last runs were cut short
       results.experiments[id] = {
         seconds,
+        createdAt: new Date().toISOString(),
+        cpu: results.machine.cpu,
         table: { columns: [...table.columns], rows: table.rows.map((row) => [...row]) },
       };
     } catch (error) {
@@ -107,9 +109,10 @@ async function readEarlier({ runDir, resume }: SuiteOptions, quick: boolean): Pr
 function rowsOnLines(results: ClaimsResults): string {
   const line = (value: unknown) => toLine(value).trimEnd();
   const { experiments, ...head } = results;
-  const parts = Object.entries(experiments).map(([id, { seconds, table }]) => {
+  const parts = Object.entries(experiments).map(([id, { table, ...made }]) => {
     const rows = table.rows.map((row) => `      ${line(row)}`).join(',\n');
-    return `    ${line(id)}: { "seconds": ${line(seconds)}, "table": { "columns": ${line(table.columns)}, "rows": [\n${rows}\n    ] } }`;
+    const fields = Object.entries(made).map(([name, value]) => `${line(name)}: ${line(value)}, `);
+    return `    ${line(id)}: { ${fields.join('')}"table": { "columns": ${line(table.columns)}, "rows": [\n${rows}\n    ] } }`;
   });
   const fields = Object.entries(head).map(([name, value]) => `  ${line(name)}: ${line(value)},`);
   return `{\n${fields.join('\n')}\n  "experiments": {\n${parts.join(',\n')}\n  }\n}\n`;
