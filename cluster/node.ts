@@ -297,8 +297,9 @@ class Node {
     const sent: Promise<void>[] = [];
     const codec = codecOf(wire);
     const bytesOfSum = codec ? encodedBytes(this.#session.blocks, codec) : denseBytes(this.#session);
-    plan.sums.forEach(({ first: from, count: many, address }, i) => {
-      const at = codec ? layout.wire.sums[i] : address;
+    // Encoded, all sums lie in the first: wire.ts.
+    plan.sums.slice(0, codec ? 1 : undefined).forEach(({ first: from, count: many, address }) => {
+      const at = codec ? layout.wire.sums[0] : address;
       for (const { offset, bytes } of piecesOf(memory.buffer, at, bytesOfSum)) {
         sent.push(connection.send({ type: 'sums', ...stamp, first: from, count: many, offset }, [bytes]));
       }

@@ -69,10 +69,20 @@ export interface ArenaSpec {
   readonly uploads?: number;
   /** Words of rounds (rounds.ts). Default 0. */
   readonly roundWords?: number;
-  /** For lossy wire formats (wire.ts): bytes of an encoded vector, and which f32 vectors go with it. Default: none. */
-  readonly wire?: { readonly encodedBytes: number; readonly replica: boolean; readonly residual: boolean };
+  /** For lossy wire formats (wire.ts). Default: none. */
+  readonly wire?: WireSpec;
   /** Bytes of the data sets. */
   readonly dataBytes: number;
+}
+
+export interface WireSpec {
+  /** Encoded sums. */
+  readonly sums: number;
+  /** Of an encoded vector. */
+  readonly encodedBytes: number;
+  /** Which f32 vectors go with them. */
+  readonly replica: boolean;
+  readonly residual: boolean;
 }
 
 export interface WorkerRegions {
@@ -100,7 +110,7 @@ export interface WorkerRegions {
 }
 
 export interface WireRegions {
-  /** The same sums, encoded. */
+  /** Sums of other nodes by their first shard, or the one of this node, encoded. */
   readonly sums: readonly number[];
   /** Parameters, or what they have changed by, encoded. */
   readonly down: number;
@@ -159,7 +169,7 @@ export interface ArenaLayout {
 }
 
 const ALIGNMENT = 64;
-const NO_WIRE = { encodedBytes: 0, replica: false, residual: false };
+const NO_WIRE: WireSpec = { sums: 0, encodedBytes: 0, replica: false, residual: false };
 /** Bytes between the keys of two shards of a group. */
 export const KEY_STRIDE = 16;
 /** wasm32 addresses 4 GiB. */
@@ -207,8 +217,8 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
   const { uploads: sums = 0 } = spec;
   const placeSums = () => Array.from({ length: sums }, () => take(gradient));
   const uploads = sums > 0 ? region('partial sums between nodes', placeSums) : [];
-  const placeWire = ({ encodedBytes, replica, residual } = spec.wire ?? NO_WIRE): WireRegions => ({
-    sums: Array.from({ length: encodedBytes > 0 ? sums : 0 }, () => take(encodedBytes)),
+  const placeWire = ({ sums: encoded, encodedBytes, replica, residual } = spec.wire ?? NO_WIRE): WireRegions => ({
+    sums: Array.from({ length: encoded }, () => take(encodedBytes)),
     down: take(encodedBytes),
     replica: take(replica ? gradient : 0),
     residual: take(residual ? gradient : 0),

@@ -91,22 +91,23 @@ export class Wire {
   }
 
   /**
-   * Node, after the reduction: my blocks of the node's sums, encoded. What is left unsaid of one goes with the next: as the coordinator
-   * adds all of them, nothing is lost.
+   * Node, after the reduction: my blocks of the node's sums, encoded. Rounded sums need not follow the gradient tree, so all are added
+   * up and go as one, whatever shards the node has.
    */
   encodeSums(plan: StepPlan, { fresh }: RoundTask): void {
     const codec = this.#codec;
     if (!codec) return;
     const { kernels, regions, session, reducedBlocks } = this.#worker;
     const { residual, sums } = session.layout.wire;
+    if (plan.sums.length === 0) return;
     for (const { offset, length, index } of reducedBlocks) {
-      const error = residual + 4 * offset;
-      if (fresh) kernels.fill(error, 0, length);
-      plan.sums.forEach(({ address }, i) => {
-        const [sum, out] = [address + 4 * offset, sums[i] + this.#places[index]];
-        if (codec.takes) kernels.addPartials(error, error, sum, length);
-        codec.encode(kernels, out, codec.takes ? error : sum, length, regions.scratch);
-      });
+      const at = 4 * offset;
+      const total = codec.takes ? residual + at : plan.sums[0].address + at;
+      if (codec.takes && fresh) kernels.fill(total, 0, length);
+      for (let i = codec.takes ? 0 : 1; i < plan.sums.length; i++) {
+        kernels.addPartials(total, total, plan.sums[i].address + at, length);
+      }
+      codec.encode(kernels, sums[0] + this.#places[index], total, length, regions.scratch);
     }
   }
 }

@@ -5,7 +5,6 @@ import type { LoadedData } from '../data/contract.ts';
 import { loadData } from '../data/load.ts';
 import { LockstepError } from '../errors.ts';
 import { accumulatedGemms, accumulatingProgram } from '../graph/accumulate.ts';
-import type { Block } from '../graph/layout.ts';
 import type { Program } from '../graph/program.ts';
 import { type BackendChoice, chooseBackend } from '../kernels/backend.ts';
 import { accumulatesExactly } from '../kernels/gemm-bits.ts';
@@ -44,11 +43,12 @@ function sumsBetweenNodes(part: Part, shards: number): number {
 }
 
 /** A coordinator knows its wire format; a node hears of it when it joins, so it has room for any. */
-function wireMemory(part: Part, wire: WireFormat, blocks: readonly Block[]): Pick<ArenaSpec, 'wire'> {
-  if (part === 'node') return { wire: { encodedBytes: mostEncodedBytes(blocks), replica: false, residual: true } };
+function wireMemory(part: Part, wire: WireFormat, { blocks, shards }: CompiledJob): Pick<ArenaSpec, 'wire'> {
+  if (part === 'node')
+    return { wire: { sums: 1, encodedBytes: mostEncodedBytes(blocks), replica: false, residual: true } };
   const codec = codecOf(wire);
   if (!codec) return {};
-  return { wire: { encodedBytes: encodedBytes(blocks, codec), replica: codec.takes, residual: false } };
+  return { wire: { sums: shards, encodedBytes: encodedBytes(blocks, codec), replica: codec.takes, residual: false } };
 }
 
 /** A job with everything decided and nothing started: data loaded, programs compiled, memory planned. */
@@ -186,7 +186,7 @@ export async function planRun(
     tensors: compiled.tensors.length,
     progress: progressWidth(needs.progressNames),
     ...(part && { uploads: sumsBetweenNodes(part, compiled.shards), roundWords: roundWords(compiled.shards) }),
-    ...(part && wireMemory(part, wire, compiled.blocks)),
+    ...(part && wireMemory(part, wire, compiled)),
     dataBytes: dataBytes(namedSplits(data)),
   });
   const cores = availableParallelism();
