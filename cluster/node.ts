@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { toExactJson } from '../src/checkpoint/exact-json.ts';
 import { isErrorCode, LockstepError } from '../src/errors.ts';
+import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { planStep } from '../src/parallel/step-plan.ts';
@@ -66,6 +67,7 @@ class Node {
   #shards = 0;
   #bytesSent = 0;
   #bytesReceived = 0;
+  #cpuAtFirst: number | undefined;
   /** What the workers are at; the next waits for it. */
   #busy: Promise<void> = Promise.resolve();
 
@@ -283,6 +285,7 @@ class Node {
     if (step < 1 || count < 1 || first + count > shards) {
       throw new FrameError(0, `some of ${shards} shards`, `${first} to ${first + count - 1} of step ${step}`);
     }
+    this.#cpuAtFirst ??= threadCpuSeconds();
     const start = performance.now();
     const wire = welcome?.wire ?? 'fp32';
     const update = this.#updateCame(wire, received.update);
@@ -328,9 +331,10 @@ class Node {
       reason,
       failed,
       shards: this.#shards,
+      seconds: (performance.now() - this.#started) / 1000,
+      mainCpuSeconds: this.#cpuAtFirst === undefined ? 0 : threadCpuSeconds() - this.#cpuAtFirst,
       bytesSent: this.#bytesSent,
       bytesReceived: this.#bytesReceived,
-      seconds: (performance.now() - this.#started) / 1000,
     };
   }
 }

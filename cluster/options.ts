@@ -81,4 +81,6 @@ export interface NodeSummary {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly seconds: number;
+  /** CPU time of the main thread, which has the sockets, since its first shards; 0 where the system does not say. */
+  readonly mainCpuSeconds: number;
 }

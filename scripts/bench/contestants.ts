@@ -19,6 +19,8 @@ export interface OwnContestant extends Common {
   readonly gemm: GemmName;
   /** Fixed slices of the batch; undefined for the default. */
   readonly shards?: number;
+  /** A coordinator and so many node processes with a worker each, over loopback; undefined: one process. */
+  readonly nodes?: number;
 }
 
 export interface PeerContestant extends Common {
@@ -46,11 +48,14 @@ export interface PlanOptions {
   readonly batch?: number;
   readonly shards?: number;
   readonly scaling: boolean;
+  /** Also a coordinator with a node for each worker. */
+  readonly cluster?: boolean;
 }
 
 export function planGroups(options: PlanOptions): Group[] {
   return options.workloads.flatMap((workload) => [
     mainGroup(workload, options),
+    ...(options.cluster ? [clusterGroup(workload, options)] : []),
     ...(options.scaling && options.workers.length > 1
       ? workload.scalingBatches.map((batch) => scalingGroup(workload, batch, options))
       : []),
@@ -72,6 +77,16 @@ function mainGroup(workload: Workload, options: PlanOptions): Group {
     else contestants.push(outside(peer, '1 process', 1, batch, 1, 1));
   }
   return { workload, title: `${workload.name}, batch ${batch} a worker`, contestants };
+}
+
+/** As many node processes as workers, beside one process with as many workers, and PyTorch's processes. */
+function clusterGroup(workload: Workload, { workers, peers, gemms, batch = workload.batch }: PlanOptions): Group {
+  const [gemm] = gemms;
+  const n = Math.max(...workers);
+  const local = lockstep(n, batch * n, gemm);
+  const contestants: Contestant[] = [local, { ...local, way: `coordinator and ${n} nodes`, nodes: n }];
+  if (peers.includes('torch')) contestants.push(...torch(n, batch * n));
+  return { workload, title: `${workload.name}, ${n} node processes over loopback`, contestants };
 }
 
 /** One global batch on 1 and on all workers, and the S that is fastest on one. */
@@ -111,6 +126,7 @@ function outside(
 export function labelOf(contestant: Contestant): string {
   const { peer, way, workers, batch } = contestant;
   if (peer !== 'lockstep') return `${peer} (${way})`;
-  const { gemm, shards } = contestant;
+  const { gemm, shards, nodes } = contestant;
+  if (nodes !== undefined) return `lockstep ${gemm}, ${way}, batch ${batch}`;
   return `lockstep ${gemm}, ${workers} worker${workers === 1 ? '' : 's'}, batch ${batch}, S ${shards ?? 'default'}`;
 }

@@ -12,6 +12,7 @@ import { compileKernels } from '../../src/kernels/wasm.ts';
 import { KernelSpeed } from '../../src/scaling/kernel-speed.ts';
 import { workloadJob } from '../../src/scaling/models.ts';
 import type { ModelSpec } from '../../src/scaling/workloads.ts';
+import { ClusterRuns } from './cluster-runs.ts';
 import { median } from './statistics.ts';
 
 /** The bench made it; what it says is checked where it is used. */
@@ -26,7 +27,14 @@ const Request = z.discriminatedUnion('cmd', [
   }),
   z.object({ cmd: z.literal('export'), batch: z.number(), steps: z.number(), ids: z.string() }),
   z.object({ cmd: z.literal('parity'), batch: z.number(), steps: z.number(), ...sizes() }),
-  z.object({ cmd: z.literal('run'), batch: z.number(), seconds: z.number(), warmup: z.number(), ...sizes() }),
+  z.object({
+    cmd: z.literal('run'),
+    batch: z.number(),
+    seconds: z.number(),
+    warmup: z.number(),
+    nodes: z.number().optional(),
+    ...sizes(),
+  }),
   z.object({ cmd: z.literal('gemm'), size: z.number(), seconds: z.number() }),
   z.object({ cmd: z.literal('close') }),
 ]);
@@ -35,6 +43,7 @@ interface Shape {
   readonly batch: number;
   readonly workers: number;
   readonly shards?: number | undefined;
+  readonly nodes?: number | undefined;
 }
 
 function sizes() {
@@ -44,6 +53,7 @@ function sizes() {
 /** A workload in memory, and the jobs made of it. */
 class Contestant {
   readonly #setup: Setup;
+  readonly #cluster: ClusterRuns;
   readonly #x: Float32Array | Int32Array;
   readonly #y: Int32Array;
   /** Mean step of the last run by shape, to turn seconds into steps. */
@@ -51,6 +61,7 @@ class Contestant {
 
   constructor(setup: Setup) {
     this.#setup = setup;
+    this.#cluster = new ClusterRuns(setup);
     const x = shared(`${setup.folder}/x.${setup.input.dtype}`);
     this.#x = setup.input.dtype === 'f32' ? new Float32Array(x) : new Int32Array(x);
     this.#y = new Int32Array(shared(`${setup.folder}/y.i32`));
@@ -97,14 +108,20 @@ class Contestant {
       gemm: result.gemm,
       shareOutsideSteps: shareOutsideSteps(history, result.samplesPerSec),
       phases: phases(history.slice(kept)),
+      ...(shape.nodes !== undefined && { wire: this.#cluster.wire }),
     };
   }
 
-  #train({ batch, workers, shards }: Shape, steps: number, optimizer?: OptimizerDescription): Promise<TrainResult> {
+  #train(shape: Shape, steps: number, optimizer?: OptimizerDescription): Promise<TrainResult> {
+    const { batch, workers, shards, nodes } = shape;
     const rows = { x: this.#x, y: this.#y };
     const job = workloadJob(this.#setup, rows, { batch, steps, shards, optimizer });
-    return train(job, { workers });
+    return nodes === undefined ? train(job, { workers }) : this.#cluster.train(job, nodes, { ...shape, steps });
   }
+}
+
+function shapeOf({ batch, workers, shards, nodes }: Shape): Shape {
+  return { batch, workers, shards, nodes };
 }
 
 function shared(path: string): SharedArrayBuffer {
@@ -166,7 +183,7 @@ async function main(): Promise<void> {
       return {};
     }
     if (request.cmd === 'parity') return { losses: await contestant.losses(request, request.steps) };
-    if (request.cmd === 'run') return contestant.run(request, request.seconds, request.warmup);
+    if (request.cmd === 'run') return contestant.run(shapeOf(request), request.seconds, request.warmup);
     return {};
   };
 

@@ -34,6 +34,7 @@ const USAGE = `npm run bench -- [options]
   --gemm blas|wasm          only this one of our GEMMs (default: both)
   --batch N                 rows a worker instead of the workload's
   --shards N                Lockstep's S instead of the default
+  --cluster                 also a coordinator with a node process for each worker, over loopback
   --no-scaling              without the rows of one batch on 1 and on all workers
   --rounds N                default 6
   --seconds S               measured seconds a contestant and round, default 0.8
@@ -55,6 +56,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '6' },
     seconds: { type: 'string', default: '0.8' },
     'no-scaling': { type: 'boolean', default: false },
+    cluster: { type: 'boolean', default: false },
     optimizers: { type: 'boolean', default: false },
     memory: { type: 'boolean', default: false },
     startup: { type: 'boolean', default: false },
@@ -80,6 +82,7 @@ async function main(): Promise<void> {
     peers: names(values.peers, PEERS, '--peers'),
     gemms: gemms(),
     scaling: !values['no-scaling'],
+    cluster: values.cluster,
     ...(values.batch === undefined ? {} : { batch: count(values.batch, '--batch') }),
     ...(values.shards === undefined ? {} : { shards: count(values.shards, '--shards') }),
   });

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Contestant, Group } from './contestants.ts';
 import { gemmFlop } from './flop.ts';
 import { type Slice, summarize, type Timing } from './statistics.ts';
@@ -26,7 +27,17 @@ export interface Result extends Timing {
   readonly shareOutsideSteps?: number;
   /** Lockstep: medians of the phases on rank 0, ms. */
   readonly phases?: Readonly<Record<string, number>>;
+  readonly wire?: z.output<typeof Wire>;
 }
+
+/** What sockets cost a step of a cluster, medians or means over the last slice. */
+export const Wire = z.object({
+  /** Of the main threads of both ends, which do nothing else. */
+  cpuNsPerParameterAndNode: z.number(),
+  parameters: z.number(),
+  /** Down and up, all overhead included. */
+  bytesPerParameterAndNode: z.number(),
+});
 
 /** A contestant that gave no figures, and why. */
 export interface LeftOut {
@@ -45,11 +56,12 @@ export interface Measured {
   readonly parity: number | null;
   readonly shareOutsideSteps?: number;
   readonly phases?: Readonly<Record<string, number>>;
+  readonly wire?: z.output<typeof Wire> | undefined;
 }
 
 /** @param gflops GFLOP/s of one thread by GEMM. */
 export function toResult(group: Group, measured: Measured, gflops: Readonly<Record<string, number>>): Result {
-  const { contestant, slices, shards, gemm, parity, shareOutsideSteps, phases } = measured;
+  const { contestant, slices, shards, gemm, parity, shareOutsideSteps, phases, wire } = measured;
   const timing = summarize(slices);
   const { peer, way, workers, batch } = contestant;
   const rate = gemm === null ? undefined : gflops[gemm];
@@ -60,7 +72,7 @@ export function toResult(group: Group, measured: Measured, gflops: Readonly<Reco
     workload: group.workload.name,
     workers,
     shards,
-    defaultShards: contestant.peer === 'lockstep' && contestant.shards === undefined,
+    defaultShards: contestant.peer === 'lockstep' && contestant.shards === undefined && contestant.nodes === undefined,
     batch,
     gemm,
     samplesPerSec: (1000 * batch) / timing.stepMs,
@@ -70,5 +82,6 @@ export function toResult(group: Group, measured: Measured, gflops: Readonly<Reco
     ...timing,
     ...(shareOutsideSteps === undefined ? {} : { shareOutsideSteps }),
     ...(phases === undefined ? {} : { phases }),
+    ...(wire === undefined ? {} : { wire }),
   };
 }

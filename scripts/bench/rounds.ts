@@ -15,7 +15,7 @@ import {
 import { type MachineBlock, torchName, watchOthers } from './machine.ts';
 import { lockstepCommand, missingPeer, peerCommand } from './peers.ts';
 import { ParityReply, PeerError, PeerProcess, RunReply, SetupReply } from './protocol.ts';
-import { type LeftOut, type Measured, type Result, toResult } from './results.ts';
+import { type LeftOut, type Measured, type Result, toResult, Wire } from './results.ts';
 import { median, orderOfRound, relativeDifference, type Slice } from './statistics.ts';
 
 export interface RoundOptions {
@@ -38,6 +38,7 @@ const OwnRun = RunReply.extend({
   gemm: z.string(),
   shareOutsideSteps: z.number(),
   phases: z.record(z.string(), z.number()),
+  wire: Wire.optional(),
 });
 const Done = z.object({});
 
@@ -47,7 +48,7 @@ interface Entry {
   readonly parity: number | null;
   readonly slices: Slice[];
   run(): Promise<void>;
-  details: Pick<Measured, 'shards' | 'gemm' | 'shareOutsideSteps' | 'phases'>;
+  details: Pick<Measured, 'shards' | 'gemm' | 'shareOutsideSteps' | 'phases' | 'wire'>;
 }
 
 /** Writes the workload's rows where all contestants read them; the folder. */
@@ -177,8 +178,8 @@ function idsPath(folder: string, batch: number): string {
 }
 
 function ownEntry(contestant: OwnContestant, process: PeerProcess, options: RoundOptions): Entry {
-  const { batch, workers, shards } = contestant;
-  const request = { cmd: 'run', batch, workers, shards, seconds: options.seconds, warmup: options.warmup };
+  const { batch, workers, shards, nodes } = contestant;
+  const request = { cmd: 'run', batch, workers, shards, nodes, seconds: options.seconds, warmup: options.warmup };
   const entry: Entry = {
     contestant,
     parity: null,
