@@ -33,7 +33,7 @@ export function leave(before: Membership, id: number): Membership {
 }
 
 /** Weight of the newest measurement of a member's speed. */
-const NEWEST = 0.3;
+const NEWEST = 0.1;
 /** What takes less is mostly waking threads up: a member with few shards would seem slow, and be given fewer still. */
 const SHORTEST_MS = 5;
 
@@ -49,8 +49,8 @@ export function measured(before: Membership, id: number, shards: number, ms: num
   return { ...before, members: before.members.map(next) };
 }
 
-/** So much shorter a step must become before shards move: measurements waver. */
-const WORTH_MOVING = 0.85;
+/** So much shorter a step must become before shards move: measurements waver, and a run of odd length travels as several sums. */
+const WORTH_MOVING = 0.7;
 
 /**
  * Divides all shards of a step among the members: as last time, unless by their speeds another division makes the step much shorter. Who
