@@ -538,12 +538,14 @@ export class Coordinator {
 
   #saidLate = -1;
 
+  /** Once a round, when an answer takes much longer than any did so far. */
   #sayLate(round: Round, now: number): void {
+    if (this.#saidLate === round.round) return;
     const usual = Math.max(LATE_AT_LEAST_MS, LATE * this.#longestMs);
-    if (this.#saidLate === round.round || now - round.startedAt < usual) return;
-    const nodes = [...this.#members.values()].flatMap(({ name, parts }) =>
-      parts.length > 0 ? [{ name, ms: Math.round(now - Math.min(...parts.map((p) => p.sentAt))) }] : [],
-    );
+    const nodes = [...this.#members.values()].flatMap(({ name, parts }) => {
+      const ms = Math.round(now - Math.min(...parts.map(({ sentAt }) => sentAt)));
+      return ms > usual ? [{ name, ms }] : []; // without parts: -Infinity
+    });
     if (nodes.length === 0) return;
     this.#saidLate = round.round;
     this.#setup.onEvent({ kind: 'late', step: round.step, nodes });

@@ -13,8 +13,8 @@ export interface Member {
   readonly id: number;
   /** Threads: what is known of its speed before anything is measured. */
   readonly workers: number;
-  /** It has computed before. */
-  readonly warm?: boolean;
+  /** How often it has been measured. */
+  readonly measurements?: number;
   /** Shards a second, as measured; absent before. */
   readonly speed?: number;
 }
@@ -34,6 +34,8 @@ export function leave(before: Membership, id: number): Membership {
 
 /** Weight of the newest measurement of a member's speed. */
 const NEWEST = 0.1;
+/** Measurements before they count. */
+const ENOUGH = 8;
 /** What takes less is mostly waking threads up: a member with few shards would seem slow, and be given fewer still. */
 const SHORTEST_MS = 5;
 
@@ -43,8 +45,9 @@ export function measured(before: Membership, id: number, shards: number, ms: num
   const now = (1000 * shards) / ms;
   const next = (m: Member): Member => {
     if (m.id !== id) return m;
-    if (!m.warm) return { ...m, warm: true };
-    return { ...m, speed: m.speed === undefined ? now : m.speed + NEWEST * (now - m.speed) };
+    const { measurements = 0, speed = now } = m;
+    const newest = Math.max(NEWEST, 1 / Math.max(1, measurements)); // the mean of the first few
+    return { ...m, measurements: measurements + 1, speed: measurements < 1 ? now : speed + newest * (now - speed) };
   };
   return { ...before, members: before.members.map(next) };
 }
@@ -70,8 +73,8 @@ export function divideAmong(members: readonly Member[], range: ShardRange): Shar
   return assignBySpeed(range, speedsOf(members));
 }
 
-/** Measured speeds where all have been measured, else threads. */
+/** Measured speeds where all have been measured often enough, else threads. */
 function speedsOf(members: readonly Member[]): number[] {
-  const speeds = members.map((m) => m.speed);
-  return speeds.every((s) => s !== undefined) ? speeds : members.map((m) => m.workers);
+  const known = members.every(({ measurements = 0 }) => measurements >= ENOUGH);
+  return members.map(({ speed, workers }) => (known ? (speed ?? workers) : workers));
 }
