@@ -26,6 +26,7 @@ import {
   stateBytes,
   type TransferPiece,
 } from './transfer.ts';
+import { type LinkSample, MEASURED_STEPS, wireAdvice } from './wire-advice.ts';
 
 /** A node that takes part. */
 interface Member {
@@ -76,6 +77,8 @@ export interface CoordinatorSetup {
   readonly token: string | undefined;
   readonly minNodes: number;
   readonly mixed: boolean;
+  /** Say after some steps what the network takes of them, and what other wire formats would. */
+  readonly advise: boolean;
   readonly deadlines: Deadlines;
   /** No step after this one is begun. */
   readonly limit: number;
@@ -501,9 +504,23 @@ export class Coordinator {
 
   #complete(round: Round): void {
     round.sums.sort((a, b) => a.first - b.first);
+    if (this.#setup.advise && round.pass === 0) this.#advise();
     this.#previous = round;
     this.#round = undefined;
     this.#desk.complete(round.round, round.sums);
+  }
+
+  readonly #samples: LinkSample[] = [];
+
+  /** After each step until enough is known. */
+  #advise(): void {
+    const slowest = [...this.#members.values()].sort((a, b) => b.roundMs - a.roundMs)[0];
+    if (!slowest || this.#samples.length === 2 * MEASURED_STEPS) return;
+    const { roundMs, computeMs } = slowest;
+    if (this.#samples.push({ roundMs, computeMs }) < 2 * MEASURED_STEPS) return;
+    const { blocks } = this.#session;
+    const text = wireAdvice(this.#samples.slice(MEASURED_STEPS), 2 * denseBytes(this.#session), blocks);
+    this.#setup.onEvent({ kind: 'wire', text });
   }
 
   // ---- deadlines

@@ -22,6 +22,8 @@ export type ClusterEvent =
       readonly step: number;
       readonly nodes: readonly { readonly name: string; readonly ms: number }[];
     }
+  /** What `--wire auto` has measured and chosen. */
+  | { readonly kind: 'wire'; readonly text: string }
   /** Shards move to faster nodes: how many each has. */
   | {
       readonly kind: 'divided';

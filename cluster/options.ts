@@ -39,7 +39,10 @@ export interface CoordinatorOptions extends TrainOptions {
   readonly insecure?: boolean;
   /** Steps wait while fewer nodes take part. Default 1. */
   readonly minNodes?: number;
-  /** How floats cross the network; all but fp32 round them, so that the result is not the same bytes. Default fp32. */
+  /**
+   * How floats cross the network; all but fp32 round them, so that the result is not the same bytes. 'auto' takes fp32, measures, and says
+   * what the others would gain. Default fp32.
+   */
   readonly wire?: WireFormat | 'auto';
   /** Admit nodes with other kernels: the result is then not the same bytes. Default false. */
   readonly mixed?: boolean;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { LockstepError } from '../src/errors.ts';
+import { closest, LockstepError } from '../src/errors.ts';
+import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
 import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
 import type { TrainResult } from '../src/train/options.ts';
@@ -37,7 +38,7 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
     ...options,
     signal: AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]),
   };
-  const plan = await planRun(job, used, undefined, 'coordinator', wire === 'auto' ? 'fp32' : wire);
+  const plan = await planRun(job, used, undefined, 'coordinator', formatOf(wire));
   const result = await trainPlan(plan, used, async ({ session, proof = '' }) => {
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
     const coordinator = new Coordinator({
@@ -48,6 +49,7 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
       token,
       minNodes,
       mixed,
+      advise: wire === 'auto',
       deadlines: { ...DEADLINES, ...options.deadlines },
       limit: log?.limit ?? Number.POSITIVE_INFINITY,
       onEvent: (event) => options.onEvent?.(event),
@@ -83,4 +85,18 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
   });
   if (failure) throw failure;
   return result;
+}
+
+/** 'auto' is fp32, which is then measured: see wire-advice.ts. */
+function formatOf(wire: string): WireFormat {
+  const known = [...WIRE_FORMATS, 'auto'];
+  const format = WIRE_FORMATS.find((name) => name === (wire === 'auto' ? 'fp32' : wire));
+  if (format !== undefined) return format;
+  const meant = closest(wire, known);
+  throw new LockstepError('E_OPTION', {
+    where: 'option wire',
+    expected: known.join(', '),
+    got: wire,
+    fix: meant ? `did you mean ${meant}?` : 'take one of these',
+  });
 }

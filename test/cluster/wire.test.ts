@@ -94,6 +94,11 @@ describe('wire formats', async () => {
     },
   );
 
+  test('a format that there is not', () =>
+    expect(runCoordinator(job as Job, { wire: 'int4' as 'int8', port: 0 })).rejects.toThrow(
+      'option wire: expected fp32, bf16, int8, topk, auto, got int4; did you mean int8?',
+    ));
+
   test('a node that comes later has what the others have: bf16 keeps nothing from step to step, so nothing shows', async () => {
     const [whole, replaced] = [await run('bf16'), await run('bf16', 1, 3)];
     expect(replaced.left).toMatchObject([{ lost: false, unsaid: false }]);
