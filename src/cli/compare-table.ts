@@ -25,7 +25,7 @@ function renderJob(job: JobReport): string[] {
     const bad = [...tuning, ...runs].filter(({ outcome }) => outcome !== 'finished');
     return bad.length === 0
       ? []
-      : [`${optimizer}: ${bad.length} trials failed, the first: ${bad[0].message ?? bad[0].outcome}`];
+      : [`${optimizer}: failed trials: ${bad.length}, the first: ${bad[0].message ?? bad[0].outcome}`];
   });
   const pairs = finals.comparisons.map(({ a, b, effect, interval, adjusted }) => [
     `${a} - ${b}`,

@@ -98,7 +98,7 @@ function failuresPart({ optimizers, left }: JobReport): string {
   ]);
   const rows = [...failures, ...left.map(({ optimizer, reason }) => [optimizer, '-', 'took no part', reason])];
   if (rows.length === 0) return '';
-  return `<details><summary>${rows.length} failures and absences</summary>${table(['optimizer', 'trial', 'what', 'why'], rows)}</details>`;
+  return `<details><summary>Failures and absences: ${rows.length}</summary>${table(['optimizer', 'trial', 'what', 'why'], rows)}</details>`;
 }
 
 function machineLine({ machine, lockstep, createdAt }: Report): string {

@@ -92,7 +92,7 @@ figure{margin:2em 0}figcaption{font-weight:600;margin-bottom:.3em}figure svg{max
 .legend i{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.35em;vertical-align:-.05em}
 .note,footer{color:var(--dim);font-size:.85rem}footer{margin-top:3em}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-th,td{text-align:right;padding:.3em .7em;border-bottom:1px solid var(--line);white-space:nowrap}
+th,td{text-align:right;padding:.3em .5em;border-bottom:1px solid var(--line);white-space:nowrap}th{white-space:normal;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left}details td:last-child{white-space:normal;text-align:left}
 tr.dim td{color:var(--dim)}summary{cursor:pointer;margin-top:1.5em}
 `;

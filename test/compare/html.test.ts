@@ -19,6 +19,8 @@ interface Seen {
   readonly charts: readonly number[];
   readonly drawn: number;
   readonly wide: boolean;
+  /** Tables of which a part is out of sight. */
+  readonly cut: number;
   readonly head: string;
 }
 
@@ -33,6 +35,7 @@ const LOOK = `(() => {
     charts: [...document.querySelectorAll('figure svg')].map((svg) => svg.getBoundingClientRect().width),
     drawn: [...document.querySelectorAll('svg path')].filter((line) => line.getBoundingClientRect().width > 100).length,
     wide: root.scrollWidth > root.clientWidth,
+    cut: [...document.querySelectorAll('.job > .scroll')].filter((t) => t.scrollWidth > t.clientWidth).length,
     head: document.querySelector('.recommendation .head').textContent,
   };
 })()`;
@@ -114,6 +117,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in a browser', () => {
     for (const width of seen.charts) expect(width).toBeGreaterThan(300);
     expect(seen.drawn).toBeGreaterThan(20);
     expect(seen.wide).toBe(false);
+    expect(seen.cut).toBe(0);
     expect(seen.head).toMatch(/^Use (adam|<lion>) with lr /);
     await page.close();
   });
