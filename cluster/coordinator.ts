@@ -16,6 +16,7 @@ import type { Arrival } from './listener.ts';
 import { hex, type Message, type Of, PROTOCOL, readFromNode, type ToCoordinator } from './messages.ts';
 import type { Deadlines } from './options.ts';
 import { answer, makeNonce } from './security.ts';
+import { RowSender } from './stream-data.ts';
 import {
   changedRows,
   denseBytes,
@@ -39,6 +40,8 @@ interface Member {
   round: number;
   /** Bytes of parameters that it was sent for that round. */
   parameterBytes: number;
+  /** For one that has no data. */
+  readonly rows: RowSender | undefined;
   /** Parts of the round that it is to compute. */
   readonly parts: Part[];
   shardsDone: number;
@@ -77,6 +80,8 @@ export interface CoordinatorSetup {
   readonly token: string | undefined;
   readonly minNodes: number;
   readonly mixed: boolean;
+  /** Training data without its rows, for nodes that have none (stream-data.ts); absent: they are refused. */
+  readonly description?: Uint8Array;
   /** Say after some steps what the network takes of them, and what other wire formats would. */
   readonly advise: boolean;
   readonly deadlines: Deadlines;
@@ -93,6 +98,10 @@ const ENDED = new LockstepError('E_ABORTED', {
   got: 'the end of one',
   fix: 'try again when the next begins',
 });
+
+/** The shard of step 1 that nodes prove themselves by (src/parallel/serve.ts). */
+const PROOF_SHARD = { first: 0, count: 1 };
+const DESCRIBED = 'it has heard what the data looks like';
 
 const TICK_MS = 100;
 /** A step's deadline by itself: so many times the longest so far, and at least so long; the first may compile and warm up. */
@@ -190,10 +199,16 @@ export class Coordinator {
         const message = readFromNode(frame);
         if (member) return this.#hear(member, message);
         if (message.type !== 'hello' || refusal !== undefined) throw new FrameError(0, 'hello first', message.type);
-        const error = this.#closed ? ENDED : examine(message, nonce, this.#setup);
+        const { description } = this.#setup;
+        const streamsData = description !== undefined;
+        const error = this.#closed ? ENDED : examine(message, nonce, { ...this.#setup, streamsData });
         if (error) {
           refusal = error.message;
           this.#refuse(message.name, connection, error);
+        } else if (description && message.wants === 'description') {
+          refusal = DESCRIBED;
+          arrival.joined();
+          this.#describe(message, connection, nonce, description);
         } else {
           arrival.joined();
           member = this.#admit(message, arrival.address, connection, nonce);
@@ -203,7 +218,7 @@ export class Coordinator {
         clearTimeout(deadline);
         this.#connections.delete(connection);
         if (member) this.#lose(member, kind !== 'closed', reason);
-        else arrival.failed(refusal ?? `left before it joined: ${reason}`);
+        else if (refusal !== DESCRIBED) arrival.failed(refusal ?? `left before it joined: ${reason}`);
       },
     });
     this.#connections.add(connection);
@@ -211,6 +226,17 @@ export class Coordinator {
       if (!member) connection.close(`no hello within ${deadlines.joinMs} ms`);
     }, deadlines.joinMs);
     void connection.send({ type: 'challenge', protocol: PROTOCOL, nonce: hex(nonce) });
+  }
+
+  /** To a node without data: what it looks like, and the rows with which it can prove itself. It then comes again. */
+  #describe(hello: Hello, connection: Connection, nonce: Uint8Array, description: Uint8Array): void {
+    const { token, fence, session } = this.#setup;
+    const mac = hex(answer(token, 'coordinator', PROTOCOL, hello.nonce, nonce));
+    void connection.send({ type: 'description', mac }, [description]);
+    for (const regions of new RowSender(session).missing(1, PROOF_SHARD)) {
+      void connection.send({ type: 'data', fence }, regions);
+    }
+    connection.close(DESCRIBED);
   }
 
   #refuse(name: string, connection: Connection, error: LockstepError): void {
@@ -227,8 +253,10 @@ export class Coordinator {
     const { token, fence, run, deadlines, session, onEvent } = this.#setup;
     const id = this.#nextId++;
     const { name, workers } = hello;
+    const rows = hello.wants === 'rows' ? new RowSender(session) : undefined;
+    rows?.skip(1, PROOF_SHARD); // it has them
     const member: Member = {
-      id, name, workers, address, connection, round: -1, parameterBytes: 0, parts: [], shardsDone: 0, computeMs: 0, roundMs: 0,
+      id, name, workers, address, connection, rows, round: -1, parameterBytes: 0, parts: [], shardsDone: 0, computeMs: 0, roundMs: 0,
     }; // biome-ignore format: a record
     this.#members.set(id, member);
     this.#membership = join(this.#membership, { id, workers });
@@ -369,6 +397,9 @@ export class Coordinator {
     const stamp = { fence, round: round.round };
     const { epoch } = this.#membership;
     if (member.round !== round.round) this.#sendParameters(round, member);
+    for (const regions of member.rows?.missing(round.step, range) ?? []) {
+      void member.connection.send({ type: 'data', fence }, regions);
+    }
     member.parts.push({ ...range, epoch, sentAt: performance.now(), received: new Map() });
     const { parameterBytes } = member;
     void member.connection.send({ type: 'compute', ...stamp, epoch, step: round.step, ...range, parameterBytes });

@@ -27,7 +27,13 @@ export function examine(
     token,
     identity,
     mixed,
-  }: { readonly token: string | undefined; readonly identity: Identity; readonly mixed: boolean },
+    streamsData,
+  }: {
+    readonly token: string | undefined;
+    readonly identity: Identity;
+    readonly mixed: boolean;
+    readonly streamsData: boolean;
+  },
 ): LockstepError | undefined {
   if (hello.protocol !== PROTOCOL) {
     return refusal(`node ${hello.name}`, `protocol ${PROTOCOL}`, `protocol ${hello.protocol}`, REMEDIES.lockstep);
@@ -36,6 +42,11 @@ export function examine(
     const fix = 'give LOCKSTEP_TOKEN the same value on all nodes';
     return refusal(`node ${hello.name}`, 'proof of the token of this run', 'another token, or none', fix);
   }
+  if (hello.wants !== 'part' && !streamsData) {
+    const fix = 'give the node the data, or start the coordinator with --stream-data';
+    return refusal(`node ${hello.name}`, 'a node that has the data', 'one that asks for it', fix);
+  }
+  if (hello.wants === 'description') return undefined;
   const found = identityDifference(identity, readIdentity(hello.regions[0]), mixed);
   return found && refusal(found.path, `${found.ours} as on the coordinator`, found.theirs, REMEDIES[found.what]);
 }

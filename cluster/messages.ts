@@ -33,6 +33,10 @@ const TO_NODE = z.discriminatedUnion('type', [
     heartbeatMs: z.number().positive(),
     silenceMs: z.number().positive(),
   }),
+  /** Instead, for a node that has no data: what it looks like. One region: JSON (stream-data.ts). The rows of its proof follow as `data`. */
+  z.strictObject({ type: z.literal('description'), mac: bytes(MAC_BYTES) }),
+  /** Rows of the training data. Regions: ids i32 [n], rows, column after column. */
+  z.strictObject({ type: z.literal('data'), fence: count }),
   /** It does not, and why; the connection ends. */
   z.strictObject({
     type: z.literal('refuse'),
@@ -64,6 +68,8 @@ const TO_COORDINATOR = z.discriminatedUnion('type', [
     protocol: count,
     name: text,
     workers: count,
+    /** To take part; the same without data of its own; or first to hear what that looks like, without an identity. */
+    wants: z.enum(['part', 'rows', 'description']),
     nonce: bytes(NONCE_BYTES),
     mac: bytes(MAC_BYTES),
   }),
@@ -94,6 +100,8 @@ export const hex = (of: Uint8Array): string => Buffer.from(of).toString('hex');
 /** How many regions each message has. */
 const REGIONS: Partial<Record<(ToNode | ToCoordinator)['type'], number>> = {
   hello: 1,
+  description: 1,
+  data: 2,
   parameters: 1,
   update: 1,
   rows: 2,

@@ -1,6 +1,5 @@
-import { hostname } from 'node:os';
 import { toExactJson } from '../src/checkpoint/exact-json.ts';
-import { isErrorCode, LockstepError } from '../src/errors.ts';
+import { LockstepError } from '../src/errors.ts';
 import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
@@ -18,11 +17,14 @@ import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
 import { type OpenRun, openRun } from '../src/train/open-run.ts';
 import { planRun } from '../src/train/plan-run.ts';
-import { type Connection, type ConnectionEnd, dial } from './connection.ts';
+import { type Connection, dial } from './connection.ts';
+import { fetchDescription } from './fetch-description.ts';
 import { FrameError } from './frames.ts';
 import { hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
+import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
 import type { NodeOptions, NodeSummary } from './options.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
+import { placeRowsOfData } from './stream-data.ts';
 import { denseBytes, packShards, piecesOf, placePiece, placeRows, stateBytes } from './transfer.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
@@ -42,10 +44,11 @@ const DEFAULT_RECONNECT_MS = 600_000;
 export async function runNode<J extends Job>(job: J, options: NodeOptions): Promise<NodeSummary> {
   const { workers, module, signal } = options;
   const planned = { ...(workers !== undefined && { workers }), ...(module !== undefined && { module }) };
-  const plan = await planRun(job, planned, undefined, 'node');
+  const given = options.streamData ? await fetchDescription(options) : undefined;
+  const plan = await planRun(job, planned, given?.data, 'node');
   const run = await openRun(plan, module);
   try {
-    const identity = toExactJson(identityOf(plan, run.proof ?? ''));
+    const identity = toExactJson(identityOf(plan, run.proof ?? '', given?.identity));
     return await new Node(run, identity, plan.workers, options).serve(signal ?? new AbortController().signal);
   } finally {
     await run.pool.close();
@@ -137,7 +140,7 @@ class Node {
     const { url, token, tls } = this.#options;
     const before = this.#shards;
     const visit: Visit = {
-      token: checkToken(token, new URL(url).hostname),
+      token: checkToken(token, hostOf(url)),
       nonce: makeNonce(),
       received: { round: -1, bytes: 0, update: 0 },
       fresh: true,
@@ -165,7 +168,8 @@ class Node {
             peer.close('refused');
           } else this.#receive(message, peer, visit, reject);
         },
-        onClose: (how) => end(lostConnection(how)),
+        onClose: (how) =>
+          end({ kind: 'disconnected', reason: how.reason, joined: false, shards: 0, error: connectionLost(how) }),
       });
     } catch (error) {
       if (!(error instanceof LockstepError) || error.code !== 'E_CONNECTION') throw error;
@@ -200,7 +204,7 @@ class Node {
         connection.close('refused');
         return;
     }
-    if (message.type === 'stop') return;
+    if (message.type === 'stop' || message.type === 'description') return;
     if (visit.welcome === undefined) throw new FrameError(0, 'welcome first', message.type);
     if (message.fence !== visit.welcome.fence) return; // of another time
     // The arena belongs to the workers while they compute: what comes meanwhile waits for them.
@@ -220,10 +224,11 @@ class Node {
     }
     if (visit.challenge) throw new FrameError(0, 'one challenge', 'another');
     visit.challenge = message.nonce;
-    const { name = `${hostname()}-${process.pid}` } = this.#options;
+    const { name = defaultName() } = this.#options;
     const mac = hex(answer(visit.token, 'node', PROTOCOL, visit.challenge, visit.nonce));
     const nonce = hex(visit.nonce);
-    void connection.send({ type: 'hello', protocol: PROTOCOL, name, workers: this.#workers, nonce, mac }, [
+    const wants = this.#options.streamData ? 'rows' : 'part';
+    void connection.send({ type: 'hello', protocol: PROTOCOL, name, workers: this.#workers, wants, nonce, mac }, [
       this.#identity,
     ]);
   }
@@ -232,12 +237,7 @@ class Node {
     const { challenge } = visit;
     if (!challenge || visit.welcome) throw new FrameError(0, 'a challenge, then one welcome', 'another order');
     if (!verify(visit.token, 'coordinator', PROTOCOL, visit.nonce, challenge, message.mac)) {
-      throw new LockstepError('E_REFUSED', {
-        where: this.#options.url,
-        expected: 'a coordinator that has the token',
-        got: 'one that does not prove it',
-        fix: 'give both the same LOCKSTEP_TOKEN; if they have it, somebody else answers at this address',
-      });
+      throw impostor(this.#options.url);
     }
     if (message.fence < this.#fence)
       throw new FrameError(0, `a coordinator of at least epoch ${this.#fence}`, String(message.fence));
@@ -247,12 +247,13 @@ class Node {
 
   /** Parameters, and shards to compute: one after the other. */
   async #obey(
-    message: Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'compute'>>,
+    message: Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'data' | 'compute'>>,
     connection: Connection,
     visit: Visit,
   ): Promise<void> {
     const { received } = visit;
     const { memory, layout } = this.#session;
+    if (message.type === 'data') return placeRowsOfData(this.#session, message.regions);
     if (message.round !== received.round) Object.assign(received, { round: message.round, bytes: 0, update: 0 });
     if (message.type === 'parameters') {
       const [bytes] = message.regions;
@@ -355,27 +356,6 @@ type VisitEnd = { readonly joined: boolean; readonly shards: number; readonly re
   | { readonly kind: 'stopped'; readonly failed: boolean }
   | { readonly kind: 'disconnected'; readonly error: LockstepError }
 );
-
-function lostConnection({ reason, error }: ConnectionEnd): VisitEnd {
-  return {
-    kind: 'disconnected',
-    reason,
-    joined: false,
-    shards: 0,
-    error: new LockstepError('E_CONNECTION', {
-      where: 'connection to the coordinator',
-      expected: 'a run to its end',
-      got: reason,
-      fix: 'see whether the coordinator runs, and start the node again',
-      cause: error,
-    }),
-  };
-}
-
-/** What the coordinator has said, as an error of this side. */
-function refused({ code, where, expected, got, fix }: Of<ToNode, 'refuse'>): LockstepError {
-  return new LockstepError(isErrorCode(code) ? code : 'E_REFUSED', { where, expected, got, fix });
-}
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -46,6 +46,8 @@ export interface CoordinatorOptions extends TrainOptions {
   readonly wire?: WireFormat | 'auto';
   /** Admit nodes with other kernels: the result is then not the same bytes. Default false. */
   readonly mixed?: boolean;
+  /** Send nodes that ask for it the rows of their shards, each row once. Default false: nodes have the data themselves. */
+  readonly streamData?: boolean;
   readonly deadlines?: Partial<Deadlines>;
   readonly limits?: Partial<ListenLimits>;
   /** Called once, when nodes can dial. */
@@ -65,6 +67,8 @@ export interface NodeOptions {
   readonly workers?: number | 'auto';
   /** Module of the job. */
   readonly module?: string;
+  /** It has no copy of the data: the coordinator sends what its shards need (and must have streamData, too). Default false. */
+  readonly streamData?: boolean;
   /** For people. Default: the name of the machine and the process id. */
   readonly name?: string;
   /** The coordinator is dialled again for so long, in milliseconds, before the node gives up with E_CONNECTION. Default 600,000. */

@@ -11,6 +11,7 @@ import { openFenceLog } from './fence-log.ts';
 import { listen } from './listener.ts';
 import { type CoordinatorOptions, DEADLINES, DEFAULT_PORT } from './options.ts';
 import { checkToken } from './security.ts';
+import { describeRows } from './stream-data.ts';
 
 /**
  * Trains a job on nodes that dial in: the run of `train`, but that nodes compute the gradients. The result is, to the byte, that of
@@ -29,6 +30,7 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
     runDir,
     minNodes = 1,
     mixed = false,
+    streamData = false,
     wire = 'fp32',
   } = options;
   const token = checkToken(options.token, host);
@@ -40,15 +42,17 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
   };
   const plan = await planRun(job, used, undefined, 'coordinator', formatOf(wire));
   const result = await trainPlan(plan, used, async ({ session, proof = '' }) => {
+    const identity = identityOf(plan, proof);
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
     const coordinator = new Coordinator({
       session,
-      identity: identityOf(plan, proof),
+      identity,
       fence: log?.fence ?? Date.now(),
       run: runDir ?? randomUUID(),
       token,
       minNodes,
       mixed,
+      ...(streamData && { description: describeRows(plan.data, identity.data) }),
       advise: wire === 'auto',
       deadlines: { ...DEADLINES, ...options.deadlines },
       limit: log?.limit ?? Number.POSITIVE_INFINITY,

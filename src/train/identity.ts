@@ -26,7 +26,8 @@ const MAY_DIFFER = new Set(
 /** In the order in which a difference explains those after it. */
 const PARTS = ['lockstep', 'data', 'program', 'kernels', 'proof'] as const;
 
-export function identityOf(plan: RunPlan, proof: string): Identity {
+/** `dataIdentity`: that of the rows, for whoever has not seen them. */
+export function identityOf(plan: RunPlan, proof: string, dataIdentity?: unknown): Identity {
   const { job, compiled, data, backend } = plan;
   const custom = definitionOf(job.optimizer);
   return {
@@ -38,7 +39,7 @@ export function identityOf(plan: RunPlan, proof: string): Identity {
       ...(data.train.kind === 'computed' && { read: textHash(data.train.read) }),
       ...(custom && { optimizer: textHash(custom.update) }),
     },
-    data: { rows: data.train.size, train: fingerprint(data.train) },
+    data: dataIdentity ?? { rows: data.train.size, train: fingerprint(data.train) },
     kernels: { gemm: backend.gemm, simd: backend.simd, ...(backend.blas && { blas: { ...backend.blas } }) },
     proof,
   };

@@ -1,7 +1,7 @@
 import {
   adagrad, adam, batchNorm, crossEntropy, defineJob, dense, dropout, embedding, type Job, sam, sequential, sgd, type Tensor, train,
 } from 'lockstep'; // biome-ignore format: a list
-import { type CoordinatorOptions, type NodeOptions, runCoordinator, runNode } from 'lockstep/cluster';
+import { type CoordinatorOptions, type NodeOptions, type NodeSummary, runCoordinator, runNode } from 'lockstep/cluster';
 import { arrays } from 'lockstep/data';
 import * as ops from 'lockstep/ops';
 import { describe, expect, test } from 'vitest';
@@ -94,6 +94,39 @@ describe('the same bytes as alone', () => {
       }),
       [1, 1, 1],
     ));
+
+  test('nodes without data are sent the rows of their shards, and each row once', async () => {
+    const x = Uint8Array.from({ length: 300 * 16 }, (_, i) => (i * 7919) % 251);
+    const y = Int32Array.from({ length: 300 }, (_, i) => i % 3);
+    const job = (rows: Uint8Array) =>
+      defineJob({
+        data: { train: arrays({ x: { data: rows, shape: [300, 16] }, y }) },
+        model: sequential(dense(12, 'relu'), dense(3)),
+        loss: crossEntropy(),
+        optimizer: adam(),
+        batchSize: 64,
+        shards: 4,
+        epochs: 3,
+      });
+    const alone = await train(job(x) as Job, { workers: 1 });
+    const running: Promise<NodeSummary>[] = [];
+    const shared = await runCoordinator(job(x) as Job, {
+      port: 0,
+      workers: 1,
+      minNodes: 2,
+      streamData: true,
+      onListening: ({ url }) => {
+        const unreadable = job(new Uint8Array(0)) as Job; // its data is never looked at
+        for (let i = 0; i < 2; i++) running.push(runNode(unreadable, { url, workers: 1, streamData: true }));
+      },
+    });
+    expect(shared.parametersSha256).toBe(alone.parametersSha256);
+    const parameters = Object.values(alone.parameters).reduce((sum, { data }) => sum + data.length, 0);
+    for (const { bytesReceived } of await Promise.all(running)) {
+      const perStep = 4 * parameters + 2048; // with headers
+      expect(bytesReceived).toBeLessThan(alone.step * perStep + 300 * (16 + 4 + 4) + 16_384);
+    }
+  });
 
   test('rows of sparse tables travel both ways', () => expectSameBytes(ratings(), [1, 2]));
 });
