@@ -22,6 +22,8 @@ export interface Place {
   readonly meeting: Meeting;
   /** All ranks run on this machine: loopback is enough. */
   readonly oneHost: boolean;
+  /** Ranks that share this machine, as far as the engine says. */
+  readonly ranksHere: number;
   /** The variables that say so, for messages. */
   readonly says: string;
 }
@@ -54,7 +56,8 @@ function readTorchrun(env: Environment): Place | undefined {
   const port = portOf(env);
   if (port === undefined) throw missing('MASTER_PORT', 'RANK', 'a port that is free on rank 0');
   const oneHost = size === 1 || isLoopback(host) || env.LOCAL_WORLD_SIZE === String(size);
-  return { engine: 'torchrun', rank, size, meeting: { kind: 'address', host, port }, oneHost, says };
+  const ranksHere = count(env.LOCAL_WORLD_SIZE) ?? (oneHost ? size : 1);
+  return { engine: 'torchrun', rank, size, meeting: { kind: 'address', host, port }, oneHost, ranksHere, says };
 }
 
 /** mpirun of Open MPI: it tells no address, but it starts all ranks in one folder. */
@@ -64,8 +67,8 @@ function readOpenMpi(env: Environment): Place | undefined {
   // The number of the job comes again some day; with the address of mpirun itself it does not.
   const job = env.PMIX_NAMESPACE ?? env.OMPI_MCA_ess_base_jobid ?? '';
   const meeting = meetingOf(env) ?? { kind: 'file', id: `${job} ${env.OMPI_MCA_orte_hnp_uri ?? ''}` };
-  const oneHost = env.OMPI_COMM_WORLD_LOCAL_SIZE === String(size);
-  return { engine: 'openmpi', rank, size, meeting, oneHost, says };
+  const ranksHere = count(env.OMPI_COMM_WORLD_LOCAL_SIZE) ?? 1;
+  return { engine: 'openmpi', rank, size, meeting, oneHost: ranksHere === size, ranksHere, says };
 }
 
 /** MPICH, Intel MPI and others that start by Hydra. */
@@ -73,7 +76,8 @@ function readPmi(env: Environment): Place | undefined {
   if (env.PMI_RANK === undefined) return undefined;
   const { rank, size, says } = ranks(env, 'PMI_RANK', 'PMI_SIZE');
   const meeting = meetingOf(env) ?? { kind: 'file', id: env.PMI_JOBID ?? env.PMI_ID ?? '' };
-  return { engine: 'pmi', rank, size, meeting, oneHost: env.MPI_LOCALNRANKS === String(size), says };
+  const ranksHere = count(env.MPI_LOCALNRANKS) ?? 1;
+  return { engine: 'pmi', rank, size, meeting, oneHost: ranksHere === size, ranksHere, says };
 }
 
 /**
@@ -95,7 +99,8 @@ function readSlurm(env: Environment): Place | undefined {
       fix: 'use the default distribution of tasks, or set MASTER_ADDR to the host of rank 0',
     });
   }
-  return { engine: 'slurm', rank, size, meeting, oneHost: hosts.length === 1, says };
+  const oneHost = hosts.length === 1;
+  return { engine: 'slurm', rank, size, meeting, oneHost, ranksHere: oneHost ? size : 1, says };
 }
 
 /** Below the ports that systems give away by themselves; another one for each step, so that jobs may share a host. */
@@ -122,7 +127,7 @@ function readKubernetes(env: Environment): Place | undefined {
   const port = portOf(env) ?? DEFAULT_PORT;
   const meeting = meetingOf(env, port) ?? { kind: 'address', host: podOfRank0(env, job, index), port };
   const says = `JOB_COMPLETION_INDEX=${index}${replicas > 1 ? `, JOBSET_JOB_INDEX=${job}` : ''}, WORLD_SIZE=${size}`;
-  return { engine: 'kubernetes', rank: job * perJob + index, size, meeting, oneHost: size === 1, says };
+  return { engine: 'kubernetes', rank: job * perJob + index, size, meeting, oneHost: size === 1, ranksHere: 1, says };
 }
 
 function podOfRank0(env: Environment, job: number, index: number): string {
@@ -152,6 +157,10 @@ function ranks(env: Environment, rankName: string, sizeName: string): Pick<Place
   const size = whole(env, sizeName, 1, MOST_RANKS);
   const rank = whole(env, rankName, 0, size - 1);
   return { rank, size, says: `${rankName}=${rank}, ${sizeName}=${size}` };
+}
+
+function count(text: string | undefined): number | undefined {
+  return text !== undefined && /^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined;
 }
 
 function whole(env: Environment, name: string, least: number, most: number): number {

@@ -2,7 +2,7 @@ import { LockstepError } from '../../src/errors.ts';
 import type { ChildEnd, StopDeadlines } from './child.ts';
 import { verdictOf } from './exit-codes.ts';
 import type { HostEntry } from './hosts.ts';
-import { Nodes } from './nodes.ts';
+import { type ListeningAt, Nodes } from './nodes.ts';
 import { describeEnd, type PreflightAnswer, preflight } from './preflight.ts';
 import type { Invocation, Project } from './remote.ts';
 import type { SshOptions } from './ssh.ts';
@@ -16,7 +16,9 @@ export interface LaunchOptions {
   readonly jobWords: readonly string[];
   readonly ssh: SshOptions;
   /** The secret that nodes prove to know. */
-  readonly token: string;
+  readonly token: string | undefined;
+  /** No other nodes can come: without these the run cannot go on. */
+  readonly alone: boolean;
   /** Copy the project to the hosts first. */
   readonly sync: boolean;
   /** What the hosts must answer to; without it they are not asked. */
@@ -28,8 +30,8 @@ export interface LaunchOptions {
   onNote(text: string): void;
 }
 
-/** The coordinator's part of a launch: it calls `onListening` with its loopback port, and ends with the run or the signal. */
-export type Coordinate<T> = (hooks: { signal: AbortSignal; onListening(port: number): void }) => Promise<T>;
+/** The coordinator's part of a launch: it calls `onListening` when nodes may come, and ends with the run or the signal. */
+export type Coordinate<T> = (hooks: { signal: AbortSignal; onListening(at: ListeningAt): void }) => Promise<T>;
 
 /**
  * Runs a coordinator here and a node on every host, by ssh or, for localhost, as a process; whatever happens, the nodes are gone when
@@ -55,15 +57,15 @@ export async function launch<T>(options: LaunchOptions, coordinate: Coordinate<T
     if (verdict === 'done' || stopping) return;
     const how = describeEnd(end, last || undefined);
     if (verdict === 'hopeless') fail(hopeless(entry.name, how));
-    else if (running === 0 && undone) fail(allLost(entry.name, how));
+    else if (options.alone && running === 0 && undone) fail(allLost(entry.name, how));
     else options.onNote(`${entry.name} is lost (${how}); its shards go to the others`);
   };
   const nodes = new Nodes({ ...options, onEnd });
   try {
     const result = await coordinate({
       signal: AbortSignal.any([options.signal, failed.signal]),
-      onListening: (port) => {
-        for (const entry of options.hosts) nodes.start(entry, port, options.token);
+      onListening: (at) => {
+        for (const entry of options.hosts) nodes.start(entry, at, options.token);
       },
     });
     if (failure) throw failure;

@@ -10,6 +10,7 @@ import { LockstepError } from '../../src/errors.ts';
 const MEETING = z.strictObject({
   host: z.string().min(1).max(255),
   port: z.number().int().min(1).max(65_535),
+  url: z.string().max(300),
   token: z.string(),
 });
 export type MeetingPoint = z.output<typeof MEETING>;
@@ -68,6 +69,28 @@ export async function awaitMeeting(file: string, options: AwaitOptions): Promise
   });
 }
 
+/**
+ * Waits until somebody listens at an address.
+ *
+ * @throws E_UNREACHABLE after the deadline, E_ABORTED.
+ */
+export async function awaitAddress(
+  address: Pick<MeetingPoint, 'host' | 'port'>,
+  { deadlineMs, pollMs = 200, signal }: AwaitOptions,
+): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (performance.now() < end && !signal?.aborted) {
+    if (await listens(address, pollMs * 10)) return;
+    await delay(pollMs, undefined, { signal }).catch(() => {});
+  }
+  throw new LockstepError(signal?.aborted ? 'E_ABORTED' : 'E_UNREACHABLE', {
+    where: `${address.host}:${address.port}`,
+    expected: 'rank 0 to listen',
+    got: `nobody for ${Math.round(deadlineMs / 1000)} s`,
+    fix: 'look at rank 0, at the name and at firewalls; MASTER_ADDR and MASTER_PORT name another address',
+  });
+}
+
 async function readMeeting(file: string): Promise<MeetingPoint | undefined> {
   try {
     return MEETING.parse(JSON.parse(await readFile(file, 'utf8')));
@@ -76,7 +99,7 @@ async function readMeeting(file: string): Promise<MeetingPoint | undefined> {
   }
 }
 
-function listens({ host, port }: MeetingPoint, timeoutMs: number): Promise<boolean> {
+function listens({ host, port }: Pick<MeetingPoint, 'host' | 'port'>, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const end = (answer: boolean) => {

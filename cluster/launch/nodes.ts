@@ -17,6 +17,12 @@ export interface NodesOptions {
   onEnd(entry: HostEntry, end: ChildEnd, last: string): void;
 }
 
+/** Where the coordinator listens. */
+export interface ListeningAt {
+  readonly url: string;
+  readonly port: number;
+}
+
 /** The processes of a run's nodes, here and by ssh. Each ends when its standard input does: with us, whatever happens. */
 export class Nodes {
   readonly #options: NodesOptions;
@@ -26,9 +32,9 @@ export class Nodes {
     this.#options = options;
   }
 
-  /** Starts the node of an entry; it dials the coordinator on loopback port `port` here, through a tunnel of its own if it is elsewhere. */
-  start(entry: HostEntry, port: number, token: string): void {
-    const order = (from: number) => child.tell(encodeOrders({ url: `ws://127.0.0.1:${from}`, token }));
+  /** Starts the node of an entry. It dials the coordinator, elsewhere through a tunnel of its own to our loopback. */
+  start(entry: HostEntry, { url, port }: ListeningAt, token: string | undefined): void {
+    const order = (to: string) => child.tell(encodeOrders({ url: to, token }));
     let last = '';
     let tunnel: number | undefined;
     const child = new Child(this.#command(entry, port), {
@@ -37,7 +43,7 @@ export class Nodes {
         if (!entry.local && stream === 'stderr' && tunnel === undefined) {
           tunnel = allocatedPort(line);
           if (tunnel !== undefined) {
-            order(tunnel);
+            order(`ws://127.0.0.1:${tunnel}`);
             return;
           }
         }
@@ -45,7 +51,7 @@ export class Nodes {
         this.#options.onLine(entry.name, line);
       },
     });
-    if (entry.local) order(port);
+    if (entry.local) order(url);
     this.#children.push(child);
     void child.ended.then((end) => this.#options.onEnd(entry, end, last));
   }

@@ -53,7 +53,7 @@ export function jobInProject(folder: string, path: string): string {
 /** The first line that a node of `lockstep launch` reads: never in argv, where everybody on the host could read it. */
 export interface NodeOrders {
   readonly url: string;
-  readonly token: string;
+  readonly token?: string;
 }
 
 export function encodeOrders({ url, token }: NodeOrders): string {
@@ -64,6 +64,7 @@ export function encodeOrders({ url, token }: NodeOrders): string {
 export function decodeOrders(line: string): NodeOrders {
   try {
     const { url, token } = JSON.parse(line) as Record<string, unknown>;
+    if (typeof url === 'string' && token === undefined) return { url };
     if (typeof url === 'string' && typeof token === 'string') return { url, token };
   } catch {
     // said below, without the line: it may hold a token

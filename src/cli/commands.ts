@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
 import type { CheckCommandOptions } from './check.ts';
+import { addClusterCommands } from './cluster-commands.ts';
 import { type CompareCommandOptions, duration, nameList, rateList, suite, target } from './compare-options.ts';
 import type { EvalCommandOptions } from './eval.ts';
 import type { ExportCommandOptions } from './export.ts';
@@ -8,7 +9,7 @@ import type { GenerateCommandOptions } from './generate.ts';
 import type { InitCommandOptions } from './init.ts';
 import type { Io } from './io.ts';
 import type { LrFindCommandOptions } from './lr-find.ts';
-import { addJobOptions, atLeastZero, choice, count, positive, workers } from './options.ts';
+import { addJobOptions, addTrainOptions, atLeastZero, choice, count, positive, workers } from './options.ts';
 import type { PredictCommandOptions } from './predict.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
@@ -26,6 +27,7 @@ Examples:
   $ lockstep init data.csv --target species         write a job for a CSV (or Parquet) file, and train it
   $ lockstep train train.ts                         train on all cores
   $ lockstep train train.ts --workers 2 --json      last line: the result as JSON
+  $ lockstep launch -H host1:4,host2:8 train.ts     train on several machines
   $ lockstep compare train.ts --budget 10m          which optimizer should I use?
   $ lockstep check train.ts                         does everything work?
   $ lockstep summary train.ts                       layers, parameters, memory
@@ -140,7 +142,16 @@ ${EXIT_CODES}`;
 /** What the command line asks for: text to print, or work to do. */
 export type Request =
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'work'; readonly verbose: boolean; run(io: Io): Promise<void> };
+  | {
+      readonly kind: 'work';
+      readonly verbose: boolean;
+      /** Its exit code tells kinds of failures apart: cluster/launch/exit-codes.ts. */
+      readonly scheduled: boolean;
+      run(io: Io): Promise<void>;
+    };
+
+/** Notes what a command is to do. */
+export type Work = (command: Command, run: (io: Io) => Promise<void>, scheduled?: boolean) => void;
 
 /**
  * Reads a command line (without node and script). Nothing runs yet.
@@ -150,8 +161,9 @@ export type Request =
 export function readCommandLine(args: readonly string[], version: string): Request {
   let request: Request | undefined;
   let text = '';
-  const work = (command: Command, run: (io: Io) => Promise<void>) => {
-    request = { kind: 'work', verbose: command.optsWithGlobals<{ verbose?: boolean }>().verbose === true, run };
+  const work: Work = (command, run, scheduled = false) => {
+    const verbose = command.optsWithGlobals<{ verbose?: boolean }>().verbose === true;
+    request = { kind: 'work', verbose, scheduled, run };
   };
 
   const program = new Command('lockstep')
@@ -164,28 +176,14 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', GENERAL_HELP);
   const add = (usage: string, description: string): Command => program.command(usage).description(description);
 
-  addJobOptions(add('train <job>', 'train a job'))
-    .option(
-      '--run-dir <folder>',
-      'write metrics.jsonl and checkpoints there (a job that saves checkpoints: default runs/<job>-<time>)',
-    )
-    .option(
-      '--resume <folder>',
-      "go on from a run folder or checkpoint; 'auto': from --run-dir, or the newest runs/<job>-<time>",
-    )
-    .option('--warm-start <path>', 'take only the parameters from a run folder, a checkpoint or a model file')
+  addTrainOptions(add('train <job>', 'train a job'))
     .option('--fast-dev-run', 'one training and one validation batch, no files: does it run at all?')
     .option('--overfit-batches <n>', 'the first n batches again and again: can it learn them by heart?', count(1))
-    .option('--csv <folder>', 'also write steps.csv and evaluations.csv there')
-    .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
-    .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
-    .option('--histograms <n>', 'there, of weights and gradients every n steps (default: 500)', count(1))
-    .option('-q, --quiet', 'no progress')
-    .option('--json', 'print the result as one line of JSON on standard output')
     .addHelpText('after', TRAIN_HELP)
     .action((path: string, options: TrainCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./train.ts')).trainCommand(path, options, io));
     });
+  addClusterCommands(add, work, args);
   addJobOptions(add('compare [jobs...]', 'measure which optimizer fits a job'))
     .option('--optimizers <names>', 'of these, separated by commas (default: all that can train the job)', nameList)
     .option('--learning-rates <list>', 'begin with these instead of five around the default', rateList)

@@ -13,6 +13,9 @@ const CPU_FLAGS =
 /** Variables that change what runs: ours, those of BLAS libraries, and Node's options. */
 const VARIABLES = /^(LOCKSTEP|OPENBLAS|GOTO|MKL|BLIS|OMP|VECLIB)_|^(NODE_OPTIONS|UV_THREADPOOL_SIZE|LD_LIBRARY_PATH)$/;
 
+/** A secret, in what is pasted into bug reports. */
+const TOKEN = 'LOCKSTEP_TOKEN';
+
 /** What a run on this machine has to work with. */
 export interface Environment {
   readonly lockstep: string;
@@ -81,7 +84,7 @@ function readEnvironment(): Environment {
 function readVariables(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(process.env).flatMap(([name, value]) =>
-      VARIABLES.test(name) && value !== undefined ? [[name, value]] : [],
+      VARIABLES.test(name) && value !== undefined ? [[name, name === TOKEN ? '(set)' : value]] : [],
     ),
   );
 }

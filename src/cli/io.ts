@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { TerminalStream } from './terminal.ts';
 
 /** What commands may do to the world; `main.ts` gives it to them. */
@@ -8,6 +9,8 @@ export interface Io {
   write(text: string): Promise<void>;
   /** Where progress is drawn: standard error. */
   readonly progress: TerminalStream;
+  /** Standard input. */
+  readonly input: Readable;
   /** Aborts when the user asks to stop (Ctrl-C, SIGTERM). */
   readonly stop: AbortSignal;
 }

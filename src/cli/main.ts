@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command `lockstep`: the only file that prints and ends the process. */
 import { once } from 'node:events';
+import { EXIT_CODES, exitCodeOf } from '../../cluster/launch/exit-codes.ts';
 import { LockstepError } from '../errors.ts';
 import { readCommandLine, UsageError } from './commands.ts';
 import { isLockstepError } from './load-job.ts';
@@ -14,6 +15,8 @@ let stoppedAtMs = 0;
 /** A terminal sends Ctrl-C to the whole group and npm passes it on: what follows this soon is the same key press. */
 const SAME_PRESS_MS = 500;
 let verbose = Boolean(process.env.LOCKSTEP_DEBUG);
+/** A scheduler wants to know what kind of failure it was. */
+let scheduled = false;
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
@@ -48,13 +51,14 @@ async function run(): Promise<number> {
     return 0;
   }
   verbose ||= request.verbose;
+  scheduled = request.scheduled;
   const out = (line: string) => {
     process.stdout.write(`${line}\n`);
   };
   const write = async (text: string) => {
     if (!process.stdout.write(text)) await once(process.stdout, 'drain');
   };
-  await request.run({ out, write, progress: process.stderr, stop: stop.signal });
+  await request.run({ out, write, progress: process.stderr, input: process.stdin, stop: stop.signal });
   return stoppedBy === undefined ? 0 : SIGNALS[stoppedBy];
 }
 
@@ -67,7 +71,8 @@ function fail(error: unknown): number {
   if (verbose) printStacks(error);
   else if (!known)
     process.stderr.write('this is not an error that lockstep knows; --verbose shows where it comes from\n');
-  return error instanceof UsageError ? 2 : 1;
+  if (error instanceof UsageError) return EXIT_CODES.usage;
+  return known && scheduled ? exitCodeOf(error.code) : EXIT_CODES.failed;
 }
 
 function printStacks(error: unknown): void {

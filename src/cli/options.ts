@@ -24,6 +24,35 @@ export function addJobOptions(command: Command, stepsMean = 'stop after this man
     .option('--set <path=value>', 'change any field of the job, e.g. optimizer.lr=0.01 (repeatable)', collect, []);
 }
 
+/** Where a run is written, where it begins, and what is printed: of every command that trains. */
+export function addTrainOptions(command: Command): Command {
+  return addJobOptions(command)
+    .option(
+      '--run-dir <folder>',
+      'write metrics.jsonl and checkpoints there (a job that saves checkpoints: default runs/<job>-<time>)',
+    )
+    .option(
+      '--resume <folder>',
+      "go on from a run folder or checkpoint; 'auto': from --run-dir, or the newest runs/<job>-<time>",
+    )
+    .option('--warm-start <path>', 'take only the parameters from a run folder, a checkpoint or a model file')
+    .option('--csv <folder>', 'also write steps.csv and evaluations.csv there')
+    .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
+    .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
+    .option('--histograms <n>', 'there, of weights and gradients every n steps (default: 500)', count(1))
+    .option('-q, --quiet', 'no progress')
+    .option('--json', 'print the result as one line of JSON on standard output');
+}
+
+/** The options as words of a command line: another process with them has the same job. */
+export function jobWords({ shards, batchSize, epochs, steps, seed, set }: JobOptions): string[] {
+  const given = Object.entries({ shards, 'batch-size': batchSize, epochs, steps, seed });
+  return [
+    ...given.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)])),
+    ...set.flatMap((setting) => ['--set', setting]),
+  ];
+}
+
 /** The job with the options applied; `--set` comes last. */
 export function overrideJob(job: Job, options: JobOptions): Job {
   const given: Partial<Record<'shards' | 'batchSize' | 'epochs' | 'steps' | 'seed', unknown>> = {};

@@ -75,6 +75,14 @@ export function renderNote(text: string): Span[] {
   ];
 }
 
+/** What the process of a node has printed, with its name in front. */
+export function renderOutput(from: string, line: string): Span[] {
+  return [
+    { text: `[${from}] `, style: 'dim' },
+    { text: line, style: 'plain' },
+  ];
+}
+
 /** The step's figures as they run. */
 export interface BarState {
   readonly epoch: number;

@@ -8,6 +8,7 @@ import {
   renderEvaluation,
   renderHeader,
   renderNote,
+  renderOutput,
   type Span,
 } from './render.ts';
 
@@ -104,6 +105,9 @@ class Display {
         break; // that a run is saved is what users expect; only failures are worth a line
       case 'note':
         this.#lines([renderNote(event.text)]);
+        break;
+      case 'output':
+        this.#lines([renderOutput(event.from, event.line)]);
         break;
       case 'end':
         this.#release();

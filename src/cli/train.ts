@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
+import { quoted } from '../../cluster/launch/shell.ts';
 import { checkpointsFolder } from '../checkpoint/store.ts';
 import { LockstepError } from '../errors.ts';
 import type { Sink } from '../record/contract.ts';
@@ -9,9 +10,10 @@ import { TensorBoardSink } from '../record/tensorboard.ts';
 import { TraceSink } from '../record/trace.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
 import type { Job } from '../train/job.ts';
+import type { TrainOptions, TrainResult } from '../train/options.ts';
 import type { Io } from './io.ts';
-import { loadJob } from './load-job.ts';
-import { type JobOptions, overrideJob } from './options.ts';
+import { type LoadedJob, loadJob } from './load-job.ts';
+import { type JobOptions, jobWords, overrideJob } from './options.ts';
 import { terminal } from './terminal.ts';
 
 export interface TrainCommandOptions extends JobOptions {
@@ -34,11 +36,26 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
   // One after the other: a commonjs job requires this package, and Node cannot require modules that are being imported.
   const { train } = await import('../train/train.ts');
   const loaded = await loadJob(path);
+  await trainLoaded(train, loaded, path, options, io, (runDir) => resumeCommand(path, runDir, options));
+}
+
+/** Trains a job, here or on many machines. */
+export type Trainer = (job: Job, options: TrainOptions) => Promise<TrainResult>;
+
+/** What the commands that train have in common. `resume` is the command line that goes on with a run that was stopped. */
+export async function trainLoaded(
+  trainer: Trainer,
+  loaded: LoadedJob,
+  path: string,
+  options: TrainCommandOptions,
+  io: Io,
+  resume: (runDir: string) => string,
+): Promise<void> {
   const job = overrideJob(loaded.job, options);
   const runDir = isTrial(options) ? options.runDir : runDirOf(path, job, options);
   const display = options.quiet ? undefined : terminal({ stream: io.progress });
   try {
-    const result = await train(job, {
+    const result = await trainer(job, {
       workers: options.workers,
       module: loaded.module,
       runDir,
@@ -52,7 +69,7 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
       onProgress: display,
     });
     if (result.stopped === 'aborted' && result.checkpoint && runDir !== undefined) {
-      io.progress.write(`saved step ${result.step}; to go on: ${resumeCommand(path, runDir, options)}\n`);
+      io.progress.write(`saved step ${result.step}; to go on: ${resume(runDir)}\n`);
     }
     if (options.json) io.out(toLine(summaryOf(result)).trimEnd());
     if (result.problems.length > 0) throw result.problems[0]; // the result is there, but not all of it on disk
@@ -129,29 +146,27 @@ function jobName(path: string): string {
 
 /** With the options that make the job what it was: another job would be refused. */
 export function resumeCommand(path: string, runDir: string, options: TrainCommandOptions): string {
-  const { workers, shards, batchSize, epochs, steps, seed, overfitBatches, set } = options;
-  const given = Object.entries({
-    workers,
-    shards,
-    'batch-size': batchSize,
-    epochs,
-    steps,
-    seed,
-    'overfit-batches': overfitBatches,
-  });
-  const words = [
-    'lockstep',
-    'train',
-    path,
-    ...given.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)])),
-  ];
-  for (const setting of set) words.push('--set', setting);
-  return [...words, '--run-dir', runDir, '--resume', 'auto'].map(quoted).join(' ');
+  const { workers, overfitBatches } = options;
+  const words = ['train', path, ...jobWords(options)];
+  if (workers !== undefined) words.push('--workers', String(workers));
+  if (overfitBatches !== undefined) words.push('--overfit-batches', String(overfitBatches));
+  return commandLine([...words, '--run-dir', runDir, '--resume', 'auto']);
 }
 
-/** A word as a shell reads it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./\\-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+/** A command line of lockstep that goes on with a run: as it was given, but for where it began. */
+export function resumeAsGiven(args: readonly string[], runDir: string): string {
+  const words = [...args];
+  for (const option of ['--run-dir', '--resume', '--warm-start']) {
+    for (let i = words.length - 1; i >= 0; i--) {
+      if (words[i] === option) words.splice(i, 2);
+      else if (words[i].startsWith(`${option}=`)) words.splice(i, 1);
+    }
+  }
+  return commandLine([...words, '--run-dir', runDir, '--resume', 'auto']);
+}
+
+function commandLine(words: readonly string[]): string {
+  return ['lockstep', ...words].map(quoted).join(' ');
 }
 
 /** The documented keys and no others: a result also holds the history and the parameters. */

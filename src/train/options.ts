@@ -45,6 +45,8 @@ export type ProgressEvent =
   /** A checkpoint was written; the workers waited `pauseMs` for the snapshot, `seconds` went into hash and disk. */
   | { kind: 'checkpoint'; step: number; path: string; bytes: number; pauseMs: number; seconds: number }
   | { kind: 'note'; text: string }
+  /** A line that the process of a node has printed. */
+  | { kind: 'output'; from: string; line: string }
   | { kind: 'end'; summary: TrainSummary };
 
 /** What `train` resolves to. */

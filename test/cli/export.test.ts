@@ -23,6 +23,7 @@ async function exported(...args: string[]): Promise<string[]> {
     out: (line) => lines.push(line),
     write: async () => {},
     progress: new PassThrough(),
+    input: new PassThrough(),
     stop: new AbortController().signal,
   });
   return lines;

@@ -11,6 +11,7 @@ async function printed(...args: string[]): Promise<string[]> {
     out: (line) => lines.push(line),
     write: async () => {},
     progress: new PassThrough(),
+    input: new PassThrough(),
     stop: new AbortController().signal,
   });
   return lines;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { adam, crossEntropy, defineJob, dense, LockstepError, sequential, type TrainResult, train } from 'lockstep';
@@ -70,6 +71,7 @@ async function collect(command: (io: Io) => Promise<void>): Promise<string[]> {
       printed += part;
     },
     progress: { write: () => true },
+    input: new PassThrough(),
     stop: new AbortController().signal,
   });
   return printed.trimEnd().split('\n');

@@ -1,0 +1,144 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { ENGINES } from '../../cluster/launch/engines.ts';
+import type { Work } from './commands.ts';
+import type { CoordinatorCommandOptions } from './coordinator.ts';
+import type { JoinCommandOptions } from './join.ts';
+import type { LaunchCommandOptions } from './launch.ts';
+import type { NodeCommandOptions } from './node.ts';
+import { addJobOptions, addTrainOptions, choice, count } from './options.ts';
+
+/** Of the commands that run on several machines; schedulers decide by it. */
+export const CLUSTER_EXIT_CODES = `
+Exit codes: 0 done; 75 too few nodes, or none that can be reached (start it again); 78 job, options or hosts are wrong (starting it
+again will not help); 65 an error in the data; 1 any other error; 2 a command line that is not understood; 130 stopped by Ctrl-C,
+143 by SIGTERM (preempted: start it again at once). Errors are one line "error E_CODE: what" on standard error.
+`;
+
+const TOKEN_HELP = `
+Nodes prove that they know the run's token: LOCKSTEP_TOKEN, or a file (--token-file), the same everywhere; \`openssl rand -hex 32\` makes
+one. On loopback it may be missing. It is never an argument, which everybody on the machine could read.
+`;
+
+const LAUNCH_HELP = `
+Examples:
+  $ lockstep launch -H host1:4,host2:8 train.ts
+  $ lockstep launch --hosts-file hosts.txt train.ts --sync --run-dir runs/a
+  $ lockstep launch -H localhost:1,localhost:1 train.ts      two nodes on this machine, without ssh
+
+Runs the coordinator here, on loopback, and a node on every host by the system's ssh (keys or an agent: it asks for no passwords), with
+a tunnel for each. A host is what ssh takes, with a number of workers behind a colon (default: all cores there). hosts.txt has one a line,
+with comments behind #. The project, which is the current folder, must lie on the hosts (--remote-dir); --sync copies it, without .git
+and runs. First every host is asked for its Node, its lockstep and the program that the job compiles to there. What nodes print comes
+here with their name in front. When the command ends, whatever the reason, so do the nodes.
+${CLUSTER_EXIT_CODES}`;
+
+const COORDINATOR_HELP = `
+Examples:
+  $ lockstep coordinator train.ts --port 29400               nodes on this machine, or through tunnels
+  $ lockstep coordinator train.ts --host train0.lan --tls-cert cert.pem --tls-key key.pem
+  $ lockstep node wss://train0.lan:29400 train.ts --workers 8 --tls-ca ca.pem      on each machine
+
+Owns the order of the steps, the optimizer, evaluation and checkpoints; nodes compute the gradients. --workers are the threads that
+reduce and update. Nodes may come and go at any step; the result does not depend on them.
+${TOKEN_HELP}${CLUSTER_EXIT_CODES}`;
+
+const NODE_HELP = `
+Examples:
+  $ lockstep node ws://127.0.0.1:29400 train.ts --workers 8
+  $ lockstep node - train.ts --preflight                     compile the job, print versions and the hash of the program
+
+The job and its options (--set, --batch-size ...) must be those of the coordinator, which compares the compiled programs. With - in the
+place of the address, the first line of standard input says address and token ({"url": ..., "token": ...}), and the node stops when
+standard input ends: that is how lockstep launch starts it.
+${TOKEN_HELP}${CLUSTER_EXIT_CODES}`;
+
+const JOIN_HELP = `
+Examples:
+  $ srun lockstep join train.ts                              in a Slurm job: examples/launch/slurm.sbatch
+  $ mpirun -n 3 lockstep join train.ts                       examples/launch/mpirun.sh
+  $ lockstep join train.ts                                   in every pod: examples/launch/kubernetes-jobset.yaml
+
+Every process of the run calls it. Rank 0 runs the coordinator and, beside it, a node; the others run nodes. Rank, size and the address
+of rank 0 come from the environment: torchrun style (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), Slurm (SLURM_PROCID, SLURM_NTASKS, the
+first host of SLURM_STEP_NODELIST), Open MPI and PMI (ranks from mpirun, the address by a file in a shared folder, --meet-in), Kubernetes
+(JOB_COMPLETION_INDEX, WORLD_SIZE, HOSTNAME; JOBSET_* for a JobSet). MASTER_ADDR and MASTER_PORT win over what an engine says.
+Options of the coordinator act on rank 0.
+${TOKEN_HELP}${CLUSTER_EXIT_CODES}`;
+
+/** `coordinator`, `node`, `join` and `launch`. */
+export function addClusterCommands(
+  add: (usage: string, description: string) => Command,
+  work: Work,
+  args: readonly string[],
+): void {
+  addCoordinatorOptions(addTrainOptions(add('launch <job>', 'train on several machines, by ssh')))
+    .option('-H, --hosts <list>', 'host1:4,host2:8; localhost runs here without ssh')
+    .option('--hosts-file <file>', 'the hosts, one a line')
+    .option('--sync', 'copy the project to the hosts first (rsync, or tar over ssh)')
+    .option('--remote-dir <folder>', 'the project on the hosts (default: the same path as here)')
+    .option('--remote-node <path>', 'Node.js on the hosts', 'node')
+    .option('--ssh-config <file>', 'in the place of ~/.ssh/config')
+    .option('--no-preflight', 'do not ask the hosts first')
+    .option('--grace-seconds <n>', 'nodes that have not ended by then are stopped, then killed', count(0), 10)
+    .addHelpText('after', LAUNCH_HELP)
+    .action((path: string, options: LaunchCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./launch.ts')).launchCommand(path, options, io, args), true);
+    });
+  addListenOptions(
+    addCoordinatorOptions(addTrainOptions(add('coordinator <job>', 'lead a run whose nodes come by themselves'))),
+  )
+    .addHelpText('after', COORDINATOR_HELP)
+    .action((path: string, options: CoordinatorCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./coordinator.ts')).coordinatorCommand(path, options, io, args), true);
+    });
+  addNodeOptions(addJobOptions(add('node <url> <job>', 'compute for a coordinator')))
+    .option('--name <text>', 'tells the node apart in messages (default: the name of the machine)')
+    .option('--preflight', 'compile the job, print versions and the hash of the program as one line of JSON')
+    .addHelpText('after', NODE_HELP)
+    .action((url: string, path: string, options: NodeCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./node.ts')).nodeCommand(url, path, options, io), true);
+    });
+  addNodeOptions(
+    addListenOptions(
+      addCoordinatorOptions(addTrainOptions(add('join <job>', 'train as one rank of a cluster engine'))),
+    ),
+  )
+    .option('--engine <name>', `where several contradict each other: ${ENGINES.join(', ')}`, choice(...ENGINES))
+    .option('--meet-in <folder>', 'shared by all ranks, for engines that tell no address (default: the current folder)')
+    .option('--meet-seconds <n>', 'how long ranks wait for rank 0', count(1), 120)
+    .addHelpText('after', JOIN_HELP)
+    .action((path: string, options: JoinCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./join.ts')).joinCommand(path, options, io, args), true);
+    });
+}
+
+/** What makes the run: for every command that runs a coordinator. */
+function addCoordinatorOptions(command: Command): Command {
+  return command
+    .option('--min-nodes <n>', 'wait while there are fewer (default: 1)', count(1))
+    .option('--mixed', 'admit nodes with other kernels: the bytes then depend on who computes');
+}
+
+/** Where it listens. */
+function addListenOptions(command: Command): Command {
+  return command
+    .option('--host <name>', 'name or address of this machine to listen at (default: 127.0.0.1)')
+    .option('--port <n>', 'to listen at; 0: any that is free (default: 29400)', port)
+    .option('--tls-cert <file>', 'certificate (PEM): nodes then dial wss://')
+    .option('--tls-key <file>', 'its private key (PEM)')
+    .option('--insecure', 'listen beyond loopback without TLS: frames are then neither secret nor authenticated')
+    .option('--token-file <file>', "the run's token, in the place of LOCKSTEP_TOKEN");
+}
+
+function addNodeOptions(command: Command): Command {
+  const known = command.options.map(({ long }) => long);
+  command.option('--tls-ca <file>', 'certificate (PEM) that vouches for the coordinator');
+  return known.includes('--token-file')
+    ? command
+    : command.option('--token-file <file>', "the run's token, in the place of LOCKSTEP_TOKEN");
+}
+
+function port(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new InvalidArgumentError('a port, 0 to 65535');
+}

@@ -1,0 +1,31 @@
+import type { Job } from '../train/job.ts';
+import type { TrainOptions } from '../train/options.ts';
+import { clusterEvents, coordinatorOptions, type ListenCommandOptions, tokenOf } from './cluster-options.ts';
+import type { Io } from './io.ts';
+import { loadJob } from './load-job.ts';
+import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
+
+export interface CoordinatorCommandOptions extends TrainCommandOptions, ListenCommandOptions {}
+
+/** `lockstep coordinator <job>`: listens, and trains with the nodes that come. */
+export async function coordinatorCommand(
+  path: string,
+  options: CoordinatorCommandOptions,
+  io: Io,
+  args: readonly string[],
+): Promise<void> {
+  const { runCoordinator } = await import('../../cluster/index.ts');
+  const loaded = await loadJob(path);
+  const token = tokenOf(options);
+  const coordinate = (job: Job, train: TrainOptions) => {
+    const note = (text: string) => train.onProgress?.({ kind: 'note', text });
+    return runCoordinator(job, {
+      ...train,
+      ...coordinatorOptions(options),
+      token,
+      onListening: ({ url }) => note(`listening; on each machine: lockstep node ${url} ${path}`),
+      onEvent: clusterEvents(note),
+    });
+  };
+  await trainLoaded(coordinate, loaded, path, options, io, (runDir) => resumeAsGiven(args, runDir));
+}
