@@ -45,7 +45,14 @@ export async function preflight(
   options: PreflightOptions,
   own: Promise<PreflightAnswer>,
 ): Promise<void> {
-  const words = [options.project.remoteFolder, ...options.invocation.there, 'node', '--preflight', ...options.jobWords];
+  const words = [
+    options.project.remoteFolder,
+    ...options.invocation.there,
+    'node',
+    '-',
+    '--preflight',
+    ...options.jobWords,
+  ];
   const said: Said = { stdout: [], stderr: [] };
   const child = new Child(sshScript(entry.host, options.ssh, SCRIPT, words), {
     onLine: (line, stream) => said[stream].push(line),
