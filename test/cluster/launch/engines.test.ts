@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { train } from '../../../src/train/train.ts';
+import job from '../../fixtures/small-job.ts';
+import { has, hasSlurm, Slurm } from '../../support/slurm.ts';
+
+const JOB = resolve('test/fixtures/small-job.ts');
+/** As the examples call it. */
+const LOCKSTEP = [
+  process.execPath,
+  '--conditions=lockstep-source',
+  '--import',
+  import.meta.resolve('tsx'),
+  resolve('src/cli/main.ts'),
+];
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(command: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Promise<Outcome> {
+  const [program, ...args] = command;
+  const child = spawn(program, args, {
+    cwd,
+    env: { ...env, LOCKSTEP: LOCKSTEP.join(' ') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const said = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text) => {
+      said[name] += text;
+    });
+  }
+  return new Promise((done, fail) => {
+    child.once('error', fail).once('close', (code) => done({ code, ...said }));
+  });
+}
+
+describe('lockstep join, started by', () => {
+  let folder: string;
+  let expected: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'lockstep-engines-'));
+    expected = (await train(job, { workers: 1 })).parametersSha256;
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.runIf(has('mpirun'))('mpirun: three ranks meet by a file, and end in the bytes of one worker', async () => {
+    const root = {
+      OMPI_ALLOW_RUN_AS_ROOT: '1',
+      OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
+      MPIRUN_OPTIONS: '--oversubscribe',
+    };
+    const command = [resolve('examples/launch/mpirun.sh'), '3', JOB, '--min-nodes', '3', '--json'];
+    const { code, stdout, stderr } = await run(command, { ...process.env, ...root }, folder);
+    expect(stderr).toContain('openmpi: rank 0 of 3, listening at ws://127.0.0.1:');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).parametersSha256).toBe(expected);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  describe.runIf(hasSlurm)('Slurm', () => {
+    let slurm: Slurm;
+    beforeAll(async () => {
+      slurm = await Slurm.start();
+    });
+    afterAll(() => slurm.close());
+
+    it('runs the batch script: two tasks meet at an address, and end in the bytes of one worker', async () => {
+      const here = ['--nodes=1', '--ntasks-per-node=2', '--cpus-per-task=1', '--output=out.txt', '--wait', '--quiet'];
+      const script = resolve('examples/launch/slurm.sbatch');
+      const { code } = await run(['sbatch', ...here, script, JOB, '--min-nodes', '2', '--json'], slurm.env, folder);
+      const said = readFileSync(join(folder, 'out.txt'), 'utf8');
+      expect(said).toMatch(/slurm: rank 0 of 2, listening at ws:\/\/127\.0\.0\.1:2\d{4}\n/);
+      const result = said.split('\n').find((line) => line.startsWith('{')) ?? said;
+      expect(JSON.parse(result).parametersSha256).toBe(expected);
+      expect(code).toBe(0);
+    });
+
+    it('tells a job that is wrong from one that is worth another try', async () => {
+      const command = ['srun', '-n', '2', '--overcommit', ...LOCKSTEP, 'join', JOB, '--set', 'batchsize=3'];
+      const { code, stderr } = await run(command, slurm.env, folder);
+      expect(stderr).toContain('error E_OPTION: --set batchsize: expected a field of the job');
+      expect(code).toBe(78);
+    });
+  });
+});
