@@ -5,7 +5,8 @@ import { FrameError } from './frames.ts';
 import { type Message, type Of, PROTOCOL, type ToCoordinator } from './messages.ts';
 import { verify } from './security.ts';
 
-const REMEDIES: Readonly<Record<keyof Identity, string>> = {
+/** What to do about a difference. */
+export const REMEDIES: Readonly<Record<keyof Identity, string>> = {
   lockstep: 'install the same version of Lockstep on all machines',
   data: 'give all nodes the same files',
   program: 'run the same job, with the same options, on all nodes',

@@ -22,7 +22,7 @@ import { fetchDescription } from './fetch-description.ts';
 import { FrameError } from './frames.ts';
 import { hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
 import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
-import type { NodeOptions, NodeSummary } from './options.ts';
+import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
 import { placeRowsOfData } from './stream-data.ts';
 import { denseBytes, packShards, piecesOf, placePiece, placeRows, stateBytes } from './transfer.ts';
@@ -32,7 +32,6 @@ const MOST_ATTEMPTS = 3;
 
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 5_000;
-const DEFAULT_RECONNECT_MS = 600_000;
 
 /**
  * Takes part in a run: dials the coordinator, proves that it computes the same job, and computes the shards that it is given until the

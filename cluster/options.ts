@@ -56,6 +56,8 @@ export interface CoordinatorOptions extends TrainOptions {
 }
 
 export const DEFAULT_PORT = 29400;
+/** See `reconnectMs`. */
+export const DEFAULT_RECONNECT_MS = 600_000;
 
 /** How to take part in a run. */
 export interface NodeOptions {

@@ -1,4 +1,5 @@
 import { LockstepError } from '../../src/errors.ts';
+import { DEFAULT_PORT } from '../options.ts';
 import { isLoopback } from '../security.ts';
 import { parseNodelist } from './nodelist.ts';
 
@@ -28,8 +29,6 @@ export interface Place {
   readonly says: string;
 }
 
-/** The port of the coordinator where nothing else is said. */
-export const DEFAULT_PORT = 29400;
 /** Far above any cluster; larger ones are mistakes. */
 const MOST_RANKS = 1_000_000;
 

@@ -28,7 +28,7 @@ const DATA: readonly ErrorCode[] = [
   'E_DATA_EMPTY',
   'E_DATA_SOURCE',
 ];
-const RETRY: readonly ErrorCode[] = ['E_UNREACHABLE', 'E_QUORUM'];
+const RETRY: readonly ErrorCode[] = ['E_UNREACHABLE', 'E_QUORUM', 'E_CONNECTION', 'E_LISTEN'];
 
 /** The exit code for what a command has thrown. */
 export function exitCodeOf(code: ErrorCode): number {

@@ -1,9 +1,10 @@
 import { LockstepError } from '../../src/errors.ts';
+import type { Identity } from '../../src/train/identity.ts';
 import type { ChildEnd, StopDeadlines } from './child.ts';
 import { verdictOf } from './exit-codes.ts';
 import type { HostEntry } from './hosts.ts';
 import { type ListeningAt, Nodes } from './nodes.ts';
-import { describeEnd, type PreflightAnswer, preflight } from './preflight.ts';
+import { describeEnd, preflight } from './preflight.ts';
 import type { Invocation, Project } from './remote.ts';
 import type { SshOptions } from './ssh.ts';
 import { syncProject } from './sync.ts';
@@ -22,7 +23,9 @@ export interface LaunchOptions {
   /** Copy the project to the hosts first. */
   readonly sync: boolean;
   /** What the hosts must answer to; without it they are not asked. */
-  readonly preflight?: () => Promise<PreflightAnswer>;
+  readonly preflight?: () => Promise<Identity>;
+  /** Admit other kernels. */
+  readonly mixed: boolean;
   readonly deadlines: StopDeadlines;
   readonly signal: AbortSignal;
   /** A line that a node has printed. */

@@ -69,28 +69,6 @@ export async function awaitMeeting(file: string, options: AwaitOptions): Promise
   });
 }
 
-/**
- * Waits until somebody listens at an address.
- *
- * @throws E_UNREACHABLE after the deadline, E_ABORTED.
- */
-export async function awaitAddress(
-  address: Pick<MeetingPoint, 'host' | 'port'>,
-  { deadlineMs, pollMs = 200, signal }: AwaitOptions,
-): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (performance.now() < end && !signal?.aborted) {
-    if (await listens(address, pollMs * 10)) return;
-    await delay(pollMs, undefined, { signal }).catch(() => {});
-  }
-  throw new LockstepError(signal?.aborted ? 'E_ABORTED' : 'E_UNREACHABLE', {
-    where: `${address.host}:${address.port}`,
-    expected: 'rank 0 to listen',
-    got: `nobody for ${Math.round(deadlineMs / 1000)} s`,
-    fix: 'look at rank 0, at the name and at firewalls; MASTER_ADDR and MASTER_PORT name another address',
-  });
-}
-
 async function readMeeting(file: string): Promise<MeetingPoint | undefined> {
   try {
     return MEETING.parse(JSON.parse(await readFile(file, 'utf8')));

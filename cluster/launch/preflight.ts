@@ -1,18 +1,21 @@
+import { fromExactJson, toExactJson } from '../../src/checkpoint/exact-json.ts';
 import { LockstepError } from '../../src/errors.ts';
+import { type Identity, identityDifference } from '../../src/train/identity.ts';
+import { REMEDIES } from '../examine.ts';
 import { Child, type ChildEnd, endsOf } from './child.ts';
 import type { HostEntry } from './hosts.ts';
 import type { Invocation, Project } from './remote.ts';
 import { type SshOptions, sshScript } from './ssh.ts';
 
-/** What `lockstep node --preflight` prints, as one line of JSON. */
-export interface PreflightAnswer {
-  readonly lockstep: string;
-  readonly node: string;
-  /** Hash of the compiled job: see the handshake in docs/protocol.md. */
-  readonly program: string;
+/** What `lockstep node - --preflight` prints, as one line: what a node must have in common with the coordinator. */
+export function encodeIdentity(identity: Identity): string {
+  return `${MARK}${toExactJson(identity)}`;
 }
 
-/** $1 the project, $2 Node, the rest the command; lines of ours are marked, for profiles of shells print too. */
+/** Tells our lines from those of profiles of shells. */
+const MARK = '@lockstep ';
+
+/** $1 the project, $2 Node, the rest the command. */
 const SCRIPT = [
   'cd -- "$1" 2>/dev/null || { echo "@lockstep no-folder"; exit 0; }',
   'shift',
@@ -31,6 +34,8 @@ export interface PreflightOptions {
   readonly invocation: Invocation;
   /** The job, and the options that change it. */
   readonly jobWords: readonly string[];
+  /** Admit other kernels. */
+  readonly mixed: boolean;
   readonly ssh: SshOptions;
   readonly signal?: AbortSignal;
 }
@@ -40,11 +45,7 @@ export interface PreflightOptions {
  *
  * @throws E_UNREACHABLE, or E_LAUNCH that names the host and what is missing there.
  */
-export async function preflight(
-  entry: HostEntry,
-  options: PreflightOptions,
-  own: Promise<PreflightAnswer>,
-): Promise<void> {
+export async function preflight(entry: HostEntry, options: PreflightOptions, own: Promise<Identity>): Promise<void> {
   const words = [
     options.project.remoteFolder,
     ...options.invocation.there,
@@ -64,7 +65,7 @@ export async function preflight(
     return [];
   });
   if (ends.length === 0) throw unreachable(entry.name, `no answer for ${ANSWER_MS / 1000} s`);
-  checkAnswer(entry.name, options.project, said, ends[0], await own);
+  checkAnswer(entry.name, options, said, ends[0], await own);
 }
 
 export interface Said {
@@ -73,52 +74,40 @@ export interface Said {
 }
 
 /** Pure. */
-export function checkAnswer(host: string, project: Project, said: Said, end: ChildEnd, own: PreflightAnswer): void {
-  const marks = said.stdout.flatMap((line) => (line.startsWith('@lockstep ') ? [line.slice('@lockstep '.length)] : []));
+export function checkAnswer(
+  host: string,
+  { project, mixed }: Pick<PreflightOptions, 'project' | 'mixed'>,
+  said: Said,
+  end: ChildEnd,
+  own: Identity,
+): void {
+  const marks = said.stdout.flatMap((line) => (line.startsWith(MARK) ? [line.slice(MARK.length)] : []));
   const last = said.stderr.filter((line) => line.trim() !== '').at(-1) ?? said.stdout.at(-1) ?? 'no answer';
   if (end.error) throw unreachable(host, end.error.message);
   if (marks.length === 0 && end.code !== 0)
     throw unreachable(host, end.code === SSH_FAILED ? last : describeEnd(end, last));
   if (marks.includes('no-folder')) {
-    throw bad(
-      host,
-      `the project in ${project.remoteFolder}`,
-      'no such folder',
-      'copy it with --sync, or say with --remote-dir where it is',
-    );
+    const fix = 'copy it with --sync, or say with --remote-dir where it is';
+    throw bad(host, `the project in ${project.remoteFolder}`, 'no such folder', fix);
   }
-  if (marks.includes('no-node')) {
-    throw bad(host, 'Node.js', 'none', 'install it there, or say with --remote-node where it is');
-  }
+  const fix = 'install it there, or say with --remote-node where it is';
+  if (marks.includes('no-node')) throw bad(host, 'Node.js', 'none', fix);
   const version = marks.find((mark) => mark.startsWith('node '))?.slice('node '.length) ?? '';
   if (!isSupported(version)) {
-    const expected = `Node ${OLDEST_NODE.join('.')} or later`;
-    throw bad(
-      host,
-      expected,
-      version === '' ? 'none that runs' : version,
-      'install it there, or say with --remote-node where it is',
-    );
+    throw bad(host, `Node ${OLDEST_NODE.join('.')} or later`, version === '' ? 'none that runs' : version, fix);
   }
-  const answer = readAnswer(said.stdout.at(-1) ?? '');
-  if (!answer || end.code !== 0)
-    throw bad(host, 'a job that compiles', last, 'mend it there; --sync copies the project');
-  for (const key of ['lockstep', 'program'] as const) {
-    if (answer[key] === own[key]) continue;
-    const what = key === 'lockstep' ? 'lockstep' : 'the program that the job compiles to here,';
-    throw bad(host, `${what} ${own[key]}`, answer[key], 'copy the project with --sync, and give both the same data');
-  }
+  const identity = end.code === 0 ? readIdentity(marks.at(-1) ?? '') : undefined;
+  if (!identity) throw bad(host, 'a job that compiles', last, 'mend it there; --sync copies the project');
+  const found = identityDifference(own, identity, mixed);
+  if (found) throw bad(`${host}, ${found.path}`, `${found.ours} as here`, found.theirs, REMEDIES[found.what]);
 }
 
-function readAnswer(line: string): PreflightAnswer | undefined {
+function readIdentity(line: string): Identity | undefined {
   try {
-    const { lockstep, node, program } = JSON.parse(line) as Record<string, unknown>;
-    if (typeof lockstep === 'string' && typeof node === 'string' && typeof program === 'string')
-      return { lockstep, node, program };
+    return fromExactJson(line) as Identity;
   } catch {
-    // no answer
+    return undefined;
   }
-  return undefined;
 }
 
 function isSupported(version: string): boolean {

@@ -45,7 +45,7 @@ ${TOKEN_HELP}${CLUSTER_EXIT_CODES}`;
 const NODE_HELP = `
 Examples:
   $ lockstep node ws://127.0.0.1:29400 train.ts --workers 8
-  $ lockstep node - train.ts --preflight                     compile the job, print versions and the hash of the program
+  $ lockstep node - train.ts --preflight                     compile the job, print what all nodes must have in common
 
 The job and its options (--set, --batch-size ...) must be those of the coordinator, which compares the compiled programs. With - in the
 place of the address, the first line of standard input says address and token ({"url": ..., "token": ...}), and the node stops when
@@ -79,7 +79,12 @@ export function addClusterCommands(
     .option('--remote-node <path>', 'Node.js on the hosts', 'node')
     .option('--ssh-config <file>', 'in the place of ~/.ssh/config')
     .option('--no-preflight', 'do not ask the hosts first')
-    .option('--grace-seconds <n>', 'nodes that have not ended by then are stopped, then killed', count(0), 10)
+    .option(
+      '--grace-ms <n>',
+      'nodes that have not ended so long after the run are stopped, then killed',
+      count(0),
+      10_000,
+    )
     .addHelpText('after', LAUNCH_HELP)
     .action((path: string, options: LaunchCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./launch.ts')).launchCommand(path, options, io, args), true);
@@ -93,7 +98,7 @@ export function addClusterCommands(
     });
   addNodeOptions(addJobOptions(add('node <url> <job>', 'compute for a coordinator')))
     .option('--name <text>', 'tells the node apart in messages (default: the name of the machine)')
-    .option('--preflight', 'compile the job, print versions and the hash of the program as one line of JSON')
+    .option('--preflight', 'compile the job, and print what all nodes must have in common as a line of JSON')
     .addHelpText('after', NODE_HELP)
     .action((url: string, path: string, options: NodeCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./node.ts')).nodeCommand(url, path, options, io), true);
@@ -105,7 +110,6 @@ export function addClusterCommands(
   )
     .option('--engine <name>', `where several contradict each other: ${ENGINES.join(', ')}`, choice(...ENGINES))
     .option('--meet-in <folder>', 'shared by all ranks, for engines that tell no address (default: the current folder)')
-    .option('--meet-seconds <n>', 'how long ranks wait for rank 0', count(1), 120)
     .addHelpText('after', JOIN_HELP)
     .action((path: string, options: JoinCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./join.ts')).joinCommand(path, options, io, args), true);
@@ -116,7 +120,16 @@ export function addClusterCommands(
 function addCoordinatorOptions(command: Command): Command {
   return command
     .option('--min-nodes <n>', 'wait while there are fewer (default: 1)', count(1))
-    .option('--mixed', 'admit nodes with other kernels: the bytes then depend on who computes');
+    .option('--mixed', 'admit nodes with other kernels: the bytes then depend on who computes')
+    .option('--heartbeat-ms <n>', 'a sign of life goes out this often (default: 2000)', count(1))
+    .option('--silence-ms <n>', 'a node from which nothing has come for so long is lost (default: 10000)', count(1))
+    .option(
+      '--step-ms <n>',
+      'a node may take so long for its shards of a step; 0: 20 times as long as any took so far, at least a minute (default: 0)',
+      count(0),
+    )
+    .option('--join-ms <n>', 'whoever connects proves itself within this (default: 30000)', count(1))
+    .option('--quorum-ms <n>', 'with too few nodes for so long the run saves and ends (default: 600000)', count(1));
 }
 
 /** Where it listens. */
@@ -132,7 +145,9 @@ function addListenOptions(command: Command): Command {
 
 function addNodeOptions(command: Command): Command {
   const known = command.options.map(({ long }) => long);
-  command.option('--tls-ca <file>', 'certificate (PEM) that vouches for the coordinator');
+  command
+    .option('--tls-ca <file>', 'certificate (PEM) that vouches for the coordinator')
+    .option('--reconnect-ms <n>', 'dial the coordinator for so long, then give up (default: 600000)', count(0));
   return known.includes('--token-file')
     ? command
     : command.option('--token-file <file>', "the run's token, in the place of LOCKSTEP_TOKEN");

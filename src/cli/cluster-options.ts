@@ -1,12 +1,18 @@
 import { readFileSync } from 'node:fs';
-import type { ClusterEvent, CoordinatorOptions, NodeEvent, NodeOptions } from '../../cluster/index.ts';
+import type { ClusterEvent, CoordinatorOptions, NodeEvent, NodeOptions, NodeRow } from '../../cluster/index.ts';
 import { LockstepError } from '../errors.ts';
+import { formatDuration, plural } from './format.ts';
 import type { Io } from './io.ts';
 
 /** Options of every command that runs a coordinator. */
 export interface ClusterCommandOptions {
   readonly minNodes?: number;
   readonly mixed?: boolean;
+  readonly heartbeatMs?: number;
+  readonly silenceMs?: number;
+  readonly stepMs?: number;
+  readonly joinMs?: number;
+  readonly quorumMs?: number;
 }
 
 /** Where a coordinator listens, and with which secret. */
@@ -39,11 +45,24 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
       fix: 'give certificate and key, or neither',
     });
   }
-  const tls =
-    tlsCert !== undefined && tlsKey !== undefined
-      ? { tls: { cert: readText(tlsCert, '--tls-cert'), key: readText(tlsKey, '--tls-key') } }
-      : {};
-  return { host, port, insecure, minNodes, mixed, ...tls };
+  const { heartbeatMs, silenceMs, stepMs, joinMs, quorumMs } = options;
+  return defined({
+    host,
+    port,
+    insecure,
+    minNodes,
+    mixed,
+    deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs }),
+    tls:
+      tlsCert === undefined || tlsKey === undefined
+        ? undefined
+        : { cert: readText(tlsCert, '--tls-cert'), key: readText(tlsKey, '--tls-key') },
+  });
+}
+
+/** Without what was not given: the defaults are the cluster's. */
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
 export function nodeTls({ tlsCa }: { readonly tlsCa?: string }): Pick<NodeOptions, 'tls'> {
@@ -66,10 +85,57 @@ function readText(file: string, option: string): string {
 
 /** What happens to nodes, as notes. */
 export function clusterEvents(note: (text: string) => void): (event: ClusterEvent) => void {
-  return (event) => note(JSON.stringify(event));
+  return (event) => {
+    const text = renderClusterEvent(event);
+    if (text !== undefined) note(text);
+  };
+}
+
+/** Pure; undefined for what commands say themselves. */
+export function renderClusterEvent(event: ClusterEvent): string | undefined {
+  const workersOf = (node: NodeRow) => plural(node.workers, 'worker');
+  switch (event.kind) {
+    case 'listening':
+      return undefined;
+    case 'joined':
+      return `${event.node.name} joined from ${event.node.address} with ${workersOf(event.node)}`;
+    case 'left': {
+      const { node, lost, reason } = event;
+      const others = lost ? '; others compute its shards' : '';
+      return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}`;
+    }
+    case 'refused':
+      return `refused ${event.name === '' ? event.address : `${event.name} at ${event.address}`}: ${event.reason}`;
+    case 'waiting': {
+      const { step, nodes, minNodes } = event;
+      return `step ${step} waits: ${plural(nodes, 'node')} of at least ${minNodes}`;
+    }
+    case 'late': {
+      const late = event.nodes.map(({ name, ms }) => `${name} (${formatDuration(ms / 1000)})`);
+      return `step ${event.step} takes long; no answer yet from ${late.join(', ')}`;
+    }
+    case 'divided':
+      return `shards since step ${event.step}: ${event.shards.map(({ name, count }) => `${name} ${count}`).join(', ')}`;
+    default:
+      return event satisfies never;
+  }
 }
 
 /** What happens to this node, a line each. */
 export function nodeEvents(io: Io): (event: NodeEvent) => void {
-  return (event) => void io.progress.write(`${JSON.stringify(event)}\n`);
+  return (event) => void io.progress.write(`${renderNodeEvent(event)}\n`);
+}
+
+/** Pure. */
+export function renderNodeEvent(event: NodeEvent): string {
+  switch (event.kind) {
+    case 'joined':
+      return `joined as node ${event.node}`;
+    case 'disconnected':
+      return `not connected: ${event.reason}; again in ${formatDuration(event.retryMs / 1000)}`;
+    case 'stopped':
+      return `ended: ${event.reason}`;
+    default:
+      return event satisfies never;
+  }
 }

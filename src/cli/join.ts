@@ -1,9 +1,10 @@
 import { availableParallelism, cpus, hostname } from 'node:os';
 import type { EngineName, Place } from '../../cluster/launch/engines.ts';
 import { type LaunchOptions, launch } from '../../cluster/launch/launch.ts';
-import { awaitAddress, awaitMeeting, meetingFile, publishMeeting } from '../../cluster/launch/meeting-file.ts';
+import { awaitMeeting, meetingFile, publishMeeting } from '../../cluster/launch/meeting-file.ts';
 import { findPlace } from '../../cluster/launch/place.ts';
 import type { NodeOrders } from '../../cluster/launch/remote.ts';
+import { DEFAULT_RECONNECT_MS } from '../../cluster/options.ts';
 import { makeToken } from '../../cluster/security.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions, TrainResult } from '../train/options.ts';
@@ -20,7 +21,7 @@ const LOOPBACK = '127.0.0.1';
 export interface JoinCommandOptions extends TrainCommandOptions, ListenCommandOptions {
   readonly engine?: EngineName;
   readonly meetIn?: string;
-  readonly meetSeconds: number;
+  readonly reconnectMs?: number;
   readonly tlsCa?: string;
 }
 
@@ -37,15 +38,9 @@ export async function joinCommand(
   const place = findPlace(process.env, options.engine);
   const token = tokenOf(options);
   const workers = options.workers ?? defaultWorkers(place, process.env.SLURM_CPUS_PER_TASK);
-  if (place.rank === 0) await lead(path, { ...options, workers }, place, token, io, args);
-  else
-    await serve(
-      await ordersOf(place, options, token, io),
-      path,
-      { ...options, workers, name: nameOf(place) },
-      io,
-      io.stop,
-    );
+  if (place.rank === 0) return lead(path, { ...options, workers }, place, token, io, args);
+  const orders = () => ordersOf(place, options, token, io);
+  await serve(orders, path, { ...options, workers, name: nameOf(place) }, io, io.stop);
 }
 
 /** Rank 0: the coordinator and a node beside it. */
@@ -72,10 +67,11 @@ async function lead(
     const beside: LaunchOptions = {
       hosts: [{ host: 'localhost', local: true, name: nameOf(place), workers: options.workers ?? 'auto' }],
       ...ownProgram('node'),
-      jobWords: [path, ...jobWords(options), ...(options.tlsCa === undefined ? [] : ['--tls-ca', options.tlsCa])],
+      jobWords: [path, ...jobWords(options), ...nodeWords(options)],
       ssh: {},
       token,
       alone: place.size === 1,
+      mixed: false,
       sync: false,
       deadlines: DEADLINES,
       signal: io.stop,
@@ -108,23 +104,30 @@ async function lead(
   }
 }
 
-/** Where rank 0 is: once somebody listens there. */
+/** Where rank 0 is; a node dials until somebody listens there. */
 async function ordersOf(
   { meeting, oneHost }: Place,
   options: JoinCommandOptions,
   token: string | undefined,
   io: Io,
 ): Promise<NodeOrders> {
-  const patience = { deadlineMs: 1000 * options.meetSeconds, signal: io.stop };
   if (meeting.kind === 'file') {
+    const patience = { deadlineMs: options.reconnectMs ?? DEFAULT_RECONNECT_MS, signal: io.stop };
     const met = await awaitMeeting(meetingFile(options.meetIn ?? '.', meeting.id), patience);
     return { url: met.url, token: token ?? met.token };
   }
   const host = options.host ?? (oneHost ? LOOPBACK : meeting.host);
   const port = options.port ?? meeting.port;
-  await awaitAddress({ host, port }, patience);
   const secure = options.tlsCa !== undefined || options.tlsCert !== undefined;
   return { url: `${secure ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${port}`, token };
+}
+
+/** What the node beside rank 0 is told of the options. */
+function nodeWords({ tlsCa, reconnectMs }: JoinCommandOptions): string[] {
+  return [
+    ...(tlsCa === undefined ? [] : ['--tls-ca', tlsCa]),
+    ...(reconnectMs === undefined ? [] : ['--reconnect-ms', String(reconnectMs)]),
+  ];
 }
 
 function nameOf({ rank }: Place): string {

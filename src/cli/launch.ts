@@ -11,7 +11,7 @@ import type { TrainOptions } from '../train/options.ts';
 import { type ClusterCommandOptions, clusterEvents, coordinatorOptions } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
-import { preflightAnswer } from './node.ts';
+import { ownIdentity } from './node.ts';
 import { jobWords } from './options.ts';
 import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
 
@@ -23,7 +23,7 @@ export interface LaunchCommandOptions extends TrainCommandOptions, ClusterComman
   readonly remoteNode: string;
   readonly sshConfig?: string;
   readonly preflight: boolean;
-  readonly graceSeconds: number;
+  readonly graceMs: number;
 }
 
 /** Milliseconds that a node has after it was stopped, and again after SIGTERM. */
@@ -51,9 +51,10 @@ export async function launchCommand(
       ssh: options.sshConfig === undefined ? {} : { config: resolve(options.sshConfig) },
       token,
       alone: true,
+      mixed: options.mixed === true,
       sync: options.sync === true,
-      ...(options.preflight ? { preflight: () => preflightAnswer(path, options, io) } : {}),
-      deadlines: { graceMs: 1000 * options.graceSeconds, termMs: TERM_MS },
+      ...(options.preflight ? { preflight: () => ownIdentity(loaded, options, io.stop) } : {}),
+      deadlines: { graceMs: options.graceMs, termMs: TERM_MS },
       signal: io.stop,
       onLine: (from, line) => run.onProgress?.({ kind: 'output', from, line }),
       onNote: note,

@@ -2,38 +2,38 @@ import { hostname } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { NodeOptions } from '../../cluster/index.ts';
 import { Lines } from '../../cluster/launch/lines.ts';
-import type { PreflightAnswer } from '../../cluster/launch/preflight.ts';
+import { encodeIdentity } from '../../cluster/launch/preflight.ts';
 import { decodeOrders, type NodeOrders } from '../../cluster/launch/remote.ts';
 import { LockstepError } from '../errors.ts';
+import type { Identity } from '../train/identity.ts';
 import { nodeEvents, nodeTls, tokenOf } from './cluster-options.ts';
 import type { Io } from './io.ts';
-import { loadJob } from './load-job.ts';
+import { type LoadedJob, loadJob } from './load-job.ts';
 import { type JobOptions, overrideJob } from './options.ts';
-import { ownVersion } from './version.ts';
 
 export interface NodeCommandOptions extends JobOptions {
   readonly workers?: number | 'auto';
   readonly name?: string;
   readonly tokenFile?: string;
   readonly tlsCa?: string;
+  readonly reconnectMs?: number;
   readonly preflight?: boolean;
 }
 
 /** `lockstep node <url> <job>`: computes for a coordinator until the run ends. */
 export async function nodeCommand(url: string, path: string, options: NodeCommandOptions, io: Io): Promise<void> {
   if (options.preflight) {
-    io.out(JSON.stringify(await preflightAnswer(path, options, io)));
+    io.out(encodeIdentity(await ownIdentity(await loadJob(path), options, io.stop)));
     return;
   }
-  if (url !== '-') return serve({ url, token: tokenOf(options) }, path, options, io, io.stop);
+  if (url !== '-') return serve(async () => ({ url, token: tokenOf(options) }), path, options, io, io.stop);
   const input = new OrdersInput(io.input);
-  const orders = await input.orders(io.stop);
-  await serve(orders, path, options, io, AbortSignal.any([io.stop, input.ended]));
+  await serve(() => input.orders(io.stop), path, options, io, AbortSignal.any([io.stop, input.ended]));
 }
 
-/** Runs a node of this process. */
+/** Runs a node in this process. A job that does not load says so before anybody is waited for. */
 export async function serve(
-  { url, token }: NodeOrders,
+  ordersOf: () => Promise<NodeOrders>,
   path: string,
   options: NodeCommandOptions,
   io: Io,
@@ -42,6 +42,7 @@ export async function serve(
   const { runNode } = await import('../../cluster/index.ts');
   const loaded = await loadJob(path);
   const job = overrideJob(loaded.job, options);
+  const { url, token } = await ordersOf();
   const node: NodeOptions = {
     url,
     token,
@@ -50,22 +51,27 @@ export async function serve(
     module: loaded.module,
     name: options.name ?? hostname(),
     signal,
+    ...(options.reconnectMs === undefined ? {} : { reconnectMs: options.reconnectMs }),
     onEvent: nodeEvents(io),
   };
-  await runNode(job, node);
+  const { failed, reason } = await runNode(job, node);
+  if (!failed) return;
+  throw new LockstepError('E_QUORUM', {
+    where: url,
+    expected: 'a run to its end',
+    got: reason,
+    fix: 'the coordinator says why; start coordinator and nodes again',
+  });
 }
 
-/** What a host answers to `lockstep launch` before it takes part. */
-export async function preflightAnswer(
-  path: string,
-  options: Pick<NodeCommandOptions, keyof JobOptions>,
-  io: Io,
-): Promise<PreflightAnswer> {
-  const { programHash } = await import('../../cluster/index.ts');
-  const { planRun } = await import('../train/plan-run.ts');
-  const loaded = await loadJob(path);
-  const plan = await planRun(overrideJob(loaded.job, options), { workers: 1, module: loaded.module, signal: io.stop });
-  return { lockstep: ownVersion(), node: process.version, program: programHash(plan) };
+/** What a host answers to `lockstep launch` before it takes part; nothing is computed for it. */
+export async function ownIdentity(loaded: LoadedJob, options: JobOptions, signal: AbortSignal): Promise<Identity> {
+  const [{ planRun }, { identityOf }] = await Promise.all([
+    import('../train/plan-run.ts'),
+    import('../train/identity.ts'),
+  ]);
+  const plan = await planRun(overrideJob(loaded.job, options), { workers: 1, module: loaded.module, signal });
+  return identityOf(plan, '');
 }
 
 /** Orders come in the first line of standard input; its end is the order to stop. */

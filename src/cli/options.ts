@@ -38,8 +38,8 @@ export function addTrainOptions(command: Command): Command {
     .option('--warm-start <path>', 'take only the parameters from a run folder, a checkpoint or a model file')
     .option('--csv <folder>', 'also write steps.csv and evaluations.csv there')
     .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
-    .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
     .option('--histograms <n>', 'there, of weights and gradients every n steps (default: 500)', count(1))
+    .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output');
 }

@@ -60,6 +60,9 @@ PartitionName=test Nodes=${host} Default=YES State=UP
 
   /** Ends the daemons and what they have started; resolves when they are gone. */
   async close(): Promise<void> {
+    spawnSync('scancel', ['--signal=KILL', '--user', userInfo().username], { env: this.env });
+    const running = () => spawnSync('squeue', ['-h'], { env: this.env, encoding: 'utf8' }).stdout.trim();
+    await until('every job to end', () => running() === '');
     for (const daemon of this.#daemons.reverse()) await ended(daemon);
     rmSync(this.#folder, { recursive: true });
   }
@@ -70,10 +73,10 @@ PartitionName=test Nodes=${host} Default=YES State=UP
       ...['--foreground', '--force', `--key-file=${file('key')}`, `--socket=${file('munge')}`],
       ...[`--pid-file=${file('munge.pid')}`, `--log-file=${file('munge.log')}`, `--seed-file=${file('munge.seed')}`],
     ]);
-    await until('munged', () => spawnSync('munge', ['-S', file('munge'), '-n']).status === 0);
+    await until('munged to answer', () => spawnSync('munge', ['-S', file('munge'), '-n']).status === 0);
     this.#daemon(DAEMONS.slurmctld, ['-D']);
     this.#daemon(DAEMONS.slurmd, ['-D']);
-    await until('slurmd', () => {
+    await until('slurmd to answer', () => {
       const { stdout } = spawnSync('sinfo', ['-h', '-o', '%T'], { env: this.env, encoding: 'utf8' });
       return stdout.trim() === 'idle';
     });
@@ -96,7 +99,7 @@ async function ended(daemon: ChildProcess): Promise<void> {
 async function until(what: string, ready: () => boolean): Promise<void> {
   const end = performance.now() + 30_000;
   while (!ready()) {
-    if (performance.now() > end) throw new Error(`${what} does not begin to answer`);
+    if (performance.now() > end) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -44,12 +44,17 @@ function run(command: readonly string[], env: NodeJS.ProcessEnv, cwd: string): P
 describe('lockstep join, started by', () => {
   let folder: string;
   let expected: string;
+  let slurm: Slurm | undefined;
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'lockstep-engines-'));
     expected = (await train(job, { workers: 1 })).parametersSha256;
+    if (hasSlurm) slurm = await Slurm.start();
   });
-  afterAll(() => rmSync(folder, { recursive: true }));
+  afterAll(async () => {
+    await slurm?.close();
+    rmSync(folder, { recursive: true });
+  });
 
   it.runIf(has('mpirun'))('mpirun: three ranks meet by a file, and end in the bytes of one worker', async () => {
     const root = {
@@ -65,29 +70,25 @@ describe('lockstep join, started by', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  describe.runIf(hasSlurm)('Slurm', () => {
-    let slurm: Slurm;
-    beforeAll(async () => {
-      slurm = await Slurm.start();
-    });
-    afterAll(() => slurm.close());
+  it.runIf(hasSlurm)('sbatch: two tasks meet at an address, and end in the bytes of one worker', async () => {
+    const here = ['--nodes=1', '--ntasks-per-node=2', '--cpus-per-task=1', '--output=out.txt', '--wait', '--quiet'];
+    const script = resolve('examples/launch/slurm.sbatch');
+    const { code } = await run(
+      ['sbatch', ...here, script, JOB, '--min-nodes', '2', '--json'],
+      { ...slurm?.env },
+      folder,
+    );
+    const said = readFileSync(join(folder, 'out.txt'), 'utf8');
+    expect(said).toMatch(/slurm: rank 0 of 2, listening at ws:\/\/127\.0\.0\.1:2\d{4}\n/);
+    const result = said.split('\n').find((line) => line.startsWith('{')) ?? said;
+    expect(JSON.parse(result).parametersSha256).toBe(expected);
+    expect(code).toBe(0);
+  });
 
-    it('runs the batch script: two tasks meet at an address, and end in the bytes of one worker', async () => {
-      const here = ['--nodes=1', '--ntasks-per-node=2', '--cpus-per-task=1', '--output=out.txt', '--wait', '--quiet'];
-      const script = resolve('examples/launch/slurm.sbatch');
-      const { code } = await run(['sbatch', ...here, script, JOB, '--min-nodes', '2', '--json'], slurm.env, folder);
-      const said = readFileSync(join(folder, 'out.txt'), 'utf8');
-      expect(said).toMatch(/slurm: rank 0 of 2, listening at ws:\/\/127\.0\.0\.1:2\d{4}\n/);
-      const result = said.split('\n').find((line) => line.startsWith('{')) ?? said;
-      expect(JSON.parse(result).parametersSha256).toBe(expected);
-      expect(code).toBe(0);
-    });
-
-    it('tells a job that is wrong from one that is worth another try', async () => {
-      const command = ['srun', '-n', '2', '--overcommit', ...LOCKSTEP, 'join', JOB, '--set', 'batchsize=3'];
-      const { code, stderr } = await run(command, slurm.env, folder);
-      expect(stderr).toContain('error E_OPTION: --set batchsize: expected a field of the job');
-      expect(code).toBe(78);
-    });
+  it.runIf(hasSlurm)('srun: a job that is wrong is told apart from one that is worth another try', async () => {
+    const command = ['srun', '-n', '2', '--overcommit', ...LOCKSTEP, 'join', JOB, '--set', 'batchsize=3'];
+    const { code, stderr } = await run(command, { ...slurm?.env }, folder);
+    expect(stderr).toContain('error E_OPTION: --set batchsize: expected a field of the job');
+    expect(code).toBe(78);
   });
 });

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { awaitAddress, awaitMeeting, meetingFile, publishMeeting } from '../../../cluster/launch/meeting-file.ts';
+import { awaitMeeting, meetingFile, publishMeeting } from '../../../cluster/launch/meeting-file.ts';
 
 describe('a meeting by a file', () => {
   let folder: string;
@@ -60,12 +60,5 @@ describe('a meeting by a file', () => {
     const stop = AbortSignal.abort();
     await expect(awaitMeeting(file, { deadlineMs: 1e6, signal: stop })).rejects.toMatchObject({ code: 'E_ABORTED' });
     rmSync(file);
-  });
-
-  it('at an address is waited for too', async () => {
-    await awaitAddress({ host: '127.0.0.1', port }, { deadlineMs: 30_000 });
-    await expect(awaitAddress({ host: '127.0.0.1', port: nobody }, { deadlineMs: 20, pollMs: 5 })).rejects.toThrow(
-      'expected rank 0 to listen, got nobody',
-    );
   });
 });
