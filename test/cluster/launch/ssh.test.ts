@@ -15,6 +15,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CliResult, runCli } from '../../cli/run-cli.ts';
 import { hasSshd, Sshd } from '../../support/sshd.ts';
 
+/** A name that no process of another test has. */
+const JOB = `ssh-${process.pid}.ts`;
+
 /** Processes whose command line holds all of these words, but for tests themselves. */
 function processes(...words: string[]): string[][] {
   return readdirSync('/proc').flatMap((pid) => {
@@ -33,7 +36,7 @@ describe.runIf(hasSshd)('lockstep launch by ssh', () => {
   let project: string;
   const remote = (name: string) => join(sshd.folder, name);
   const launch = (args: readonly string[], options: Parameters<typeof runCli>[1] = {}): Promise<CliResult> =>
-    runCli(['launch', 'job.ts', '--ssh-config', sshd.config, '--remote-node', process.execPath, ...args], {
+    runCli(['launch', JOB, '--ssh-config', sshd.config, '--remote-node', process.execPath, ...args], {
       cwd: project,
       ...options,
     });
@@ -44,7 +47,7 @@ describe.runIf(hasSshd)('lockstep launch by ssh', () => {
     const job = readFileSync('test/fixtures/small-job.ts', 'utf8')
       .replace('../../src/data/arrays.ts', 'lockstep/data')
       .replace('../../src/index.ts', 'lockstep');
-    writeFileSync(join(project, 'job.ts'), job);
+    writeFileSync(join(project, JOB), job);
     writeFileSync(join(project, 'package.json'), '{"type":"module"}');
     mkdirSync(join(project, 'runs'));
     writeFileSync(join(project, 'runs', 'old'), '');
@@ -62,20 +65,20 @@ describe.runIf(hasSshd)('lockstep launch by ssh', () => {
       ['-H', 'alpha:1,beta:2,localhost:1', '--sync', '--remote-dir', folder, '--min-nodes', '3', '--json'],
       {
         onStderr(text) {
-          if (seen.length === 0 && text.includes('\nepoch 1/')) seen.push(...processes('job.ts'));
+          if (seen.length === 0 && text.includes('\nepoch 1/')) seen.push(...processes(JOB));
         },
       },
     );
     expect(stderr).toContain('note: alpha: copied the project to');
     expect(code).toBe(0);
     for (const name of ['alpha', 'beta', 'localhost']) expect(stderr).toContain(`\n[${name}] `);
-    expect(readdirSync(folder).sort()).toEqual(['job.ts', 'package.json']); // nothing expanded, and no runs
-    const local = await runCli(['train', 'job.ts', '-w', '1', '--json', '-q'], { cwd: project });
+    expect(readdirSync(folder).sort()).toEqual(['package.json', JOB]); // nothing expanded, and no runs
+    const local = await runCli(['train', JOB, '-w', '1', '--json', '-q'], { cwd: project });
     expect(JSON.parse(stdout).parametersSha256).toBe(JSON.parse(local.stdout).parametersSha256);
     expect(seen.length).toBeGreaterThanOrEqual(6); // the launcher, two of ssh, three nodes
     const secret = /(?<![\w-])[\w-]{43}(?![\w-])/; // 256 bits as base64url
     expect(seen.flat().filter((word) => secret.test(word))).toEqual([]);
-    expect(processes('job.ts')).toEqual([]);
+    expect(processes(JOB)).toEqual([]);
     expect(existsSync('here')).toBe(false);
   });
 
@@ -84,7 +87,7 @@ describe.runIf(hasSshd)('lockstep launch by ssh', () => {
     expect(elsewhere.code).toBe(75);
     expect(elsewhere.stderr).toContain(`note: alpha: expected the project in ${remote('nowhere')}, got no such folder`);
     expect(elsewhere.stderr).toMatch(/error E_UNREACHABLE: gamma: expected a host that ssh reaches, got .*refused/);
-    expect(processes('job.ts')).toEqual([]);
+    expect(processes(JOB)).toEqual([]);
   });
 
   it.each(['SIGINT', 'SIGKILL'] as const)('stops its nodes after %s; copies by tar without rsync', async (signal) => {
@@ -108,6 +111,6 @@ describe.runIf(hasSshd)('lockstep launch by ssh', () => {
     );
     expect(stderr).toContain('by tar');
     expect(code).toBe(signal === 'SIGINT' ? 130 : null);
-    await expect.poll(() => processes('job.ts'), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => processes(JOB), { timeout: 20_000 }).toEqual([]);
   });
 });
