@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { ENGINES } from '../../cluster/launch/engines.ts';
+import { WIRE_FORMATS } from '../parallel/wire-format.ts';
 import type { Work } from './commands.ts';
 import type { CoordinatorCommandOptions } from './coordinator.ts';
 import type { JoinCommandOptions } from './join.ts';
@@ -121,6 +122,11 @@ function addCoordinatorOptions(command: Command): Command {
   return command
     .option('--min-nodes <n>', 'wait while there are fewer (default: 1)', count(1))
     .option('--mixed', 'admit nodes with other kernels: the bytes then depend on who computes')
+    .option(
+      '--wire <format>',
+      `how floats cross the network: ${WIRE_FORMATS.join(', ')}; all but fp32 round, the bytes then depend on the nodes; auto: fp32, and says what others would gain (default: fp32)`,
+      choice(...WIRE_FORMATS, 'auto'),
+    )
     .option('--heartbeat-ms <n>', 'a sign of life goes out this often (default: 2000)', count(1))
     .option('--silence-ms <n>', 'a node from which nothing has come for so long is lost (default: 10000)', count(1))
     .option(

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { ClusterEvent, CoordinatorOptions, NodeEvent, NodeOptions, NodeRow } from '../../cluster/index.ts';
 import { LockstepError } from '../errors.ts';
+import type { WireFormat } from '../parallel/wire-format.ts';
 import { formatDuration, plural } from './format.ts';
 import type { Io } from './io.ts';
 
@@ -8,6 +9,7 @@ import type { Io } from './io.ts';
 export interface ClusterCommandOptions {
   readonly minNodes?: number;
   readonly mixed?: boolean;
+  readonly wire?: WireFormat | 'auto';
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
   readonly stepMs?: number;
@@ -35,7 +37,7 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string 
 }
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
-  const { host, port, tlsCert, tlsKey, insecure, minNodes, mixed } = options;
+  const { host, port, tlsCert, tlsKey, insecure, minNodes, mixed, wire } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     const [there, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
     throw new LockstepError('E_OPTION', {
@@ -52,6 +54,7 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
     insecure,
     minNodes,
     mixed,
+    wire,
     deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs }),
     tls:
       tlsCert === undefined || tlsKey === undefined
@@ -100,10 +103,13 @@ export function renderClusterEvent(event: ClusterEvent): string | undefined {
     case 'joined':
       return `${event.node.name} joined from ${event.node.address} with ${workersOf(event.node)}`;
     case 'left': {
-      const { node, lost, reason } = event;
+      const { node, lost, reason, unsaid } = event;
       const others = lost ? '; others compute its shards' : '';
-      return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}`;
+      const rest = unsaid ? '; what rounding had left for its next sums is lost' : '';
+      return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}${rest}`;
     }
+    case 'wire':
+      return event.text;
     case 'refused':
       return `refused ${event.name === '' ? event.address : `${event.name} at ${event.address}`}: ${event.reason}`;
     case 'waiting': {

@@ -41,7 +41,7 @@ function run(command: readonly string[], env: NodeJS.ProcessEnv, cwd: string): P
   });
 }
 
-describe('lockstep join, started by', () => {
+describe('lockstep join, started by', { timeout: 240_000 }, () => {
   let folder: string;
   let expected: string;
   let slurm: Slurm | undefined;

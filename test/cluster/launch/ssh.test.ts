@@ -31,7 +31,8 @@ function processes(...words: string[]): string[][] {
   });
 }
 
-describe.runIf(hasSshd)('lockstep launch by ssh', () => {
+/** Each starts some processes one after the other. */
+describe.runIf(hasSshd)('lockstep launch by ssh', { timeout: 240_000 }, () => {
   let sshd: Sshd;
   let project: string;
   const remote = (name: string) => join(sshd.folder, name);
@@ -111,6 +112,6 @@ describe.runIf(hasSshd)('lockstep launch by ssh', () => {
     );
     expect(stderr).toContain('by tar');
     expect(code).toBe(signal === 'SIGINT' ? 130 : null);
-    await expect.poll(() => processes(JOB), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => processes(JOB), { timeout: 120_000 }).toEqual([]);
   });
 });
