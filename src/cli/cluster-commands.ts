@@ -127,6 +127,7 @@ function addCoordinatorOptions(command: Command): Command {
       `how floats cross the network: ${WIRE_FORMATS.join(', ')}; all but fp32 round, the bytes then depend on the nodes; auto: fp32, and says what others would gain (default: fp32)`,
       choice(...WIRE_FORMATS, 'auto'),
     )
+    .option('--stream-data', 'send nodes that have no copy of the data the rows of their shards, each row once')
     .option('--heartbeat-ms <n>', 'a sign of life goes out this often (default: 2000)', count(1))
     .option('--silence-ms <n>', 'a node from which nothing has come for so long is lost (default: 10000)', count(1))
     .option(
@@ -151,6 +152,8 @@ function addListenOptions(command: Command): Command {
 
 function addNodeOptions(command: Command): Command {
   const known = command.options.map(({ long }) => long);
+  if (!known.includes('--stream-data'))
+    command.option('--stream-data', 'this machine has no copy of the data: take rows from the coordinator');
   command
     .option('--tls-ca <file>', 'certificate (PEM) that vouches for the coordinator')
     .option('--reconnect-ms <n>', 'dial the coordinator for so long, then give up (default: 600000)', count(0));

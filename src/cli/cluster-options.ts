@@ -10,6 +10,7 @@ export interface ClusterCommandOptions {
   readonly minNodes?: number;
   readonly mixed?: boolean;
   readonly wire?: WireFormat | 'auto';
+  readonly streamData?: boolean;
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
   readonly stepMs?: number;
@@ -37,7 +38,7 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string 
 }
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
-  const { host, port, tlsCert, tlsKey, insecure, minNodes, mixed, wire } = options;
+  const { host, port, tlsCert, tlsKey, insecure, minNodes, mixed, wire, streamData } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     const [there, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
     throw new LockstepError('E_OPTION', {
@@ -55,6 +56,7 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
     minNodes,
     mixed,
     wire,
+    streamData,
     deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs }),
     tls:
       tlsCert === undefined || tlsKey === undefined

@@ -47,7 +47,7 @@ export async function launchCommand(
     const launched: LaunchOptions = {
       hosts,
       ...program,
-      jobWords: [job, ...jobWords(options)],
+      jobWords: [job, ...jobWords(options), ...(options.streamData ? ['--stream-data'] : [])],
       ssh: options.sshConfig === undefined ? {} : { config: resolve(options.sshConfig) },
       token,
       alone: true,

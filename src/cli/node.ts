@@ -10,6 +10,7 @@ import { nodeEvents, nodeTls, tokenOf } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { type LoadedJob, loadJob } from './load-job.ts';
 import { type JobOptions, overrideJob } from './options.ts';
+import { ownVersion } from './version.ts';
 
 export interface NodeCommandOptions extends JobOptions {
   readonly workers?: number | 'auto';
@@ -17,6 +18,7 @@ export interface NodeCommandOptions extends JobOptions {
   readonly tokenFile?: string;
   readonly tlsCa?: string;
   readonly reconnectMs?: number;
+  readonly streamData?: boolean;
   readonly preflight?: boolean;
 }
 
@@ -52,6 +54,7 @@ export async function serve(
     name: options.name ?? hostname(),
     signal,
     ...(options.reconnectMs === undefined ? {} : { reconnectMs: options.reconnectMs }),
+    ...(options.streamData === undefined ? {} : { streamData: options.streamData }),
     onEvent: nodeEvents(io),
   };
   const { failed, reason } = await runNode(job, node);
@@ -65,7 +68,13 @@ export async function serve(
 }
 
 /** What a host answers to `lockstep launch` before it takes part; nothing is computed for it. */
-export async function ownIdentity(loaded: LoadedJob, options: JobOptions, signal: AbortSignal): Promise<Identity> {
+export async function ownIdentity(
+  loaded: LoadedJob,
+  options: JobOptions & { readonly streamData?: boolean },
+  signal: AbortSignal,
+): Promise<Identity> {
+  // Without data nothing can be compiled yet: the coordinator compares the rest when the node joins.
+  if (options.streamData) return { lockstep: ownVersion(), program: null, data: null, kernels: null, proof: '' };
   const [{ planRun }, { identityOf }] = await Promise.all([
     import('../train/plan-run.ts'),
     import('../train/identity.ts'),
