@@ -7,6 +7,7 @@ import * as ops from '../../src/graph/ops/index.ts';
 import type { Program, TensorEntry } from '../../src/graph/program.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import {
+  crossEntropy,
   dense,
   embedding,
   groupNorm,
@@ -20,6 +21,7 @@ import {
   sequential,
   zeros,
 } from '../../src/nn/index.ts';
+import { applyLoss } from '../../src/nn/losses.ts';
 import { traceModel } from '../../src/nn/trace.ts';
 import { referenceExecutor } from '../../src/testing.ts';
 import { wasmExecutors } from '../graph/models.ts';
@@ -33,6 +35,7 @@ interface Values {
 interface Golden {
   readonly attention: readonly (Values & { cross: boolean; causal: boolean; mask: number[][] | null })[];
   readonly norm: readonly (Values & { groups: number | null })[];
+  readonly decoder: readonly (Values & { rotary: boolean; loss: number })[];
 }
 
 /** By scripts/golden/transformer.py, which says what the numbers are. */
@@ -98,6 +101,54 @@ describe('as PyTorch', () => {
     const layer = c.groups === null ? layerNorm({ epsilon }) : groupNorm(c.groups, { epsilon });
     checkGolden((x) => layer(x), layer.kind, c);
   });
+});
+
+test.each(golden.decoder)('a decoder as PyTorch: tied output, masked loss, rotary positions: $rotary', (expected) => {
+  const { rotary } = expected;
+  const [width, size] = [8, 11];
+  const norm = (i: number) => (rotary ? rmsNorm : layerNorm)({ name: `norm${i}` });
+  const model: Model = ({ x }: Record<string, Tensor>) => {
+    const tokens = embedding(size, width, { name: 'tokens' });
+    const blocks = sequential(
+      residual(norm(1), multiHeadAttention({ heads: HEADS, causal: true, rotary, bias: false, name: 'attention' })),
+      residual(norm(2), dense(4 * width, 'gelu', { name: 'up' }), dense(width, { name: 'down' })),
+      norm(3),
+    );
+    return tokens.attend(blocks(rotary ? tokens(x) : positions(8)(tokens(x))));
+  };
+  const fields = [i32('x', size, POSITIONS), i32('y', size, POSITIONS), f32('keep', POSITIONS)];
+  const traced = traceModel(model, fields, ROWS, { training: true });
+  const { entries } = layoutTensors(traced.parameters);
+  const loss = applyLoss(crossEntropy({ mask: 'keep' }), traced);
+  const outputs = { ...traced.outputs };
+  const program = compileProgram({ rows: ROWS, fields, tensors: entries, outputs, loss, gradients: true });
+  const executor = referenceExecutor(program, entries);
+  const count = ROWS * POSITIONS;
+  executor.field('x')?.set(wave(count, (i) => (7 * i + 3) % size));
+  executor.field('y')?.set(wave(count, (i) => (5 * i + 2) % size));
+  executor.field('keep')?.set(wave(count, (i) => Number(i % 3 !== 0)));
+  const names = Object.keys(expected.gradients);
+  expect(entries.map(({ name }) => name).sort()).toEqual([...names].sort());
+  for (const [p, name] of names.entries()) {
+    const target = executor.parameter(name);
+    target.set(wave(target.length, (i) => 0.6 * Math.sin(1.7 * i + p)));
+  }
+  executor.run();
+  const weight = executor.sum('weight');
+  expect(executor.sum('loss') / weight).toBeCloseTo(expected.loss, 11);
+  const { data } = executor.output('output');
+  for (const [i, value] of expected.output.entries()) expect(data[i]).toBeCloseTo(value, 10);
+  for (const [name, [plain, weighted]] of Object.entries(expected.gradients)) {
+    const gradient = Array.from(executor.gradient(name), (g) => g / weight);
+    expect(
+      gradient.reduce((sum, g) => sum + g, 0),
+      name,
+    ).toBeCloseTo(plain, 10);
+    expect(
+      gradient.reduce((sum, g, i) => sum + g * Math.sin(0.7 * i), 0),
+      name,
+    ).toBeCloseTo(weighted, 10);
+  }
 });
 
 /** A decoder's first layers over ids, on kernels of choice. */
