@@ -5,7 +5,10 @@ import { rowsAreIndependent } from '../kernels/gemm-bits.ts';
 import { groupsOf, type InstructionInput, largestGroup } from '../parallel/step-plan.ts';
 import type { CompiledJob } from './compile.ts';
 
-/** Rows of a group that are tried, most first: beyond some hundred rows GEMMs gain little and activations leave the cache. */
+/**
+ * Rows of a group's GEMMs that are tried, most first: beyond some hundred rows they gain little and activations leave the cache.
+ * Where each sample brings several rows (positions), so many fewer samples.
+ */
 const GROUP_ROWS = [512, 256, 128];
 
 /** How neighbouring shards go together. */
@@ -47,7 +50,8 @@ export function chooseGrouping(
   const groupRows: Record<number, number> = {};
   const groups: number[][] = [];
   for (const batchRows of rowLocal ? compiled.batches : []) {
-    for (const candidate of GROUP_ROWS) {
+    for (const gemmRows of GROUP_ROWS) {
+      const candidate = Math.floor(gemmRows / compiled.rowsPerSample);
       const found = groupsOf({ ...plan, groupRows: { [batchRows]: candidate } }, batchRows, nodes);
       if (!found.every(keepsBits)) continue;
       groupRows[batchRows] = candidate;
