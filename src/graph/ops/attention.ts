@@ -86,8 +86,13 @@ function blocksOf({ queries, keys, causal }: Layout): Block[] {
   return blocks;
 }
 
-function eachHead({ rows, heads }: Layout, f: (b: number, h: number) => void): void {
-  for (let b = 0; b < rows; b++) for (let h = 0; h < heads; h++) f(b, h);
+/** All heads of one row after the other: what one step of a row writes is in the cache when the next reads it. */
+function eachRow({ rows, heads }: Layout, f: (b: number, eachHead: (g: (h: number) => void) => void) => void): void {
+  for (let b = 0; b < rows; b++) {
+    f(b, (g) => {
+      for (let h = 0; h < heads; h++) g(h);
+    });
+  }
 }
 
 /** Rows of the weights of head h, row b. */
@@ -113,20 +118,24 @@ const attentionWeightsOp: OpDef = {
   lower(node, lowering) {
     const l = layoutOf(node);
     const { q, k } = operands(l, lowering.input(0), lowering.input(l.packed - 1));
-    eachHead(l, (b, h) => {
-      for (const { from, count, seen } of blocksOf(l)) {
-        lowering.gemm({
-          transA: false, transB: true, m: count, n: seen, k: l.size, a: q.at(b, h, from), lda: q.stride,
-          b: k.at(b, h, 0), ldb: k.stride, beta: 0, c: weightsAt(l, lowering.out, b, h, from), ldc: l.keys,
-        }); // biome-ignore format: grouped by operand
-      }
+    const { heads, queries, keys } = l;
+    eachRow(l, (b, eachHead) => {
+      eachHead((h) => {
+        for (const { from, count, seen } of blocksOf(l)) {
+          lowering.gemm({
+            transA: false, transB: true, m: count, n: seen, k: l.size, a: q.at(b, h, from), lda: q.stride,
+            b: k.at(b, h, 0), ldb: k.stride, beta: 0, c: weightsAt(l, lowering.out, b, h, from), ldc: keys,
+          }); // biome-ignore format: grouped by operand
+        }
+      });
+      const scores = weightsAt(l, lowering.out, b, 0, 0);
+      const mask = node.attrs.masked === true ? shift(lowering.input(l.packed), b * keys) : 0;
+      const causal = Number(l.causal);
+      lowering.call('attentionSoftmax', scores, scores, mask, 1, heads, queries, keys, scaleOf(l), causal, BLOCK);
     });
-    const mask = node.attrs.masked === true ? lowering.input(l.packed) : 0;
-    const { rows, heads, queries, keys } = l;
-    const causal = Number(l.causal);
-    const { out } = lowering;
-    lowering.call('attentionSoftmax', out, out, mask, rows, heads, queries, keys, scaleOf(l), causal, BLOCK);
   },
+  rows: [0, 1, 2],
+  tileRows: () => 1,
   flops: (node) => productFlops(layoutOf(node)),
 };
 
@@ -152,16 +161,19 @@ const attentionOp: OpDef = {
     const l = layoutOf(node);
     const { v } = operands(l, lowering.input(0), lowering.input(l.packed - 1));
     const weights = lowering.input(l.packed);
-    eachHead(l, (b, h) => {
-      for (const { from, count, seen } of blocksOf(l)) {
-        const c = shift(lowering.out, (b * l.queries + from) * l.width + h * l.size);
-        lowering.gemm({
-          transA: false, transB: false, m: count, n: l.size, k: seen, a: weightsAt(l, weights, b, h, from), lda: l.keys,
-          b: v.at(b, h, 0), ldb: v.stride, beta: 0, c, ldc: l.width,
-        }); // biome-ignore format: grouped by operand
-      }
-    });
+    eachRow(l, (b, eachHead) =>
+      eachHead((h) => {
+        for (const { from, count, seen } of blocksOf(l)) {
+          const c = shift(lowering.out, (b * l.queries + from) * l.width + h * l.size);
+          lowering.gemm({
+            transA: false, transB: false, m: count, n: l.size, k: seen, a: weightsAt(l, weights, b, h, from), lda: l.keys,
+            b: v.at(b, h, 0), ldb: v.stride, beta: 0, c, ldc: l.width,
+          }); // biome-ignore format: grouped by operand
+        }
+      }),
+    );
   },
+  rows: [0, 1, 2],
   flops: (node) => productFlops(layoutOf(node)),
 };
 
@@ -185,41 +197,44 @@ const attentionGradOp: OpDef = {
     const { q, k, v } = operands(l, first, second);
     const weights = lowering.input(l.packed);
     const dy = lowering.input(l.packed + 1);
-    const scores = lowering.scratch(l.rows * l.heads * l.queries * l.keys);
-    const dyAt = (b: number, h: number, query: number): Ref =>
-      shift(dy, (b * l.queries + query) * l.width + h * l.size);
-    eachHead(l, (b, h) => {
-      for (const { from, count, seen } of blocksOf(l)) {
-        lowering.gemm({
-          transA: false, transB: true, m: count, n: seen, k: l.size, a: dyAt(b, h, from), lda: l.width,
-          b: v.at(b, h, 0), ldb: v.stride, beta: 0, c: weightsAt(l, scores, b, h, from), ldc: l.keys,
-        }); // biome-ignore format: grouped by operand
-      }
-    });
-    const causal = Number(l.causal);
-    const { rows, heads, queries, keys } = l;
-    lowering.call(
-      'attentionSoftmaxGrad',
-      scores,
-      weights,
-      scores,
-      rows,
-      heads,
-      queries,
-      keys,
-      scaleOf(l),
-      causal,
-      BLOCK,
-    );
+    const { heads, queries, keys } = l;
+    const scores = lowering.scratch(heads * queries * keys); // of one row
+    const at = (matrix: Ref, h: number, query: number): Ref => weightsAt(l, matrix, 0, h, query);
     const wanted = numberAttr(node.attrs, 'wanted');
     const d = operands(l, lowering.out, lowering.out);
-    eachHead(l, (b, h) => {
-      if (wanted === 0) lowerQueryGradient(lowering, l, b, h, scores, k, d.q);
-      if (wanted === l.packed - 1) {
-        const head = { lowering, l, b, h };
-        lowerKeyGradient(head, scores, (query) => q.at(b, h, query), q.stride, d.k);
-        lowerKeyGradient(head, weights, (query) => dyAt(b, h, query), l.width, d.v);
-      }
+    eachRow(l, (b, eachHead) => {
+      const own = weightsAt(l, weights, b, 0, 0);
+      const dyAt = (h: number, query: number): Ref => shift(dy, (b * queries + query) * l.width + h * l.size);
+      eachHead((h) => {
+        for (const { from, count, seen } of blocksOf(l)) {
+          lowering.gemm({
+            transA: false, transB: true, m: count, n: seen, k: l.size, a: dyAt(h, from), lda: l.width,
+            b: v.at(b, h, 0), ldb: v.stride, beta: 0, c: at(scores, h, from), ldc: keys,
+          }); // biome-ignore format: grouped by operand
+        }
+      });
+      const causal = Number(l.causal);
+      lowering.call('attentionSoftmaxGrad', scores, own, scores, 1, heads, queries, keys, scaleOf(l), causal, BLOCK);
+      eachHead((h) => {
+        if (wanted === 0) lowerQueryGradient({ lowering, l, b, h }, (query) => at(scores, h, query), k, d.q);
+        if (wanted === l.packed - 1) {
+          const head = { lowering, l, b, h };
+          lowerKeyGradient(
+            head,
+            (query) => at(scores, h, query),
+            (query) => q.at(b, h, query),
+            q.stride,
+            d.k,
+          );
+          lowerKeyGradient(
+            head,
+            (query) => at(own, h, query),
+            (query) => dyAt(h, query),
+            l.width,
+            d.v,
+          );
+        }
+      });
     });
   },
   flops(node) {
@@ -228,19 +243,23 @@ const attentionGradOp: OpDef = {
   },
 };
 
+interface Head {
+  readonly lowering: Lowering;
+  readonly l: Layout;
+  readonly b: number;
+  readonly h: number;
+}
+
 /** dq = ds k. */
 function lowerQueryGradient(
-  lowering: Lowering,
-  l: Layout,
-  b: number,
-  h: number,
-  scores: Ref,
+  { lowering, l, b, h }: Head,
+  scores: (query: number) => Ref,
   k: Operand,
   to: Operand,
 ): void {
   for (const { from, count, seen } of blocksOf(l)) {
     lowering.gemm({
-      transA: false, transB: false, m: count, n: l.size, k: seen, a: weightsAt(l, scores, b, h, from), lda: l.keys,
+      transA: false, transB: false, m: count, n: l.size, k: seen, a: scores(from), lda: l.keys,
       b: k.at(b, h, 0), ldb: k.stride, beta: 0, c: to.at(b, h, from), ldc: to.stride,
     }); // biome-ignore format: grouped by operand
   }
@@ -248,15 +267,15 @@ function lowerQueryGradient(
 
 /** matrix^T x: dk = ds^T q and dv = p^T dy. The last block sees all keys and writes, the others add to their first ones. */
 function lowerKeyGradient(
-  { lowering, l, b, h }: { lowering: Lowering; l: Layout; b: number; h: number },
-  matrix: Ref,
+  { lowering, l, b, h }: Head,
+  matrix: (query: number) => Ref,
   x: (query: number) => Ref,
   stride: number,
   to: Operand,
 ): void {
   for (const [i, { from, count, seen }] of blocksOf(l).reverse().entries()) {
     lowering.gemm({
-      transA: true, transB: false, m: seen, n: l.size, k: count, a: weightsAt(l, matrix, b, h, from), lda: l.keys,
+      transA: true, transB: false, m: seen, n: l.size, k: count, a: matrix(from), lda: l.keys,
       b: x(from), ldb: stride, beta: i === 0 ? 0 : 1, c: to.at(b, h, 0), ldc: to.stride,
     }); // biome-ignore format: grouped by operand
   }
