@@ -26,7 +26,23 @@ describe('a command line', () => {
     [['train', 'x.ts', '--fast-dev-run']],
     [['train', 'x.ts', '--overfit-batches', '2']],
     [['--verbose', 'train', 'x.ts']],
+    [['launch', '-H', 'a:1,b:2', 'x.ts', '--sync', '--set', 'a=1', '--run-dir', 'r', '--wire', 'bf16']],
+    [['coordinator', 'x.ts', '--port', '0', '--min-nodes', '2', '--quorum-ms', '5']],
+    [['node', 'ws://127.0.0.1:1', 'x.ts', '-w', '2', '--token-file', 't']],
+    [['node', '-', 'x.ts', '--preflight']],
+    [['join', 'x.ts', '--engine', 'slurm', '--insecure']],
   ])('%j is work', (args) => expect(readCommandLine(args, '1.2.3').kind).toBe('work'));
+
+  it('tells schedulers kinds of failures apart where they start it', () => {
+    for (const args of [
+      ['launch', 'x'],
+      ['coordinator', 'x'],
+      ['node', '-', 'x'],
+      ['join', 'x'],
+    ])
+      expect(readCommandLine(args, '1')).toMatchObject({ scheduled: true });
+    expect(readCommandLine(['train', 'x'], '1')).toMatchObject({ scheduled: false });
+  });
 
   it('is verbose wherever that stands', () => {
     expect(readCommandLine(['--verbose', 'env'], '1')).toMatchObject({ verbose: true });
@@ -55,6 +71,9 @@ describe('a command line', () => {
     [['train', 'x.ts', '--batch-size', 'half'], 'expected \'full\' or a whole number of at least 1, got "half"'],
     [['train', 'x.ts', '--workers', '1.5'], 'expected \'auto\' or a whole number of at least 1, got "1.5"'],
     [['train', 'x.ts', '--set'], 'expected a value, got nothing'],
+    [['coordinator', 'x.ts', '--port', '65536'], 'expected a port, 0 to 65535, got "65536"'],
+    [['join', 'x.ts', '--engine', 'slrum'], 'expected one of torchrun, openmpi, pmi, slurm, kubernetes, got "slrum"'],
+    [['node', 'x.ts'], 'lockstep node: expected the file of a job, got nothing'],
     [['train', 'x.ts', 'more'], 'expected 1 argument, got 2'],
   ])('%j is refused', (args, message) => expect(problem(args)).toContain(message));
 
@@ -65,6 +84,10 @@ describe('a command line', () => {
       /--workers.*--shards.*--batch-size.*--set.*--run-dir.*--json.*Examples.*parametersSha256.*Exit codes/s,
     ],
     [['summary', '-h'], /Examples.*Exit codes/s],
+    [['launch', '-h'], /--hosts.*--sync.*Examples.*tunnel.*Exit codes: .*75 .*78 .*65 .*143/s],
+    [['coordinator', '-h'], /--min-nodes.*--wire.*--host.*--tls-cert.*--insecure.*LOCKSTEP_TOKEN.*75 /s],
+    [['node', '-h'], /--tls-ca.*--reconnect-ms.*--preflight.*LOCKSTEP_TOKEN.*75 /s],
+    [['join', '-h'], /--engine.*SLURM_PROCID.*JOB_COMPLETION_INDEX.*75 /s],
     [['env', '-h'], /--json/],
     [['--version'], /^1\.2\.3\n$/],
   ])('%j is text', (args, pattern) => expect(text(...args)).toMatch(pattern));
