@@ -9,7 +9,7 @@ import { samplerOf } from '../src/parallel/windows.ts';
 import { type Codec, codecOf, encodedBytes, unsoundBlock } from '../src/parallel/wire-format.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { Connection } from './connection.ts';
-import type { ClusterEvent, NodeRow } from './events.ts';
+import type { ClusterEvent, NodePhase, NodeRow } from './events.ts';
 import { examine } from './examine.ts';
 import { FrameError } from './frames.ts';
 import type { Arrival } from './listener.ts';
@@ -470,7 +470,9 @@ export class Coordinator {
   #takeSum(part: Part, { first, offset, regions: [bytes] }: Message<Of<ToCoordinator, 'sums'>>): void {
     const { memory, layout } = this.#session;
     const before = part.received.get(first) ?? 0;
-    if (offset !== before) throw new FrameError(0, `a piece from byte ${before}`, `one from ${offset}`);
+    const end = this.#sumBytes - before; // they come from the end: upload.ts
+    if (offset + bytes.length !== end)
+      throw new FrameError(0, `a piece up to byte ${end}`, `${bytes.length} from ${offset}`);
     const { [first]: at } = this.#codec ? layout.wire.sums : layout.uploads;
     placePiece(memory.buffer, at, this.#sumBytes, { offset, bytes });
     part.received.set(first, before + bytes.length);
@@ -590,9 +592,9 @@ export class Coordinator {
   #sayLate(round: Round, now: number): void {
     if (this.#saidLate === round.round) return;
     const usual = Math.max(LATE_AT_LEAST_MS, LATE * this.#longestMs);
-    const nodes = [...this.#members.values()].flatMap(({ name, parts }) => {
-      const ms = Math.round(now - Math.min(...parts.map(({ sentAt }) => sentAt)));
-      return ms > usual ? [{ name, ms }] : []; // without parts: -Infinity
+    const nodes = [...this.#members.values()].flatMap((member) => {
+      const ms = Math.round(now - Math.min(...member.parts.map(({ sentAt }) => sentAt)));
+      return ms > usual ? [{ name: member.name, phase: phaseOf(member), ms }] : []; // without parts: -Infinity
     });
     if (nodes.length === 0) return;
     this.#saidLate = round.round;
@@ -611,6 +613,12 @@ export class Coordinator {
     onEnd(error);
     this.stop();
   }
+}
+
+/** What a member is at, as far as it can be seen from here. */
+function phaseOf({ connection, parts }: Member): NodePhase {
+  if (connection.queuedBytes > 0) return 'receiving parameters';
+  return parts.some(({ received }) => received.size > 0) ? 'sending sums' : 'computing';
 }
 
 /** Whether a tree node has rows of this part only: what it covers beside them is empty. */

@@ -20,7 +20,7 @@ export type ClusterEvent =
   | {
       readonly kind: 'late';
       readonly step: number;
-      readonly nodes: readonly { readonly name: string; readonly ms: number }[];
+      readonly nodes: readonly { readonly name: string; readonly phase: NodePhase; readonly ms: number }[];
     }
   /** What `--wire auto` has measured and chosen. */
   | { readonly kind: 'wire'; readonly text: string }
@@ -30,6 +30,9 @@ export type ClusterEvent =
       readonly step: number;
       readonly shards: readonly { readonly name: string; readonly count: number }[];
     };
+
+/** Where a node is in its part of a step. */
+export type NodePhase = 'receiving parameters' | 'computing' | 'sending sums';
 
 /** A node as tables show it. */
 export interface NodeRow {

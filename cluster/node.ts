@@ -25,7 +25,8 @@ import { connectionLost, defaultName, hostOf, impostor, refused } from './node-e
 import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
 import { placeRowsOfData } from './stream-data.ts';
-import { denseBytes, packShards, piecesOf, placePiece, placeRows, stateBytes } from './transfer.ts';
+import { packShards, placePiece, placeRows, stateBytes } from './transfer.ts';
+import { Upload } from './upload.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
 const MOST_ATTEMPTS = 3;
@@ -278,7 +279,7 @@ class Node {
 
   async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, visit: Visit): Promise<void> {
     const { fence, epoch, round, step, first, count, parameterBytes } = message;
-    const { shards, memory, layout } = this.#session;
+    const { shards } = this.#session;
     const { received, welcome } = visit;
     if (received.bytes !== parameterBytes)
       throw new FrameError(0, `${parameterBytes} bytes of parameters`, String(received.bytes));
@@ -292,25 +293,20 @@ class Node {
     const { fresh } = visit;
     received.update = 0;
     visit.fresh = false;
-    await this.#desk.compute({ step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, fresh });
+    const plan = planStep(this.#session, 0, this.#sampler.batchRows(step), { first, count });
+    const codec = codecOf(wire);
+    const upload = new Upload(this.#session, plan, codec, (region, header) =>
+      connection.send({ ...header, fence, epoch, round }, [region]),
+    );
+    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, fresh };
+    await this.#desk.compute(task, (from) => upload.sendFrom(from));
     const computeMs = performance.now() - start;
     this.#shards += count;
-    const plan = planStep(this.#session, 0, this.#sampler.batchRows(step), { first, count });
-    const stamp = { fence, epoch, round };
-    const sent: Promise<void>[] = [];
-    const codec = codecOf(wire);
-    const bytesOfSum = codec ? encodedBytes(this.#session.blocks, codec) : denseBytes(this.#session);
-    // Encoded, all sums lie in the first: wire.ts.
-    plan.sums.slice(0, codec ? 1 : undefined).forEach(({ first: from, count: many, address }) => {
-      const at = codec ? layout.wire.sums[0] : address;
-      for (const { offset, bytes } of piecesOf(memory.buffer, at, bytesOfSum)) {
-        sent.push(connection.send({ type: 'sums', ...stamp, first: from, count: many, offset }, [bytes]));
-      }
-    });
+    upload.sendRest();
     const sums = plan.sums.flatMap((sum) => [sum.first, sum.count]);
-    const done = { type: 'done', ...stamp, first, count, sums, computeMs };
-    sent.push(connection.send(done, packShards(this.#session, { first, count })));
-    await Promise.allSettled(sent); // the next shards overwrite what is being sent
+    const done = { type: 'done', fence, epoch, round, first, count, sums, computeMs };
+    const sent = connection.send(done, packShards(this.#session, { first, count }));
+    await Promise.allSettled([upload.sent, sent]); // the next shards overwrite what is being sent
   }
 
   /** Whether encoded parameters have come, all of them, that the workers can put into place. */

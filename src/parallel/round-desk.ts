@@ -8,6 +8,7 @@ import {
   ASKED_STEP,
   ASKED_UPDATE,
   CALLED_OFF,
+  FINAL_FROM,
   FINISHED,
   GATHERED,
   GATHERED_SUMS,
@@ -19,6 +20,8 @@ import {
   GIVEN_STEP,
   GIVEN_UPDATE,
   LEAVE,
+  NOT_YET,
+  PULSE,
   type RoundTask,
   roundWordsOf,
 } from './rounds.ts';
@@ -103,14 +106,25 @@ export class NodeDesk {
     this.#given = Atomics.load(this.#words, GIVEN);
   }
 
-  /** Resolves when all workers have computed these shards of a step and added them up. One at a time. @throws AbortedError after `abandon`. */
-  async compute(task: RoundTask): Promise<void> {
+  /**
+   * Resolves when all workers have computed these shards of a step and added them up. One at a time. `onFinal` hears from which element
+   * on the gradient is final meanwhile, ever lower, where that can be known.
+   *
+   * @throws AbortedError after `abandon`.
+   */
+  async compute(task: RoundTask, onFinal: (from: number) => void): Promise<void> {
+    const words = this.#words;
     const given = this.#give(task);
-    for (;;) {
+    for (let heard = NOT_YET; ; ) {
       if (this.#abandoned) throw new AbortedError();
-      const finished = Atomics.load(this.#words, FINISHED);
-      if (finished === given) return;
-      const change = Atomics.waitAsync(this.#words, FINISHED, finished);
+      const pulse = Atomics.load(words, PULSE);
+      if (Atomics.load(words, FINISHED) === given) return;
+      const from = Atomics.load(words, FINAL_FROM);
+      if (from < heard) {
+        heard = from;
+        onFinal(from);
+      }
+      const change = Atomics.waitAsync(words, PULSE, pulse);
       if (change.async) await change.value;
     }
   }
@@ -118,7 +132,7 @@ export class NodeDesk {
   /** The workers are gone: nothing will be finished any more. */
   abandon(): void {
     this.#abandoned = true;
-    Atomics.notify(this.#words, FINISHED);
+    Atomics.notify(this.#words, PULSE);
   }
 
   /** The workers end their task. */
@@ -135,6 +149,7 @@ export class NodeDesk {
     Atomics.store(words, GIVEN_FORMAT, format);
     Atomics.store(words, GIVEN_UPDATE, update ? 1 : 0);
     Atomics.store(words, GIVEN_FRESH, fresh ? 1 : 0);
+    Atomics.store(words, FINAL_FROM, NOT_YET);
     Atomics.store(words, GIVEN, this.#given);
     Atomics.notify(words, GIVEN);
     return this.#given;

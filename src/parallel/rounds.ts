@@ -28,8 +28,13 @@ export const GIVEN_FORMAT = GIVEN + 4;
 export const GIVEN_UPDATE = GIVEN + 5;
 export const GIVEN_FRESH = GIVEN + 6;
 export const LEAVE = 0;
-/** The newest of these that is done. Rank 0 writes. */
-export const FINISHED = 3 * LINE;
+/** Node: counts what the workers have to say, which is one of the two below. */
+export const PULSE = 3 * LINE;
+/** The newest task that is done. Rank 0 writes. */
+export const FINISHED = PULSE + 1;
+/** Element of the flat gradient from which on it is final while the task in hand goes on; NOT_YET: nothing is. */
+export const FINAL_FROM = PULSE + 2;
+export const NOT_YET = 0x7fffffff;
 /** What a gathered round consists of: how many partial sums, then first shard and number of shards of each. */
 export const GATHERED_SUMS = 4 * LINE;
 
@@ -115,10 +120,20 @@ export class Rounds {
     };
   }
 
+  /** Node: the gradient is final from an element on, and may be sent while the rest is computed. By a worker that is alone. */
+  final(from: number): void {
+    this.#say(FINAL_FROM, from);
+  }
+
   /** Node: what was taken is done by all workers. By rank 0. */
   finish(): void {
-    Atomics.store(this.#words, FINISHED, this.#count);
-    Atomics.notify(this.#words, FINISHED);
+    this.#say(FINISHED, this.#count);
+  }
+
+  #say(word: number, value: number): void {
+    Atomics.store(this.#words, word, value);
+    Atomics.add(this.#words, PULSE, 1);
+    Atomics.notify(this.#words, PULSE);
   }
 
   #wait(word: number, until: (value: number) => boolean): void {

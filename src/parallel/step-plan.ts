@@ -22,7 +22,13 @@ export interface ShardTarget {
 
 export type StepInstruction =
   /** One shard, or neighbours that go through one program together. */
-  | { readonly kind: 'compute'; readonly rows: number; readonly shards: readonly ShardTarget[] }
+  | {
+      readonly kind: 'compute';
+      readonly rows: number;
+      readonly shards: readonly ShardTarget[];
+      /** What it leaves in the slot of its last shard is the node's one sum: it can be sent as it becomes final. */
+      readonly last?: true;
+    }
   | { readonly kind: 'merge'; readonly into: number; readonly from: number };
 
 export type ComputeInstruction = Extract<StepInstruction, { kind: 'compute' }>;
@@ -81,13 +87,24 @@ export function planStep(
   });
   return {
     batchRows,
-    instructions: instructionsOf(session, plans[rank], batchRows),
+    instructions: endOf(instructionsOf(session, plans[rank], batchRows), session.workers === 1 && sums.length === 1),
     sources,
     sums,
     gradient: sums[0]?.address ?? layout.reduced,
     nonEmpty: nonEmptyIn(session, batchRows),
     idle: Array.from({ length: mine.count }, (_, i) => range.first + mine.first + i).filter(isEmpty),
   };
+}
+
+/** Marks the last instruction where what it computes is the one sum of a node. */
+function endOf(instructions: readonly StepInstruction[], alone: boolean): readonly StepInstruction[] {
+  const end = instructions.at(-1);
+  if (!alone || end?.kind !== 'compute') return instructions;
+  const slots = instructions.flatMap((i) =>
+    i.kind === 'compute' ? i.shards.map(({ slot }) => slot) : [i.into, i.from],
+  );
+  if (new Set(slots).size !== 1) return instructions; // what is in the others is still to be added
+  return [...instructions.slice(0, -1), { ...end, last: true }];
 }
 
 /** The plan of a coordinator's worker: other nodes have computed all partial sums of the batch. */

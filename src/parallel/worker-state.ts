@@ -2,6 +2,7 @@ import type { ComputedRead } from '../data/contract.ts';
 import type { Sampler } from '../data/sampler.ts';
 import { accumulatingProgram } from '../graph/accumulate.ts';
 import { bindProgram, type Observe } from '../graph/execute.ts';
+import { finalGradients } from '../graph/final-gradients.ts';
 import type { Call, Program } from '../graph/program.ts';
 import { groupProgram } from '../graph/row-groups.ts';
 import { openGemm } from '../kernels/backend.ts';
@@ -330,7 +331,7 @@ export class WorkerState {
     standing.badInARow += 1;
   }
 
-  #bindCompute({ rows, shards: targets }: ComputeInstruction): BoundCompute {
+  #bindCompute({ rows, shards: targets, last }: ComputeInstruction): BoundCompute {
     const { session, regions } = this;
     const placed = find(session.trainPrograms, rows);
     const { buffer } = session.memory;
@@ -355,7 +356,8 @@ export class WorkerState {
     if (targets.length === 1) {
       const [target] = targets;
       const program = target.accumulate ? accumulatingProgram(placed.program, session.tensors) : placed.program;
-      return { shards, gather, run: this.#bind(placed, program.calls, target, 0) };
+      const final = this.#finalAfter(last, program.calls);
+      return { shards, gather, run: this.#bind(placed, program.calls, target, 0, session.layout.parameters, final) };
     }
     const grouped = groupProgram(
       placed.program,
@@ -364,7 +366,11 @@ export class WorkerState {
       targets.map((t) => t.accumulate),
       session.tensors,
     );
-    const pieces = grouped.pieces.map(({ shard, calls }) => this.#bind(placed, calls, targets[shard], shard));
+    const all = grouped.pieces.flatMap(({ calls }) => calls);
+    const final = this.#finalAfter(last, all);
+    const pieces = grouped.pieces.map(({ shard, calls }) =>
+      this.#bind(placed, calls, targets[shard], shard, session.layout.parameters, final),
+    );
     const { fixedSums } = grouped;
     return {
       shards,
@@ -412,6 +418,7 @@ export class WorkerState {
     { slot, shard }: Pick<ShardTarget, 'slot' | 'shard'>,
     member: number,
     parameters = this.session.layout.parameters,
+    final?: ReadonlyMap<Call, number>,
   ): () => void {
     const { session, regions } = this;
     return bindProgram(
@@ -430,8 +437,22 @@ export class WorkerState {
       },
       this.kernels,
       (g) => this.#gemm.bind(g),
-      (call, run) => this.#observed(call, run),
+      (call, run) => this.#telling(this.#observed(call, run), final?.get(call)),
     );
+  }
+
+  /** On a node whose one sum this is: the main thread hears what is final, and sends it while the rest is computed. */
+  #finalAfter(last: boolean | undefined, calls: readonly Call[]): ReadonlyMap<Call, number> | undefined {
+    return last && this.session.part === 'node' ? finalGradients(calls, this.session.tensors) : undefined;
+  }
+
+  #telling(run: () => void, from: number | undefined): () => void {
+    const { rounds } = this;
+    if (from === undefined || rounds === undefined) return run;
+    return () => {
+      run();
+      rounds.final(from);
+    };
   }
 
   /** The beginning of the backward pass is marked. */
