@@ -71,6 +71,12 @@ export function lockRunDir(runDir: string): RunLock {
   }
 }
 
+/** The living process that writes a run folder; undefined if there is none. */
+export function runOwner(runDir: string): LockOwner | undefined {
+  const owner = readOwner(join(runDir, LOCK_FILE));
+  return typeof owner !== 'string' && isAlive(owner) ? owner : undefined;
+}
+
 /** Removes a folder and its parents up to `top` as long as nothing is in them. */
 function removeEmpty(folder: string, top: string): void {
   try {

@@ -9,7 +9,17 @@ import type { GenerateCommandOptions } from './generate.ts';
 import type { InitCommandOptions } from './init.ts';
 import type { Io } from './io.ts';
 import type { LrFindCommandOptions } from './lr-find.ts';
-import { addJobOptions, addTrainOptions, atLeastZero, choice, count, positive, workers } from './options.ts';
+import {
+  addJobOptions,
+  addTrainOptions,
+  atLeastZero,
+  choice,
+  count,
+  DASHBOARD,
+  port,
+  positive,
+  workers,
+} from './options.ts';
 import type { PredictCommandOptions } from './predict.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
@@ -28,6 +38,7 @@ Examples:
   $ lockstep train train.ts                         train on all cores
   $ lockstep train train.ts --workers 2 --json      last line: the result as JSON
   $ lockstep launch -H host1:4,host2:8 train.ts     train on several machines
+  $ lockstep train train.ts --dashboard             watch it on a live page
   $ lockstep compare train.ts --budget 10m          which optimizer should I use?
   $ lockstep check train.ts                         does everything work?
   $ lockstep summary train.ts                       layers, parameters, memory
@@ -43,7 +54,8 @@ Examples:
   $ lockstep train train.ts --run-dir runs/a --resume auto
   $ lockstep train train.ts -q --json > result.json
   $ lockstep train train.ts --fast-dev-run
-  $ lockstep train train.ts --tensorboard runs/tb/a
+  $ lockstep train train.ts --tensorboard runs/tb/a --histograms 200
+  $ lockstep train train.ts --dashboard
 
 The job is the default export of the module (TypeScript or JavaScript), or its export named job; a function that returns a
 job is called. Progress goes to standard error. With --json standard output carries exactly one line, with the keys
@@ -132,6 +144,23 @@ Examples:
 For models trained on text(...) of lockstep/data, such as examples/char-gpt.ts. The same seed gives the same text.
 ${EXIT_CODES}`;
 
+const DASHBOARD_HELP = `
+Examples:
+  $ lockstep dashboard runs/a                         a run that is over, or goes on elsewhere
+  $ lockstep dashboard runs/a runs/b runs/c           several over each other
+  $ lockstep train train.ts --dashboard               the page of a run while it is trained, with its buttons
+
+The page is for this machine alone (from elsewhere: ssh -L 7460:127.0.0.1:7460 host); the link that is printed holds a token. It asks
+for nothing outside, works without a network, and has its numbers as tables too. /metrics is for Prometheus: give it the token as a bearer token.
+${EXIT_CODES}`;
+
+const RUNS_HELP = `
+Examples:
+  $ lockstep runs                                     all in runs/, newest first
+  $ lockstep runs runs/a other/runs --json
+  $ lockstep watch runs/a                             the progress of a run in another process; Ctrl-C leaves it alone
+${EXIT_CODES}`;
+
 const OPTIMIZERS_HELP = `
 Examples:
   $ lockstep optimizers                               each with its state in bytes, and when to use it
@@ -195,11 +224,29 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .option('--run-dir <folder>', 'write journal and reports there (default: compare-<job>)')
     .option('--suite <name>', "instead of jobs: 'claims' tests what the textbook says about optimizers", suite)
     .option('--resume', 'go on with the comparison in the run folder')
+    .option('--dashboard [port]', DASHBOARD, port)
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the outcome as one line of JSON on standard output')
     .addHelpText('after', COMPARE_HELP)
     .action((paths: string[], options: CompareCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./compare.ts')).compareCommand(paths, options, io));
+    });
+  add('dashboard [folders...]', 'open runs on a page: curves over each other, until Ctrl-C')
+    .option('--port <port>', 'on this port, or the next that is free (default: 7460)', port)
+    .addHelpText('after', DASHBOARD_HELP)
+    .action((folders: string[], options: { port?: number }, command: Command) => {
+      work(command, async (io) => (await import('./dashboard.ts')).dashboardCommand(folders, options, io));
+    });
+  add('runs [folders...]', 'list runs: state, steps, best metric, duration (default: those in runs/)')
+    .option('--json', 'as one line of JSON')
+    .addHelpText('after', RUNS_HELP)
+    .action((folders: string[], options: { json?: boolean }, command: Command) => {
+      work(command, async (io) => (await import('./runs.ts')).runsCommand(folders, options, io));
+    });
+  add('watch <folder>', 'show the progress of a run that goes on in another process')
+    .addHelpText('after', RUNS_HELP)
+    .action((folder: string, _: object, command: Command) => {
+      work(command, async (io) => (await import('./watch.ts')).watchCommand(folder, io));
     });
   addJobOptions(add('summary <job>', 'print layers, parameters and memory of a job'))
     .addHelpText('after', SUMMARY_HELP)

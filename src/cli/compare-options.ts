@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import type { DashboardOption } from './dashboard.ts';
 import type { JobOptions } from './options.ts';
 
 export interface CompareCommandOptions extends JobOptions {
@@ -15,6 +16,7 @@ export interface CompareCommandOptions extends JobOptions {
   readonly suite?: 'claims';
   readonly runDir?: string;
   readonly resume?: boolean;
+  readonly dashboard?: DashboardOption;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }

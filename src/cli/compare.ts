@@ -4,8 +4,10 @@ import type { CompareEvent } from '../compare/compare.ts';
 import { LockstepError } from '../errors.ts';
 import { toLine } from '../record/jsonl.ts';
 import type { CompareCommandOptions } from './compare-options.ts';
+import { ComparePage, stoppedBy } from './compare-page.ts';
 import type { SlotJob } from './compare-slot.ts';
 import { renderComparison, summaryOf } from './compare-table.ts';
+import { dashboardFor } from './dashboard.ts';
 import { formatClock } from './format.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
@@ -43,6 +45,9 @@ export async function compareCommand(paths: readonly string[], options: CompareC
   }
   const runDir = options.runDir ?? `compare-${names.join('-')}`;
   const display = options.quiet ? undefined : progressLine(io);
+  const page = await dashboardFor(options.dashboard, `compare ${names.join(', ')}`, io);
+  const trials = page && new ComparePage(page.board, jobs.length > 1);
+  const stop = page ? AbortSignal.any([io.stop, stoppedBy(page)]) : io.stop;
   const report = await compare({
     jobs,
     runDir,
@@ -55,9 +60,15 @@ export async function compareCommand(paths: readonly string[], options: CompareC
     finalists: options.finalists,
     budgetSeconds: options.budget,
     slots: workers === undefined || workers === 'auto' ? availableParallelism() : workers,
-    signal: io.stop,
-    onProgress: display?.event,
-  }).finally(() => display?.close());
+    signal: stop,
+    onProgress: (event) => {
+      display?.event(event);
+      trials?.add(event);
+    },
+  }).finally(async () => {
+    display?.close();
+    await page?.close();
+  });
   if (options.json) io.out(toLine(summaryOf(report)).trimEnd());
   else {
     for (const line of renderComparison(report)) io.out(line);

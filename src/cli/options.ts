@@ -12,6 +12,8 @@ export interface JobOptions {
   readonly set: readonly string[];
 }
 
+export const DASHBOARD = 'a live page on this machine: curves, workers, events, buttons (default port: 7460)';
+
 /** Adds them to a command, with `--workers`. */
 export function addJobOptions(command: Command, stepsMean = 'stop after this many updates'): Command {
   return command
@@ -40,6 +42,7 @@ export function addTrainOptions(command: Command): Command {
     .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
     .option('--histograms <n>', 'there, of weights and gradients every n steps (default: 500)', count(1))
     .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
+    .option('--dashboard [port]', DASHBOARD, port)
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output');
 }
@@ -83,6 +86,13 @@ export function atLeastZero(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && Number.isFinite(value) && value >= 0) return value;
   throw new InvalidArgumentError('a number of at least 0');
+}
+
+/** A port; 0: any that is free. */
+export function port(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value < 65_536) return value;
+  throw new InvalidArgumentError('a port: a whole number from 0 to 65535');
 }
 
 /** A parser of one of several words. */

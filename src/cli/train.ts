@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, extname, join } from 'node:path';
+import { basename, extname, join, resolve } from 'node:path';
 import { quoted } from '../../cluster/launch/shell.ts';
 import { checkpointsFolder } from '../checkpoint/store.ts';
 import { LockstepError } from '../errors.ts';
@@ -11,6 +11,7 @@ import { TraceSink } from '../record/trace.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions, TrainResult } from '../train/options.ts';
+import { type DashboardOption, dashboardFor } from './dashboard.ts';
 import type { Io } from './io.ts';
 import { type LoadedJob, loadJob } from './load-job.ts';
 import { type JobOptions, jobWords, overrideJob } from './options.ts';
@@ -27,6 +28,7 @@ export interface TrainCommandOptions extends JobOptions {
   readonly tensorboard?: string;
   readonly trace?: string;
   readonly histograms?: number;
+  readonly dashboard?: DashboardOption;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -54,6 +56,9 @@ export async function trainLoaded(
   const job = overrideJob(loaded.job, options);
   const runDir = isTrial(options) ? options.runDir : runDirOf(path, job, options);
   const display = options.quiet ? undefined : terminal({ stream: io.progress });
+  const name = runDir === undefined ? basename(path) : basename(resolve(runDir));
+  const page = await dashboardFor(options.dashboard, name, io);
+  const watched = page?.watch(name);
   try {
     const result = await trainer(job, {
       workers: options.workers,
@@ -63,7 +68,8 @@ export async function trainLoaded(
       warmStart: options.warmStart,
       fastDevRun: options.fastDevRun,
       overfitBatches: options.overfitBatches,
-      sinks: isTrial(options) ? [] : sinksOf(options),
+      sinks: [...(isTrial(options) ? [] : sinksOf(options)), ...(watched ? [watched.sink] : [])],
+      controls: watched?.controls,
       histogramSteps: histogramSteps(options),
       signal: io.stop,
       onProgress: display,
@@ -75,6 +81,7 @@ export async function trainLoaded(
     if (result.problems.length > 0) throw result.problems[0]; // the result is there, but not all of it on disk
   } finally {
     display?.close();
+    await page?.close();
   }
 }
 

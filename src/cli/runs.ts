@@ -1,0 +1,61 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { LockstepError } from '../errors.ts';
+import { METRICS_FILE, toLine } from '../record/jsonl.ts';
+import { formatCount, formatDuration, formatNumber, formatTable } from './format.ts';
+import type { Io } from './io.ts';
+import { type RunSummary, summarizeRun } from './run-summary.ts';
+
+const RUNS = 'runs';
+
+/** `lockstep runs [folders]`: the run folders in them (default: runs), newest first, a line each. */
+export async function runsCommand(folders: readonly string[], options: { json?: boolean }, io: Io): Promise<void> {
+  const found = (folders.length === 0 ? [RUNS] : folders).flatMap((folder) => runFolders(folder, folders.length > 0));
+  const runs: RunSummary[] = [];
+  for (const folder of found) runs.push(await summarizeRun(folder));
+  runs.sort((a, b) => (b.startedAt ?? '').localeCompare(a.startedAt ?? ''));
+  if (options.json) io.out(toLine(runs).trimEnd());
+  else if (runs.length === 0) io.out('no runs in runs/: `lockstep train <job> --run-dir runs/a` makes one');
+  else for (const line of formatTable(HEAD, runs.map(rowOf))) io.out(line);
+}
+
+const HEAD = ['run', 'state', 'steps', 'best', 'duration', 'started'] as const;
+
+function rowOf({
+  folder,
+  state,
+  stopped,
+  step,
+  totalSteps,
+  best,
+  seconds,
+  startedAt,
+  damagedLines,
+}: RunSummary): string[] {
+  const why = stopped === undefined || stopped === 'epochs' || stopped === 'steps' ? state : `${state} (${stopped})`;
+  return [
+    folder,
+    damagedLines === 0 ? why : `${why}, ${damagedLines} damaged ${damagedLines === 1 ? 'line' : 'lines'}`,
+    `${formatCount(step)} of ${formatCount(totalSteps)}`,
+    best ? `${best.metric} ${formatNumber(best.value)} at ${formatCount(best.step)}` : '-',
+    formatDuration(seconds),
+    startedAt?.slice(0, 16).replace('T', ' ') ?? '-',
+  ];
+}
+
+/** The folder itself if it is a run, else those in it. */
+function runFolders(folder: string, named: boolean): string[] {
+  if (existsSync(join(folder, METRICS_FILE))) return [folder];
+  if (!existsSync(folder)) {
+    if (!named) return [];
+    throw new LockstepError('E_RUN_DIR', {
+      where: `folder ${folder}`,
+      expected: 'a folder with runs in it',
+      got: 'none',
+      fix: 'name another one; without a name it is runs/',
+    });
+  }
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, METRICS_FILE)))
+    .map(({ name }) => join(folder, name));
+}

@@ -1,0 +1,35 @@
+import type { WorkerStep } from '../parallel/timeline.ts';
+import type { RunHeader } from '../record/contract.ts';
+
+/** A row of the page's node table: one machine's process with its workers. Whoever runs nodes says how they are, as often as it likes. */
+export interface NodeStatus {
+  readonly name: string;
+  readonly state: 'joining' | 'working' | 'silent' | 'lost' | 'left';
+  readonly workers: number;
+  readonly shards: number;
+  /** Since it was heard of last. */
+  readonly heartbeatAgeMs?: number;
+  /** Over the wire since the start, seen from the node; none where nothing is sent. */
+  readonly sentBytes?: number;
+  readonly receivedBytes?: number;
+  /** What makes others wait: 'worker 1: 30 % more time to compute than the median'. */
+  readonly straggler?: string;
+}
+
+/** What a worker did in a step, and on which node. */
+export type NodeStep = WorkerStep & { readonly node?: string };
+
+/** Where a run stands, for its badge. */
+export type ViewState = 'waiting' | 'running' | 'pausing' | 'paused' | 'stopping' | 'ended' | 'failed' | 'interrupted';
+
+/** What is known of a run that has no header: a trial of a comparison. */
+export interface ViewFacts {
+  readonly name: string;
+  /** Runs of one group share a colour. */
+  readonly group?: string;
+  readonly header?: RunHeader;
+  readonly totalSteps: number;
+  readonly stepsPerEpoch: number;
+  /** Names of the training metrics. */
+  readonly metrics: readonly string[];
+}

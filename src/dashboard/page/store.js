@@ -1,0 +1,151 @@
+/** What the page knows of the runs, in bounded memory. */
+
+/** Points of a run before neighbours are merged. */
+const MOST_POINTS = 4000;
+
+const emptyCurves = () => ({ step: [], count: [], mean: {}, min: {}, max: {} });
+
+/** Curves as the server sends them, completed: least and greatest are those of the mean where groups hold one step. */
+function complete(data) {
+  const { step, count, mean, min = {}, max = {} } = data;
+  return { step, count, mean, min, max };
+}
+
+/** Adds groups of later steps; what the store has already is passed over. */
+function append(into, data) {
+  const { step, count, mean, min, max } = complete(data);
+  const last = into.step.at(-1) ?? -1;
+  const from = step.findIndex((s) => s > last);
+  if (from < 0) return;
+  const before = into.step.length;
+  into.step.push(...step.slice(from));
+  into.count.push(...count.slice(from));
+  for (const name of Object.keys(mean)) {
+    const values = mean[name];
+    into.mean[name] ??= new Array(before).fill(null);
+    into.mean[name].push(...values.slice(from));
+    if (!min[name] && !into.min[name]) continue;
+    into.min[name] ??= into.mean[name].slice(0, before);
+    into.max[name] ??= into.mean[name].slice(0, before);
+    into.min[name].push(...(min[name] ?? values).slice(from));
+    into.max[name].push(...(max[name] ?? values).slice(from));
+  }
+  if (into.step.length > MOST_POINTS) merge(into);
+}
+
+const least = (a, b) => (a === null ? b : b === null ? a : Math.min(a, b));
+const greatest = (a, b) => (a === null ? b : b === null ? a : Math.max(a, b));
+
+/** Half as many points, each of two. No peak is lost where least and greatest are kept. */
+function merge(curves) {
+  const { count } = curves;
+  const pairs = (values, of) => {
+    const merged = [];
+    for (let i = 0; i < values.length; i += 2)
+      merged.push(i + 1 < values.length ? of(values[i], values[i + 1], i) : values[i]);
+    return merged;
+  };
+  const mean = (a, b, i) =>
+    a === null ? b : b === null ? a : (a * count[i] + b * count[i + 1]) / (count[i] + count[i + 1]);
+  for (const name of Object.keys(curves.mean)) {
+    if (curves.min[name] || ['loss', 'gradNorm'].includes(name)) {
+      curves.min[name] = pairs(curves.min[name] ?? curves.mean[name], least);
+      curves.max[name] = pairs(curves.max[name] ?? curves.mean[name], greatest);
+    }
+    curves.mean[name] = pairs(curves.mean[name], mean);
+  }
+  curves.step = pairs(curves.step, (_, b) => b);
+  curves.count = pairs(count, (a, b) => a + b);
+}
+
+class Run {
+  constructor(snapshot) {
+    Object.assign(this, snapshot);
+    this.curves = emptyCurves();
+    this.evaluations = emptyCurves();
+    append(this.curves, snapshot.curves);
+    append(this.evaluations, snapshot.evaluations);
+    this.events = [...snapshot.events];
+    this.shown = true;
+    /** Finer curves of the stretch that is zoomed into. */
+    this.detail = undefined;
+  }
+
+  apply(news) {
+    if (news.curves) append(this.curves, news.curves);
+    if (news.evaluations) append(this.evaluations, news.evaluations);
+    if (news.test) this.test = news.test;
+    for (const event of news.events ?? []) {
+      this.events.push(event);
+      if (event.event === 'pause') this.state = 'paused';
+      else if (event.event === 'resume') this.state = 'running';
+      else if (event.event === 'end') this.state = 'ended';
+      else if (event.event === 'failed') this.state = 'failed';
+    }
+    if (this.events.length > 500) this.events.splice(0, this.events.length - 500);
+  }
+
+  get lastStep() {
+    return this.curves.step.at(-1) ?? 0;
+  }
+
+  /** Mean over the last points of about `seconds` of training. */
+  recent(name, seconds = 2) {
+    const { mean, count } = this.curves;
+    const time = mean.seconds ?? [];
+    const end = time.at(-1) ?? 0;
+    let [sum, weight] = [0, 0];
+    for (let i = time.length - 1; i >= 0 && (time[i] > end - seconds || weight === 0); i--) {
+      if (mean[name]?.[i] == null) continue;
+      sum += mean[name][i] * count[i];
+      weight += count[i];
+    }
+    return weight > 0 ? sum / weight : Number.NaN;
+  }
+
+  last(name) {
+    return this.curves.mean[name]?.at(-1);
+  }
+
+  /** Best and last value of an evaluated metric. */
+  evaluated(name) {
+    const values = (this.evaluations.mean[name] ?? []).filter((v) => v !== null);
+    if (values.length === 0) return undefined;
+    const lowers = /loss|error|mae|mse/.test(name);
+    const bests = (this.evaluations[lowers ? 'min' : 'max'][name] ?? values).filter((v) => v !== null);
+    return { last: values.at(-1), best: lowers ? Math.min(...bests) : Math.max(...bests) };
+  }
+}
+
+export class Store {
+  runs = [];
+  controls = null;
+  nodes = [];
+  timeline = [];
+  title = 'Lockstep';
+
+  replace(state) {
+    const hidden = new Set(this.runs.filter((run) => !run.shown).map((run) => run.id));
+    this.runs = state.runs.map((snapshot) => new Run(snapshot));
+    for (const run of this.runs) run.shown = !hidden.has(run.id);
+    this.controls = state.controls;
+    this.nodes = state.nodes;
+    this.timeline = state.timeline;
+    this.title = state.title;
+  }
+
+  putRun(snapshot) {
+    const known = this.runs.findIndex((run) => run.id === snapshot.id);
+    const run = new Run(snapshot);
+    if (known < 0) this.runs.push(run);
+    else this.runs[known] = run;
+  }
+
+  apply(news) {
+    this.runs.find((run) => run.id === news.id)?.apply(news);
+  }
+
+  get shown() {
+    return this.runs.filter((run) => run.shown);
+  }
+}

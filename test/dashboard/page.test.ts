@@ -1,0 +1,238 @@
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { adam, train } from 'lockstep';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Dashboard, openDashboard } from '../../src/dashboard/dashboard.ts';
+import { openFolders } from '../../src/dashboard/folders.ts';
+import { JsonlSink } from '../../src/record/jsonl.ts';
+import small from '../fixtures/small-job.ts';
+import { evaluation, header, step } from '../record/fixtures.ts';
+
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+const folder = mkdtempSync(join(tmpdir(), 'lockstep-page-'));
+
+interface StepLine {
+  readonly kind: string;
+  readonly event?: string;
+  readonly step: number;
+  readonly loss: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+const linesOf = (runDir: string): StepLine[] =>
+  readFileSync(join(runDir, 'metrics.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line)); // biome-ignore format: one line
+
+describe.skipIf(executablePath === undefined)('the page in Chromium', () => {
+  let browser: Browser;
+  let context: BrowserContext;
+  /** What went wrong in any page, and what any page has asked for elsewhere. */
+  const failures: string[] = [];
+
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+    context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function open(dashboard: Dashboard, where = context): Promise<Page> {
+    const page = await where.newPage();
+    page.on('pageerror', (error) => failures.push(String(error)));
+    page.on('console', (message) => message.type() === 'error' && failures.push(message.text()));
+    page.on('request', (request) => {
+      const { protocol, host } = new URL(request.url());
+      if (protocol !== 'data:' && host !== `127.0.0.1:${dashboard.port}`) failures.push(`asked for ${request.url()}`);
+    });
+    await page.goto(dashboard.url);
+    return page;
+  }
+
+  const state = (page: Page, name: string) => page.locator(`#state[data-state="${name}"]`).waitFor();
+
+  /** The rows of a chart's table: column names to numbers. */
+  async function tableOf(page: Page, chart: string): Promise<Record<string, number>[]> {
+    const button = page.locator(`#chart-${chart} .more`);
+    if ((await button.getAttribute('aria-expanded')) === 'false') await button.click();
+    const rows = await page.locator(`#chart-${chart} .values tr`).evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent ?? ''))); // biome-ignore format: one line
+    const [names, ...values] = rows;
+    return values.map((cells) =>
+      Object.fromEntries(names.map((name, i) => [name, cells[i] === '' ? Number.NaN : Number(cells[i])])),
+    );
+  }
+
+  /** The page's numbers are those of metrics.jsonl, or the means of as many of its steps as it says. */
+  async function expectSame(page: Page, runDir: string, least: number): Promise<void> {
+    const steps = linesOf(runDir).filter(({ kind }) => kind === 'step');
+    for (const [chart, numberOf] of [
+      ['loss', (line: StepLine) => line.loss],
+      ['metric-accuracy', (line: StepLine) => line.metrics.accuracy],
+    ] as const) {
+      const rows = (await tableOf(page, chart)).filter(({ training }) => !Number.isNaN(training));
+      expect(rows.length).toBeGreaterThanOrEqual(least);
+      for (const { step: last, 'mean of steps': count = 1, training } of rows) {
+        const among = steps.filter((line) => line.step > last - count && line.step <= last).map(numberOf);
+        expect(among).toHaveLength(count);
+        const mean = among.reduce((a, b) => a + b) / count;
+        expect(Math.abs(training - mean)).toBeLessThan(2e-6 * Math.abs(mean) + 1e-9);
+      }
+    }
+  }
+
+  it('shows a run as it is trained; pauses, resumes, saves and stops it; has the numbers of metrics.jsonl', async () => {
+    const dashboard = await openDashboard({ port: 0 });
+    const runDir = join(folder, 'live');
+    const { sink, controls } = dashboard.watch('live');
+    const job = { ...small, optimizer: adam({ lr: 1e-4 }), epochs: 1_000_000 };
+    const training = train(job, { workers: 2, runDir, sinks: [sink], controls });
+    try {
+      const page = await open(dashboard);
+      await state(page, 'running');
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await state(page, 'paused');
+      expect(controls.state).toBe('paused');
+      await page.locator('#event-list [data-event="pause"]').waitFor();
+      const paused = linesOf(runDir).findLast(({ kind }) => kind === 'step')?.step ?? 0;
+      await expectSame(page, runDir, 1);
+      expect(await page.locator('#where').textContent()).toContain(`step ${paused.toLocaleString('en-US')} of`);
+
+      await page.reload();
+      await state(page, 'paused');
+      await page.locator('#chart-loss canvas').waitFor();
+      await expectSame(page, runDir, 1);
+      const validation = (await tableOf(page, 'loss')).filter((row) => !Number.isNaN(row.validation));
+      expect(validation.length).toBeGreaterThan(0);
+      await page.getByRole('button', { name: 'Checkpoint' }).click();
+      await page.locator('#event-list [data-event="checkpoint"]').first().waitFor();
+      for (const panel of ['workers', 'nodes', 'model', 'job'])
+        expect(await page.locator(`#${panel}`).isVisible()).toBe(true);
+      expect(await page.locator('#phase-table tr').count()).toBe(3); // head and two workers
+
+      await page.getByRole('button', { name: 'Resume' }).click();
+      await state(page, 'running');
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await page.locator('#ask').getByRole('button', { name: 'Stop' }).click();
+      const result = await training;
+      expect(result.stopped).toBe('aborted');
+      expect(result.step).toBeGreaterThan(paused);
+      await dashboard.close();
+      await page.locator('#event-list [data-event="end"]').waitFor();
+      await state(page, 'ended');
+      await expectSame(page, runDir, 2);
+      expect(linesOf(runDir).flatMap(({ event }) => event ?? []).filter((name) => ['pause', 'resume', 'stop'].includes(name))).toEqual(['pause', 'resume', 'stop']); // biome-ignore format: one line
+      await page.close();
+    } finally {
+      controls.stop();
+      await training;
+      await dashboard.close();
+    }
+    expect(failures).toEqual([]);
+  }, 60_000);
+
+  it('feeds 20 pages at once, in one browser', async () => {
+    const dashboard = await openDashboard({ port: 0 });
+    try {
+      const { sink } = dashboard.watch('many');
+      await sink.open(header);
+      void sink.write([step(1)]);
+      const many = await browser.newContext({ viewport: { width: 300, height: 200 } });
+      const pages: Page[] = [];
+      for (let i = 0; i < 20; i++) pages.push(await open(dashboard, many));
+      const reads = (text: string) =>
+        Promise.all(
+          pages.map((page) => page.locator('#figures dd', { hasText: text }).first().waitFor({ state: 'attached' })),
+        );
+      await reads('1');
+      await sink.write([step(2, 0.375), { ...evaluation, metrics: { 'val.loss': 0.4321 } }]);
+      await reads('0.4321');
+      await many.close();
+    } finally {
+      await dashboard.close();
+    }
+    expect(failures).toEqual([]);
+  }, 60_000);
+
+  it('lays finished runs over each other, counts damaged lines, zooms finely, and reads by keyboard', async () => {
+    const folders = ['a', 'b'].map((name) => join(folder, name));
+    const LENGTH = 40_000;
+    for (const [i, runDir] of folders.entries()) {
+      const sink = new JsonlSink(runDir);
+      await sink.open({
+        ...header,
+        job: { metrics: ['accuracy'], totalSteps: LENGTH, batchSize: 1, rows: { train: 100 } },
+      });
+      // One peak, that no thinning may lose.
+      void sink.write(Array.from({ length: LENGTH }, (_, s) => step(s + 1, s === 20_000 ? 50 : 1 + i)));
+      await sink.close();
+    }
+    appendFileSync(join(folders[0], 'metrics.jsonl'), '{"kind":"st\n\0\n');
+    const dashboard = await openDashboard({ port: 0, title: '2 runs' });
+    const opened = await openFolders(dashboard.board, folders);
+    try {
+      expect(opened.damagedLines).toBe(2);
+      const page = await open(dashboard);
+      await page.locator('#runs input').nth(1).waitFor();
+      expect(await page.locator('#notice').textContent()).toContain('2 lines of metrics.jsonl could not be read');
+      expect(await page.locator('#title').textContent()).toBe('2 runs');
+      expect(await page.locator('#buttons').isVisible()).toBe(false);
+      const [{ a, b }] = await tableOf(page, 'loss');
+      expect([a, b]).toEqual([1, 2]);
+
+      await page.locator('#runs input').nth(1).uncheck();
+      await page.locator('#chart-loss th', { hasText: /^b$/ }).waitFor({ state: 'detached' });
+      const box = await page.locator('#chart-loss .u-over').boundingBox();
+      if (!box) throw new Error('no plot');
+      await page.mouse.move(box.x + box.width * 0.495, box.y + 50);
+      await page.mouse.down();
+      await page.mouse.move(box.x + box.width * 0.505, box.y + 50, { steps: 3 });
+      await page.mouse.up();
+      await page.getByRole('button', { name: 'Whole run' }).waitFor();
+      await expect
+        .poll(async () => Math.max(...(await tableOf(page, 'loss')).map((row) => row.a)), { timeout: 10_000 })
+        .toBeGreaterThan(15); // the peak, in a group of few steps
+      await page.locator('#chart-loss .plot').focus();
+      await page.keyboard.press('ArrowLeft');
+      expect(await page.locator('#chart-loss .readout').textContent()).toMatch(/^step [\d,]+/);
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: 'Whole run' }).waitFor({ state: 'hidden' });
+      await page.close();
+    } finally {
+      await opened.close();
+      await dashboard.close();
+    }
+    expect(failures).toEqual([]);
+  }, 60_000);
+
+  it.each(['light', 'dark'] as const)(
+    'fits a phone (%s), and names what it shows',
+    async (colorScheme) => {
+      const dashboard = await openDashboard({ port: 0 });
+      const phone = await browser.newContext({ viewport: { width: 360, height: 740 }, colorScheme });
+      try {
+        const { sink } = dashboard.watch('phone');
+        await sink.open({ ...header, job: { metrics: ['accuracy'], totalSteps: 9, batchSize: 1, rows: { train: 9 } } });
+        void sink.write([step(1), step(2), evaluation]);
+        const page = await open(dashboard, phone);
+        await page.locator('#chart-loss canvas').waitFor();
+        expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
+        const unnamed = await page
+          .locator('button:visible, input:visible, canvas[role], .plot')
+          .evaluateAll((all) =>
+            all
+              .filter((e) => !(e.textContent?.trim() || e.getAttribute('aria-label') || e.closest('label')))
+              .map((e) => e.outerHTML),
+          );
+        expect(unnamed).toEqual([]);
+        const ground = await page.evaluate<string>('getComputedStyle(document.documentElement).backgroundColor');
+        expect(Number(/\d+/.exec(ground)?.[0]) > 128).toBe(colorScheme === 'light');
+      } finally {
+        await phone.close();
+        await dashboard.close();
+      }
+      expect(failures).toEqual([]);
+    },
+    60_000,
+  );
+});
