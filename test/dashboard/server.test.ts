@@ -119,13 +119,17 @@ function events(
 test('a page that comes back gets what it has missed, once; after too long it gets the whole state', async () => {
   page = await openDashboard({ port: 0 });
   const { board } = page;
+  const pages = async (count: number) => {
+    while (board.hub.size !== count) await new Promise(setImmediate);
+  };
   const { sink } = page.watch('a');
   await sink.open(header);
   void sink.write([step(1)]);
   const [state] = await events({}, (types) => types.includes('state'));
   expect(JSON.parse(state.data).runs[0].curves.step).toEqual([1]);
+  await pages(0);
   const other = events({}, (types) => types.filter((type) => type === 'news').length === 2); // somebody is there all the time
-  while (board.hub.size < 1) await new Promise(setImmediate);
+  await pages(1);
   void sink.write([step(2)]);
   board.flush();
   void sink.write([step(3), evaluation]);
@@ -141,6 +145,7 @@ test('a page that comes back gets what it has missed, once; after too long it ge
     const [first] = await events({ 'last-event-id': id }, (types) => types.length === 1);
     expect(JSON.parse(first.data).runs[0].curves.step).toEqual([1, 2, 3]);
   }
+  await pages(0);
   void sink.write([step(4)]);
   board.flush(); // nobody is there: not kept
   const [anew] = await events({ 'last-event-id': missed[1].id }, (types) => types.length === 1);
