@@ -85,9 +85,9 @@ describe('what happens to nodes', () => {
     expect(renderClusterEvent({ kind: 'waiting', step: 7, nodes: 1, minNodes: 2 })).toBe(
       'step 7 waits: 1 node of at least 2',
     );
-    expect(renderClusterEvent({ kind: 'late', step: 7, nodes: [{ name: 'host1', ms: 2500 }] })).toBe(
-      'step 7 takes long; no answer yet from host1 (2.50 s)',
-    );
+    expect(
+      renderClusterEvent({ kind: 'late', step: 7, nodes: [{ name: 'host1', phase: 'computing', ms: 2500 }] }),
+    ).toBe('step 7 takes long; no answer yet from host1 (2.50 s)');
     expect(
       renderClusterEvent({
         kind: 'divided',
