@@ -1,10 +1,11 @@
 /**
- * A GPT that writes character by character, in nanoGPT's configuration for CPUs:
+ * A GPT that writes character by character, in nanoGPT's configuration for CPUs, but for a three times larger learning rate:
  *
  *     npm run -s lockstep -- train examples/char-gpt.ts --set data.train.path=/path/to/text.txt --run-dir runs/text
  *     npm run -s lockstep -- generate runs/text --prompt 'O ' --temperature 0.8
  *
  * The last tenth of the text validates: `val.loss` is the mean over all of it, in nats a character.
+ * With nanoGPT's own learning rate (`--set optimizer.lr.peak=1e-3`) it ends where the same recipe does in PyTorch.
  */
 import {
   adamw, crossEntropy, defineJob, dense, embedding, layerNorm, multiHeadAttention, normal, positions, residual, sequential,
@@ -36,7 +37,7 @@ export default defineJob({
   },
   loss: crossEntropy(),
   optimizer: adamw({
-    lr: warmupCosine({ peak: 1e-3, warmupSteps: 100, final: 1e-4 }),
+    lr: warmupCosine({ peak: 3e-3, warmupSteps: 100, final: 1e-4 }),
     betas: [0.9, 0.99],
     weightDecay: 0.1,
     noDecay: ['layerNorm*/weight'],
