@@ -1,8 +1,11 @@
 import type { ReferenceHeap } from './reference.ts';
 import type { KernelTable } from './table.ts';
-import { INT8_GROUP } from './table.ts';
+import { CHECKSUM_BLOCK, INT8_GROUP } from './table.ts';
 
-type WireKernels = Pick<KernelTable, 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'>;
+type WireKernels = Pick<
+  KernelTable,
+  'checksum' | 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'
+>;
 
 /** Formats of the network, one float at a time: the oracle of assembly/wire.ts. Encoded bytes lie in the heap's integers. */
 export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
@@ -18,6 +21,17 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
     return low % 2 === 0 ? low : low + 1;
   };
   return {
+    checksum(x, blocks, seed) {
+      const take = (h: number, word: number) => Math.imul(((h ^ word) << 13) | ((h ^ word) >>> 19), 0x9e3779b1);
+      const words = CHECKSUM_BLOCK / 4;
+      let sum = seed;
+      for (let lane = 0; lane < words; lane++) {
+        let h = seed;
+        for (let block = 0; block < blocks; block++) h = take(h, bytes.getInt32(x + 4 * (words * block + lane), true));
+        sum = take(sum, h);
+      }
+      return sum;
+    },
     bf16Encode(out, x, count) {
       for (let i = 0; i < count; i++) {
         const value = f32(real[(x >> 2) + i]);

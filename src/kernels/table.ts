@@ -358,6 +358,11 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     /** out = min(max(x * scale, -limit), limit): clipping by value after the weights were divided out. NaN stays NaN. */
     clampScaled(out: Pointer, x: Pointer, count: number, scale: number, limit: number): void;
 
+    /**
+     * Network: a checksum of `blocks` of CHECKSUM_BLOCK bytes. The block's 32 words are lanes; each starts as `seed`, and takes a word x by
+     * h = rotl(h xor x, 13) * 0x9E3779B1. The lanes are taken in like manner, in order, by a word that starts as `seed`.
+     */
+    checksum(x: Pointer, blocks: number, seed: number): number;
     /** Network: out u16 [count], x rounded to bf16 (nearest, ties to even; NaN stays NaN). */
     bf16Encode(out: Pointer, x: Pointer, count: number): void;
     bf16Decode(out: Pointer, bytes: Pointer, count: number): void;
@@ -388,6 +393,9 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
   };
 
 export type KernelName = keyof KernelTable;
+
+/** Bytes that the checksum of the network takes at once. */
+export const CHECKSUM_BLOCK = 128;
 
 /** Bytes between the headers of two lists of rows. */
 export const ROW_LIST_STRIDE = 64;

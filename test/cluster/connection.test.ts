@@ -10,7 +10,7 @@ import {
   dial,
   socketLimits,
 } from '../../cluster/connection.ts';
-import { type Frame, FrameError } from '../../cluster/frames.ts';
+import { encodeFrame, type Frame, FrameError } from '../../cluster/frames.ts';
 
 const MAX_PAYLOAD = 8 * 1024 * 1024;
 
@@ -207,8 +207,8 @@ describe('a connection', () => {
           throw error;
         },
       });
-      plain.send(Buffer.from([0x80]));
-      plain.send(Buffer.from([0x80]));
+      plain.send(encodeFrame({})[0]);
+      plain.send(encodeFrame({})[0]);
       const [closeCode] = await once(plain, 'close');
       expect(closeCode).toBe(code);
       expect(await client.ended).toMatchObject({ kind, by: 'us', error });
