@@ -16,7 +16,8 @@ export interface ProxyOptions {
 
 /** A fault that waits for its message. */
 interface Armed {
-  readonly fault: MessageFault;
+  /** None: it is only watched for. */
+  readonly fault: MessageFault | undefined;
   readonly direction: Direction;
   /** Says whether a message, of these frames, is the one. */
   readonly wanted: (message: readonly WireFrame[]) => boolean;
@@ -31,7 +32,7 @@ interface Armed {
 export class FaultyProxy {
   readonly port: number;
   readonly #server: Server;
-  readonly #target: { readonly host: string; readonly port: number };
+  #target: { readonly host: string; readonly port: number };
   readonly #routes = new Set<Route>();
   readonly #links: Record<Direction, Link>;
   #armed: Armed[] = [];
@@ -60,6 +61,11 @@ export class FaultyProxy {
     return this.#routes.size;
   }
 
+  /** Where connections lead from now on. */
+  lead(port: number): void {
+    this.#target = { ...this.#target, port };
+  }
+
   /** From now on nothing arrives in these directions, and nobody is told; `heal` delivers what has waited. */
   hold(...directions: readonly Direction[]): void {
     for (const direction of directions.length === 0 ? (['up', 'down'] as const) : directions) this.#held.add(direction);
@@ -86,6 +92,13 @@ export class FaultyProxy {
   ): Promise<void> {
     return new Promise((done) => {
       this.#armed.push({ fault, direction, wanted, random, done });
+    });
+  }
+
+  /** Resolves when the next message that is `wanted` has come; it has not gone on yet. */
+  passing(direction: Direction, wanted: Armed['wanted']): Promise<void> {
+    return new Promise((done) => {
+      this.#armed.push({ fault: undefined, direction, wanted, random: Math.random, done });
     });
   }
 
@@ -140,6 +153,7 @@ export class FaultyProxy {
     if (at < 0) return { bytes: message.map(({ bytes }) => bytes), cut: false };
     const [{ fault, random, done }] = this.#armed.splice(at, 1);
     done();
+    if (fault === undefined) return { bytes: message.map(({ bytes }) => bytes), cut: false };
     return damage(message, fault, random);
   }
 }
