@@ -1,4 +1,4 @@
-import { closeSync, constants, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { nodeFs } from '../src/checkpoint/store-fs.ts';
 import { LockstepError } from '../src/errors.ts';
@@ -86,6 +86,17 @@ export function openFenceLog(runDir: string, fs: LogFs = nodeLogFs, now = () => 
   }
 }
 
+/** Has the next coordinator of a run folder end its run after a step. @throws E_RUN_DIR */
+export function limitRun(runDir: string, step: number): void {
+  mkdirSync(runDir, { recursive: true });
+  const log = openFenceLog(runDir);
+  try {
+    log.lower(step);
+  } finally {
+    log.close();
+  }
+}
+
 /** Reads the log of a run folder without taking an epoch: what its last coordinator left. */
 export function readFenceLog(runDir: string, fs: LogFs = nodeLogFs): FenceState {
   const path = join(runDir, FENCE_FILE);
@@ -134,6 +145,7 @@ class AppendLog {
       this.#torn = true;
       for (let done = 0; done < bytes.length; ) done += this.#fs.append(this.#file, bytes.subarray(done));
     } catch (cause) {
+      this.#forget();
       throw unkept(this.#path, cause);
     }
     try {
@@ -144,6 +156,15 @@ class AppendLog {
     }
     this.#torn = false;
     this.#whole += bytes.length;
+  }
+
+  /** Takes back half a record, where the disk lets us; if not, the next reader passes over it. */
+  #forget(): void {
+    try {
+      this.#fs.truncate(this.#file, this.#whole);
+    } catch {
+      // said already: it was the disk that failed
+    }
   }
 
   close(): void {
