@@ -8,7 +8,7 @@ import { verify } from './security.ts';
 /** What to do about a difference. */
 export const REMEDIES: Readonly<Record<keyof Identity, string>> = {
   lockstep: 'install the same version of Lockstep on all machines',
-  data: 'give all nodes the same files',
+  data: 'give all nodes the same files, and the job the same seed and splits',
   program: 'run the same job, with the same options, on all nodes',
   kernels: "use the same BLAS and Node on all nodes, set deterministic: 'portable', or admit other bits with --mixed",
   proof: "the processors round differently: set deterministic: 'portable', or admit other bits with --mixed",

@@ -50,7 +50,10 @@ describe('the answer of a host', () => {
       answers({ program: { job: { epochs: 3 }, seed: 2 } }),
       'host1, program.seed: expected 1 as here, got 2; run the same job',
     ],
-    [answers({ data: { rows: 95 } }), 'host1, data.rows: expected 96 as here, got 95; give all nodes the same files'],
+    [
+      answers({ data: { rows: 95 } }),
+      'host1, data.rows: expected 96 as here, got 95; give all nodes the same files, and the job the same seed and splits',
+    ],
     [
       answers({ kernels: { gemm: 'wasm' } }),
       'host1, kernels.gemm: expected "blas" as here, got "wasm"; use the same BLAS',
