@@ -16,7 +16,7 @@ again will not help); 65 an error in the data; 1 any other error; 2 a command li
 `;
 
 const TOKEN_HELP = `
-Nodes prove that they know the run's token: LOCKSTEP_TOKEN, or a file (--token-file), the same everywhere; \`openssl rand -hex 32\` makes
+Nodes prove that they know the run's token: LOCKSTEP_TOKEN, or a file (--token-file, LOCKSTEP_TOKEN_FILE), the same everywhere; \`openssl rand -hex 32\` makes
 one. On loopback it may be missing. It is never an argument, which everybody on the machine could read.
 `;
 

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import type { ClusterEvent, CoordinatorOptions, NodeEvent, NodeOptions, NodeRow } from '../../cluster/index.ts';
+import { checkToken } from '../../cluster/security.ts';
 import { LockstepError } from '../errors.ts';
 import type { WireFormat } from '../parallel/wire-format.ts';
 import { formatDuration, plural } from './format.ts';
 import type { Io } from './io.ts';
+import { givenToken } from './token.ts';
 
 /** Options of every command that runs a coordinator. */
 export interface ClusterCommandOptions {
@@ -32,9 +34,9 @@ export const TOKEN_VARIABLE = 'LOCKSTEP_TOKEN';
 
 /** The run's token: of the file, else of the environment, from which it is taken so that no child inherits it. */
 export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string | undefined {
-  const given = process.env[TOKEN_VARIABLE];
+  const { token, where } = givenToken(tokenFile, process.env);
   delete process.env[TOKEN_VARIABLE];
-  return tokenFile === undefined ? given : readText(tokenFile, '--token-file');
+  return token === undefined ? undefined : checkToken(token, '127.0.0.1', where);
 }
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
