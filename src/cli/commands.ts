@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { closest, LockstepError } from '../errors.ts';
+import type { ChaosCommandOptions } from './chaos.ts';
 import type { CheckCommandOptions } from './check.ts';
 import { addClusterCommands } from './cluster-commands.ts';
 import { type CompareCommandOptions, duration, nameList, rateList, suite, target } from './compare-options.ts';
@@ -77,6 +78,15 @@ each core (--workers: trials at a time). The best run again on fresh seeds, and 
 split; the test split takes no part. Ctrl-C keeps what is done. The folder gets trials.jsonl, report.json and report.html
 (docs/compare.md says how to read them). With --json standard output carries one line: jobs (name, ended, objective,
 recommendation, optimizers, cores) and, for several jobs, scores.
+${EXIT_CODES}`;
+
+const CHAOS_HELP = `
+Examples:
+  $ lockstep chaos train.ts --nodes 4 --kill-every 5s --pause --partition --corrupt --minutes 2
+
+Trains the job twice on this machine, by a coordinator and node processes: undisturbed, and while nodes are killed (others take their
+place) and each one's network is broken in the ways asked for. Prints how much of the speed was left (goodput), and that no step was lost
+or doubled and the parameters are the same bytes; if not, that is an error. --workers are the threads of each node (default: 1).
 ${EXIT_CODES}`;
 
 const SUMMARY_HELP = `
@@ -213,6 +223,23 @@ export function readCommandLine(args: readonly string[], version: string): Reque
       work(command, async (io) => (await import('./train.ts')).trainCommand(path, options, io));
     });
   addClusterCommands(add, work, args);
+  addJobOptions(add('chaos <job>', 'train while nodes are killed and the network is broken: are the bytes the same?'))
+    .option('--nodes <n>', 'node processes on this machine', count(1), 3)
+    .option('--kill-every <time>', 'kill -9 a node this often, e.g. 5s', duration, 5)
+    .option('--pause', 'between kills, stop the process of a node for a while')
+    .option('--partition', 'between kills, hold back what goes to or comes from a node for a while')
+    .option('--corrupt', 'between kills, double, shorten, cut or lengthen a message, or change a bit of it')
+    .option(
+      '--minutes <n>',
+      'the undisturbed run is ended after so long, the disturbed one after the same step',
+      positive,
+      2,
+    )
+    .option('--json', 'print the comparison as one line of JSON on standard output')
+    .addHelpText('after', CHAOS_HELP)
+    .action((path: string, options: ChaosCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./chaos.ts')).chaosCommand(path, options, io));
+    });
   addJobOptions(add('compare [jobs...]', 'measure which optimizer fits a job'))
     .option('--optimizers <names>', 'of these, separated by commas (default: all that can train the job)', nameList)
     .option('--learning-rates <list>', 'begin with these instead of five around the default', rateList)
