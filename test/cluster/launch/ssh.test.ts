@@ -54,9 +54,10 @@ describe.runIf(hasSshd)('lockstep launch by ssh', { timeout: 240_000 }, () => {
     writeFileSync(join(project, 'runs', 'old'), '');
   });
   afterAll(async () => {
-    expect(sshd.connections).toBe(0);
+    const { connections } = sshd;
     await sshd.close();
     rmSync(project, { recursive: true });
+    expect(connections).toBe(0);
   });
 
   it('trains on hosts in the same bytes, names what each prints, shows the token to nobody and leaves nothing', async () => {
