@@ -79,6 +79,7 @@ export interface CoordinatorSetup {
   readonly run: string;
   readonly token: string | undefined;
   readonly minNodes: number;
+  readonly startNodes: number;
   readonly mixed: boolean;
   /** Training data without its rows, for nodes that have none (stream-data.ts); absent: they are refused. */
   readonly description?: Uint8Array;
@@ -134,6 +135,9 @@ export class Coordinator {
   #round: Round | undefined;
   #previous: AskedRound | undefined;
   #stopping = false;
+  readonly #opened = performance.now();
+  /** A step has been given out. */
+  #begun = false;
   #longestMs = 0;
   /** Messages of another time that were not applied. */
   dropped = 0;
@@ -345,7 +349,8 @@ export class Coordinator {
   #dispatch(): void {
     const round = this.#round;
     if (!round || round.missing.length === 0) return;
-    const { minNodes, onEvent } = this.#setup;
+    const { onEvent } = this.#setup;
+    const minNodes = this.#wanted();
     if (
       this.#members.size < minNodes ||
       this.#members.size === 0 ||
@@ -363,9 +368,17 @@ export class Coordinator {
       return;
     }
     round.waitingSince = undefined;
+    this.#begun = true;
     const work = this.#divide(round);
     round.missing = [];
     for (const { member, range } of work) this.#give(round, member, range);
+  }
+
+  /** Nodes that a step wants. The first one waits for a while for those that are known to come. */
+  #wanted(): number {
+    const { minNodes, startNodes, deadlines } = this.#setup;
+    const starting = !this.#begun && performance.now() - this.#opened < deadlines.startMs;
+    return starting ? Math.max(minNodes, startNodes) : minNodes;
   }
 
   #divide(round: Round): { readonly member: Member; readonly range: ShardRange }[] {
@@ -567,6 +580,7 @@ export class Coordinator {
       this.#quorumLost(round);
       return;
     }
+    if (!this.#begun && this.#members.size >= this.#wanted()) this.#dispatch();
     const limit = deadlines.stepMs || this.#ownDeadline();
     for (const member of [...this.#members.values()]) {
       const late = member.parts.find((part) => now - part.sentAt > limit);

@@ -16,6 +16,8 @@ export interface Deadlines {
   readonly joinMs: number;
   /** A run with too few nodes waits so long for more, then saves and ends with E_QUORUM. Default 600,000. */
   readonly quorumMs: number;
+  /** The first step waits so long for `startNodes`. Default 60,000. */
+  readonly startMs: number;
 }
 
 export const DEADLINES: Deadlines = {
@@ -24,6 +26,7 @@ export const DEADLINES: Deadlines = {
   stepMs: 0,
   joinMs: 30_000,
   quorumMs: 600_000,
+  startMs: 60_000,
 };
 
 /** How to coordinate a run. Nothing of it changes the result, but for a lossy wire format. `workers`: threads for reduction and optimizer. */
@@ -39,6 +42,8 @@ export interface CoordinatorOptions extends TrainOptions {
   readonly insecure?: boolean;
   /** Steps wait while fewer nodes take part. Default 1. */
   readonly minNodes?: number;
+  /** The first step waits for so many, but no longer than `startMs`. Default minNodes. */
+  readonly startNodes?: number;
   /**
    * How floats cross the network; all but fp32 round them, so that the result is not the same bytes. 'auto' takes fp32, measures, and says
    * what the others would gain. Default fp32.

@@ -121,6 +121,12 @@ export function addClusterCommands(
 function addCoordinatorOptions(command: Command): Command {
   return command
     .option('--min-nodes <n>', 'wait while there are fewer (default: 1)', count(1))
+    .option(
+      '--start-nodes <n>',
+      'the first step waits for so many (default: --min-nodes; of join: all ranks)',
+      count(1),
+    )
+    .option('--start-ms <n>', 'but no longer than this (default: 60000)', count(0))
     .option('--mixed', 'admit nodes with other kernels: the bytes then depend on who computes')
     .option(
       '--wire <format>',

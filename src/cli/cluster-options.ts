@@ -10,6 +10,7 @@ import { givenToken } from './token.ts';
 /** Options of every command that runs a coordinator. */
 export interface ClusterCommandOptions {
   readonly minNodes?: number;
+  readonly startNodes?: number;
   readonly mixed?: boolean;
   readonly wire?: WireFormat | 'auto';
   readonly streamData?: boolean;
@@ -18,6 +19,7 @@ export interface ClusterCommandOptions {
   readonly stepMs?: number;
   readonly joinMs?: number;
   readonly quorumMs?: number;
+  readonly startMs?: number;
 }
 
 /** Where a coordinator listens, and with which secret. */
@@ -40,7 +42,7 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string 
 }
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
-  const { host, port, tlsCert, tlsKey, insecure, minNodes, mixed, wire, streamData } = options;
+  const { host, port, tlsCert, tlsKey, insecure, minNodes, startNodes, mixed, wire, streamData } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     const [there, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
     throw new LockstepError('E_OPTION', {
@@ -50,16 +52,17 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
       fix: 'give certificate and key, or neither',
     });
   }
-  const { heartbeatMs, silenceMs, stepMs, joinMs, quorumMs } = options;
+  const { heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs } = options;
   return defined({
     host,
     port,
     insecure,
     minNodes,
+    startNodes,
     mixed,
     wire,
     streamData,
-    deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs }),
+    deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs }),
     tls:
       tlsCert === undefined || tlsKey === undefined
         ? undefined
@@ -121,7 +124,7 @@ export function renderClusterEvent(event: ClusterEvent): string | undefined {
       return `step ${step} waits: ${plural(nodes, 'node')} of at least ${minNodes}`;
     }
     case 'late': {
-      const late = event.nodes.map(({ name, ms }) => `${name} (${formatDuration(ms / 1000)})`);
+      const late = event.nodes.map(({ name, phase, ms }) => `${name} (${phase} for ${formatDuration(ms / 1000)})`);
       return `step ${event.step} takes long; no answer yet from ${late.join(', ')}`;
     }
     case 'divided':

@@ -82,6 +82,7 @@ async function lead(
       return await launch(beside, ({ signal, onListening }) =>
         runCoordinator(job, {
           ...train,
+          startNodes: place.size,
           ...coordinatorOptions(options),
           host,
           port,

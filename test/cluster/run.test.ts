@@ -130,3 +130,25 @@ describe('the same bytes as alone', () => {
 
   test('rows of sparse tables travel both ways', () => expectSameBytes(ratings(), [1, 2]));
 });
+
+test('the first step waits for nodes that are known to come, and begins without one that does not', async () => {
+  const job = defineJob({
+    data: classes,
+    model: sequential(dense(5)),
+    loss: crossEntropy(),
+    optimizer: sgd({ lr: 0.1 }),
+    steps: 3,
+  });
+  const waited: number[] = [];
+  const onEvent: CoordinatorOptions['onEvent'] = (event) => {
+    if (event.kind === 'waiting') waited.push(event.minNodes);
+  };
+  const joined: number[] = [];
+  const all = { minNodes: 1, startNodes: 2, deadlines: { startMs: 600_000 } };
+  const onNode = () => joined.push(1);
+  const both = await together(job, [{ onEvent: onNode }, { onEvent: onNode }], { ...all, onEvent });
+  expect(joined.length).toBe(4); // each joined, each stopped
+  const one = await together(job, [{}], { ...all, startNodes: 2, deadlines: { startMs: 1 }, onEvent });
+  expect(one.parametersSha256).toBe(both.parametersSha256);
+  expect(waited[0]).toBe(2);
+});
