@@ -135,8 +135,9 @@ export class NodeDesk {
     Atomics.notify(this.#words, PULSE);
   }
 
-  /** The workers end their task. */
+  /** The workers end their task. Nothing after `abandon`: their successors would find it as their first. */
   leave(): void {
+    if (this.#abandoned) return;
     this.#give({ step: LEAVE, range: { first: 0, count: 0 }, format: 0, update: false, fresh: false });
   }
 
