@@ -124,11 +124,7 @@ export function renderClusterEvent(event: ClusterEvent): string | undefined {
       return `step ${step} waits: ${plural(nodes, 'node')} of at least ${minNodes}`;
     }
     case 'late': {
-<<<<<<< HEAD
       const late = event.nodes.map(({ name, phase, ms }) => `${name} (${phase} for ${formatDuration(ms / 1000)})`);
-=======
-      const late = event.nodes.map(({ name, phase, ms }) => `${name} (${phase}, ${formatDuration(ms / 1000)})`);
->>>>>>> 4428c73 (Terminate threads of coordinator and nodes in a cluster; say what a late node is at)
       return `step ${event.step} takes long; no answer yet from ${late.join(', ')}`;
     }
     case 'divided':

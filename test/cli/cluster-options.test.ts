@@ -87,7 +87,7 @@ describe('what happens to nodes', () => {
     );
     expect(
       renderClusterEvent({ kind: 'late', step: 7, nodes: [{ name: 'host1', phase: 'computing', ms: 2500 }] }),
-    ).toBe('step 7 takes long; no answer yet from host1 (computing, 2.50 s)');
+    ).toBe('step 7 takes long; no answer yet from host1 (computing for 2.50 s)');
     expect(
       renderClusterEvent({
         kind: 'divided',
