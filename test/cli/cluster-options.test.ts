@@ -6,11 +6,13 @@ import type { NodeRow } from '../../cluster/index.ts';
 import { coordinatorOptions, renderClusterEvent, renderNodeEvent, tokenOf } from '../../src/cli/cluster-options.ts';
 import { resumeAsGiven } from '../../src/cli/train.ts';
 
+const [ENVIRONMENT, FILE] = ['0123456789-of-the-environment-abcdef', '0123456789-of-the-file-abcdefghijkl'];
+
 describe('the token', () => {
   let folder: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'lockstep-token-'));
-    process.env.LOCKSTEP_TOKEN = 'of the environment';
+    process.env.LOCKSTEP_TOKEN = ENVIRONMENT;
   });
   afterEach(() => {
     delete process.env.LOCKSTEP_TOKEN;
@@ -18,15 +20,15 @@ describe('the token', () => {
   });
 
   it('comes of the environment, which no child then inherits', () => {
-    expect(tokenOf({})).toBe('of the environment');
+    expect(tokenOf({})).toBe(ENVIRONMENT);
     expect(process.env.LOCKSTEP_TOKEN).toBeUndefined();
   });
 
   it('comes of a file before that', () => {
-    writeFileSync(join(folder, 'token'), 'of the file\n');
-    expect(tokenOf({ tokenFile: join(folder, 'token') })).toBe('of the file\n');
+    writeFileSync(join(folder, 'token'), `${FILE}\n`);
+    expect(tokenOf({ tokenFile: join(folder, 'token') })).toBe(FILE);
     expect(() => tokenOf({ tokenFile: join(folder, 'none') })).toThrow(
-      'option --token-file: expected a file that can be read',
+      'option --token-file: expected a file that holds the token',
     );
   });
 });
