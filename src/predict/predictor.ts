@@ -1,3 +1,4 @@
+import { damaged, quote } from '../checkpoint/damage.ts';
 import { type Manifest, tensorTable } from '../checkpoint/manifest.ts';
 import type { StoredModel } from '../checkpoint/model-file.ts';
 import { compilePrediction, predictionRows } from '../checkpoint/prediction-graph.ts';
@@ -242,9 +243,20 @@ function programsOf(manifest: Manifest, fields: readonly FieldInfo[]): Program[]
     const program = compilePrediction({ fields, tensors: entries, model: manifest.model }, rows);
     const bytes = program.activationBytes + program.batchBytes + program.constants.length;
     if (programs.length > 0 && bytes > MOST_BATCH_BYTES) break;
+    requireSameOutputs(programs[0] ?? program, program);
     programs.push(program);
   }
   return programs;
+}
+
+/** Answers are read by what the first program gives: the same model for another number of rows gives that, for more rows. */
+function requireSameOutputs(first: Program, { rows, outputs }: Program): void {
+  const describe = (of: Program['outputs'], ofRows: number) =>
+    of
+      .map(({ name, dtype, shape: [n, ...rest] }) => `${name} ${dtype} [${[n / ofRows, ...rest].join(', ')}]`)
+      .join('; ');
+  const [expected, got] = [describe(first.outputs, first.rows), describe(outputs, rows)];
+  if (got !== expected) throw damaged(`model graph of ${rows} rows`, `outputs ${quote(expected)}`, quote(got));
 }
 
 export function fieldInfo({ name, dtype, shape, size, classNames }: Manifest['fields'][number]): FieldInfo {

@@ -398,6 +398,22 @@ describe('Predictor.load', () => {
     expect((await failure(Predictor.load(source))).code).toBe(code);
   });
 
+  it('refuses a file whose graphs do not agree on the outputs', async () => {
+    const stored = await storedModel(classifier);
+    const { model } = stored.manifest;
+    type Outputs = [string, number][];
+    for (const change of [
+      (outputs: Outputs): Outputs => outputs.map(([, at]) => ['other', at]),
+      (outputs: Outputs): Outputs => outputs.map(([name]) => [name, 0]), // another tensor of another shape
+    ]) {
+      const forged = model.map((variant, i) => (i === 2 ? { ...variant, outputs: change(variant.outputs) } : variant));
+      const bytes = encodeModel({ ...stored, manifest: { ...stored.manifest, model: forged } });
+      const error = await failure(Predictor.load(bytes));
+      expect(error.code).toBe('E_CHECKPOINT');
+      expect(error.message).toMatch(/^model graph of 64 rows: expected outputs "output f32 \[1, 3\]", got/);
+    }
+  });
+
   it('refuses options that do not exist, and a model of another kind', async () => {
     const bytes = await modelBytes(classifier);
     expect((await failure(Predictor.load(bytes, { kinds: 'binary' } as never))).message).toContain('kinds');
