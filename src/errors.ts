@@ -62,6 +62,7 @@ export const ERROR_CODES = {
   E_UNREACHABLE: 'Another machine cannot be reached.',
   E_QUORUM: 'Too few nodes are left to go on.',
   E_REFUSED: 'Coordinator and node cannot work together: another token, version, job, data or kernels.',
+  E_OUTPUT: 'What a command prints cannot be written.',
   E_EXPORT: 'A model cannot be written in the format asked for.',
   E_FRAME: 'A message from another machine is damaged, or not of this protocol.',
   E_CONNECTION: 'The connection to another machine cannot be made, or has ended.',

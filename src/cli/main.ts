@@ -34,7 +34,13 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(stoppedBy ? SIGNALS[stoppedBy] : 0);
-    throw error;
+    throw new LockstepError('E_OUTPUT', {
+      where: stream === process.stdout ? 'standard output' : 'standard error',
+      expected: 'a place that takes what is printed',
+      got: error.message,
+      fix: 'make room, or send it elsewhere',
+      cause: error,
+    });
   });
 }
 // A job may throw long after its import, in a callback or a stream of its own.

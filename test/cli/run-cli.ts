@@ -14,7 +14,8 @@ export interface CliResult {
 
 /**
  * Runs the command as a user of a checkout would, in its folder or in `cwd`. `onStderr` gets what was printed so far and may send
- * signals. `fileKiB`: no file that it writes can grow larger, as if the disk were full. `uid`: as that user.
+ * signals. `fileKiB`: no file that it writes can grow larger, as if the disk were full. `uid`: as that user. `stdout`: where
+ * standard output goes instead.
  */
 export function runCli(
   args: readonly string[],
@@ -24,17 +25,22 @@ export function runCli(
     onStderr?: (text: string, child: ChildProcess) => void;
     fileKiB?: number;
     uid?: number;
+    stdout?: string;
   } = {},
 ): Promise<CliResult> {
   const loader = ['--conditions=lockstep-source', '--import', import.meta.resolve('tsx')];
   const command = [process.execPath, ...loader, join(root, 'src/cli/main.ts'), ...args];
   const limit = options.fileKiB === undefined ? '' : `ulimit -f ${2 * options.fileKiB}; `; // in blocks of 512 bytes
-  const child = spawn('sh', ['-c', `${limit}exec "$@"`, 'sh', ...command], {
-    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
-    cwd: options.cwd ?? root,
-    env: { ...process.env, ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    'sh',
+    ['-c', `${limit}exec "$@"${options.stdout === undefined ? '' : ` > ${options.stdout}`}`, 'sh', ...command],
+    {
+      ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
+      cwd: options.cwd ?? root,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
