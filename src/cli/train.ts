@@ -10,12 +10,12 @@ import { TensorBoardSink } from '../record/tensorboard.ts';
 import { TraceSink } from '../record/trace.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
 import type { Job } from '../train/job.ts';
-import type { TrainOptions, TrainResult } from '../train/options.ts';
+import type { ProgressEvent, TrainOptions, TrainResult } from '../train/options.ts';
 import { type DashboardOption, dashboardFor } from './dashboard.ts';
 import type { Io } from './io.ts';
 import { type LoadedJob, loadJob } from './load-job.ts';
 import { type JobOptions, jobWords, overrideJob } from './options.ts';
-import { terminal } from './terminal.ts';
+import { type TerminalProgress, terminal } from './terminal.ts';
 
 export interface TrainCommandOptions extends JobOptions {
   readonly workers?: number | 'auto';
@@ -59,6 +59,7 @@ export async function trainLoaded(
   const name = runDir === undefined ? basename(path) : basename(resolve(runDir));
   const page = await dashboardFor(options.dashboard, name, io);
   const watched = page?.watch(name);
+  const kept = runDir !== undefined || isTrial(options);
   try {
     const result = await trainer(job, {
       workers: options.workers,
@@ -72,8 +73,10 @@ export async function trainLoaded(
       controls: watched?.controls,
       histogramSteps: histogramSteps(options),
       signal: io.stop,
-      onProgress: display,
+      onProgress: display && (kept ? display : warnFirst(display)),
     });
+    if (result.stopped === 'aborted' && !kept)
+      io.progress.write('nothing was saved: there is no run folder (--run-dir)\n');
     if (result.stopped === 'aborted' && result.checkpoint && runDir !== undefined) {
       io.progress.write(`saved step ${result.step}; to go on: ${resume(runDir)}\n`);
     }
@@ -83,6 +86,16 @@ export async function trainLoaded(
     display?.close();
     await page?.close();
   }
+}
+
+/** Says at the start, not after hours, that nothing will be left of the run. */
+function warnFirst(display: TerminalProgress): TerminalProgress {
+  const text = 'the model is not kept: --run-dir DIR saves it, and a run that is stopped can go on';
+  const handle = (event: ProgressEvent): void => {
+    display(event);
+    if (event.kind === 'start') display({ kind: 'note', text });
+  };
+  return Object.assign(handle, { close: () => display.close() });
 }
 
 function isTrial({ fastDevRun, overfitBatches }: TrainCommandOptions): boolean {

@@ -55,6 +55,14 @@ test('a run that is killed goes on from its last checkpoint, and ends in the sam
   }
 });
 
+test('SIGTERM ends a run with its own code; without a run folder it says that nothing is left', async () => {
+  const { code, stderr } = await runCli(['train', SMALL_JOB, '-w', '1', '--epochs', '1000000'], {
+    onStderr: (text, child) => text.includes('\nepoch 1/') && child.kill('SIGTERM'),
+  });
+  expect(code).toBe(143);
+  expect(stderr).toMatch(/\ninterrupted: trained .*\nnothing was saved: there is no run folder \(--run-dir\)\n$/);
+});
+
 test('a run folder of its own has the name of the job and the time', () => {
   expect(newRunDir('/jobs/train.ts', new Date('2026-01-31T23:59:58.123Z'))).toBe(join('runs', 'train-20260131-235958'));
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -250,4 +250,16 @@ it('a run folder that cannot be used is refused before anything is trained, and 
   expect(stderr).toMatch(/^error E_RUN_DIR: run folder .*\n$/);
   expect(code).toBe(1);
   expect(readdirSync(folder)).toEqual(before);
+});
+
+it('a run whose model is not kept says so at the start', async () => {
+  const { code, stderr } = await runCli(['train', SMALL_JOB, '-w', '1']);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/\nnote: the model is not kept: --run-dir DIR saves it[^\n]*\nepoch 1\/4/);
+});
+
+it('standard output on a full disk is an error of its own', { skip: !existsSync('/dev/full') }, async () => {
+  const { code, stderr } = await runCli(['env', '--json'], { stdout: '/dev/full' });
+  expect(stderr).toMatch(/^error E_OUTPUT: standard output: expected .*, got ENOSPC[^\n]*; make room, [^\n]*\n$/);
+  expect(code).toBe(1);
 });
