@@ -15,10 +15,13 @@ import type { RunLog } from './run-log.ts';
 /** Pauses before the state at the end of a run is saved again, when that failed: nobody will come by later. */
 const RETRY_MS = [500, 2000];
 
+/** One may still be written while the other is the newest restore point. */
+const STAGINGS = 2;
+const PAGE_BYTES = 4096;
+
 /**
  * Saves a run as it goes. Between two segments the workers copy parameters and slots to staging memory (that is all they wait
- * for); hashing and writing happen in a thread of their own. Two stagings take turns: one may still be written while the
- * other is the newest restore point.
+ * for); hashing and writing happen in a thread of their own. Two stagings take turns.
  */
 export class Checkpoints {
   readonly #plan: RunPlan;
@@ -54,6 +57,8 @@ export class Checkpoints {
     this.#recovery = recovery;
     this.#runDir = runDir;
     this.#keepBest = keepBest;
+    // Here the workers have not begun: what a first snapshot would take to touch new memory, they would wait for.
+    if (plan.job.checkpoint) for (let i = 0; i < STAGINGS; i++) this.#makeStaging();
   }
 
   /** Takes note of an evaluation: with `keepBest` the best one is saved when it is measured, between others too. */
@@ -185,9 +190,14 @@ export class Checkpoints {
   #stagingToUse(): { memory: SharedArrayBuffer; free: Promise<unknown> } {
     const newest = this.#recovery.restorePoint?.staging;
     const other = this.#stagings.find((s) => s.memory !== newest);
-    if (other) return other;
+    return other ?? this.#makeStaging();
+  }
+
+  #makeStaging() {
     const made = { memory: new SharedArrayBuffer(snapshotBytes(this.#run.session)), free: Promise.resolve() };
     adviseHugePages(made.memory); // a first touch in 4 KiB pages takes longer than the copy
+    const bytes = new Uint8Array(made.memory);
+    for (let at = 0; at < bytes.length; at += PAGE_BYTES) bytes[at] = 0;
     this.#stagings.push(made);
     return made;
   }
