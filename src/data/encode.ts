@@ -5,7 +5,7 @@ import {
   type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn, type WindowColumn,
 } from './raw.ts'; // biome-ignore format: a list
 import { joinTokens, known, type TextPart, tokenId } from './tokens.ts';
-import { checkIndex, type Encoder, encodePart, type Part, partWidth } from './transforms.ts';
+import { checkIndex, type Encoder, elementOf, encodePart, type Part, partWidth } from './transforms.ts';
 
 /**
  * Rows `ids` of a raw table (all, if absent) as the columns of one split, in shared memory of their own. `split` is the
@@ -57,7 +57,10 @@ function encodeWhole(
       const x = column.data[i];
       if (field.dtype === 'i32') data[out] = checkIndex(part, x, row, raw.place);
       else if (Number.isFinite(Math.fround(x)) || part.allowNonFinite) data[out] = x;
-      else encodePart({ ...part, shape: [] }, x, data, out, row, raw.place); // throws, with the place
+      else {
+        const place = part.shape.length === 0 ? raw.place : elementOf(raw.place, i - row * width);
+        encodePart({ ...part, shape: [] }, x, data, out, row, place); // throws
+      }
     }
   }
   return { ...field, data, scale: 1, shift: 0 };

@@ -229,7 +229,7 @@ function encodeNumbers(
       ? denseElements(part, value, sparse, row, place)
       : elementsOf(part, value, row, place);
   for (let i = 0; i < elements.length; i++) {
-    out[offset + i] = numeric(part, numberOf(part, elements[i], row, place), i, row, place);
+    out[offset + i] = numeric(part, numberOf(part, elements[i], row, place, i), i, row, place);
   }
 }
 
@@ -256,7 +256,8 @@ function numeric(part: NumericPart, x: number, i: number, row: number, place: Pl
   }
   const rounded = Math.fround(y);
   if (!Number.isFinite(rounded) && !(part.kind === 'tensor' && part.allowNonFinite)) {
-    throw notUsable(place, row, part, 'a finite number that fits f32', x);
+    const at = part.shape.length === 0 ? place : elementOf(place, i);
+    throw notUsable(at, row, part, 'a finite number that fits f32', x);
   }
   return rounded;
 }
@@ -301,11 +302,17 @@ export function parseBoolean(text: string): boolean | undefined {
   return lower === 'false' || lower === 'no' ? false : undefined;
 }
 
-function numberOf(part: Part, value: unknown, row: number, place: Place): number {
+function numberOf(part: Part, value: unknown, row: number, place: Place, element?: number): number {
   const x = typeof value === 'string' ? parseNumber(value) : value;
   if (typeof x === 'number' && Number.isFinite(x)) return x;
   if (typeof x === 'number' && typeof value === 'number' && part.kind === 'tensor' && part.allowNonFinite) return x;
-  throw notUsable(place, row, part, 'a finite number', value);
+  throw notUsable(element === undefined ? place : elementOf(place, element), row, part, 'a finite number', value);
+}
+
+/** Where element `i` of a row's array stands. */
+export function elementOf(place: Place, i: number): Place {
+  const at: Place = (row, column) => `${place(row, column)}, element ${i}`;
+  return Object.assign(at, place.advice && { advice: place.advice });
 }
 
 function booleanOf(part: Part, value: unknown, row: number, place: Place): boolean {

@@ -75,7 +75,7 @@ const CASES: readonly Case[] = [
       name: 'a NaN in an array',
       files: { 'job.mjs': train(`arrays({ x: { data: ${X}.fill(NaN, 25, 26), shape: [40, 2] }, y: ${Y} })`) },
     },
-    ...{ code: 'E_DATA_VALUE', where: /field "x", row 12/, expected: /finite/, got: /NaN/, fix: /./ },
+    ...{ code: 'E_DATA_VALUE', where: /field "x", row 12, element 1/, expected: /finite/, got: /NaN/, fix: /./ },
   },
   {
     ...{ name: 'a truncated IDX file', files: { 'job.mjs': idxJob, images: images.subarray(0, -3), labels } },
