@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  adam, crossEntropy, defineJob, dense, dropout, type Job, LockstepError, momentum, reduceOnPlateau,
+  adam, crossEntropy, defineJob, dense, dropout, type Job, LockstepError, momentum, type ProgressEvent, reduceOnPlateau,
   sequential, train, warmupCosine,
 } from 'lockstep'; // biome-ignore format: a list
 import { arrays } from 'lockstep/data';
@@ -117,6 +117,19 @@ describe('resume', () => {
     const headers = linesOf(runDir).filter(({ kind }) => kind === 'header');
     expect(headers.map(({ resumedAfter }) => resumedAfter)).toEqual([undefined, 30]);
     expect(again.parametersSha256).toBe(whole.parametersSha256);
+  });
+
+  test('on other kernels goes on and warns', async () => {
+    const runDir = newRunDir();
+    const { checkpoint = '' } = await train(job({ steps: 3 }), { workers: 1, runDir });
+    const path = join(checkpoint, 'manifest.json');
+    const manifest = JSON.parse(readFileSync(path, 'utf8'));
+    const blas = { library: 'libblas.so', version: 'OtherBLAS 1.0', core: 'Z80' };
+    writeFileSync(path, JSON.stringify({ ...manifest, kernels: { gemm: 'blas', simd: 'simd128', blas } }));
+    const notes: string[] = [];
+    const onProgress = (event: ProgressEvent) => event.kind === 'start' && notes.push(...event.notes);
+    expect((await train(job({ steps: 6 }), { workers: 1, runDir, resume: 'auto', onProgress })).step).toBe(6);
+    expect(notes.join('\n')).toMatch(/kernels differ \(blas OtherBLAS 1\.0 Z80 simd128 then, .* now\): .* no longer/);
   });
 
   test("'auto' without a checkpoint starts anew; a folder that has none is refused", async () => {
