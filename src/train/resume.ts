@@ -119,10 +119,13 @@ export function placeParameters(session: Session, { manifest, parameters }: Chec
 
 function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
   const { manifest } = checkpoint;
-  const described = fromExactJson(toExactJson(describeJob(plan))) as Readonly<Record<string, unknown>>;
+  const plain = (value: unknown) => fromExactJson(toExactJson(value)) as Readonly<Record<string, unknown>>;
+  const described = plain(describeJob(plan));
   const saved = manifest.job as Readonly<Record<string, unknown>>;
-  const now = { ...described, seed: plan.job.seed, shards: plan.compiled.shards };
-  const then = { ...saved, seed: manifest.sampler.seed, shards: manifest.shards };
+  const { seed } = plan.job;
+  // Transforms are fitted on the training rows: where those have changed they show it.
+  const now = { ...described, seed, shards: plan.compiled.shards, transforms: plain(plan.data.transforms) };
+  const then = { ...saved, seed: manifest.sampler.seed, shards: manifest.shards, transforms: manifest.transforms };
   const difference = firstDifference(then, now, 'job', MAY_DIFFER);
   if (!difference) {
     // Another version of Lockstep may compute the same job in other calls.

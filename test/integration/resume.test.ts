@@ -5,7 +5,7 @@ import {
   adam, crossEntropy, defineJob, dense, dropout, type Job, LockstepError, momentum, type ProgressEvent, reduceOnPlateau,
   sequential, train, warmupCosine,
 } from 'lockstep'; // biome-ignore format: a list
-import { arrays } from 'lockstep/data';
+import { arrays, csv } from 'lockstep/data';
 import { afterAll, describe, expect, test } from 'vitest';
 import { encodeModel } from '../../src/checkpoint/model-file.ts';
 import { readStoredModel } from '../../src/predict/node-model.ts';
@@ -156,6 +156,30 @@ describe('resume', () => {
     expect(error.code).toBe('E_RESUME');
     expect(error.message).toContain(path);
     expect(error.message).toContain('--warm-start');
+  });
+
+  test('other values in the same number of rows are refused, by what was fitted on them', async () => {
+    const file = join(folder, 'table.csv');
+    const write = (first: number) =>
+      writeFileSync(
+        file,
+        ['a,y', ...Array.from({ length: 40 }, (_, i) => `${i === 0 ? first : i},${i % 2}`)].join('\n'),
+      );
+    const table = defineJob({
+      ...job(),
+      data: { train: csv(file, { target: 'y', task: 'classification' }) },
+      model: sequential(dense(2)),
+      batchSize: 8,
+      steps: 2,
+    });
+    const runDir = newRunDir();
+    write(0);
+    await train(table, { workers: 1, runDir });
+    expect((await train({ ...table, steps: 4 }, { workers: 1, runDir, resume: 'auto' })).step).toBe(4);
+    write(1000);
+    const error = await failure(train({ ...table, steps: 6 }, { workers: 1, runDir, resume: 'auto' }));
+    expect(error.code).toBe('E_RESUME');
+    expect(error.message).toMatch(/job\.transforms/);
   });
 
   test('a run that has ended stays as it ended, by its length or by early stopping', async () => {
