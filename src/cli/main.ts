@@ -34,13 +34,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(stoppedBy ? SIGNALS[stoppedBy] : 0);
-    throw new LockstepError('E_OUTPUT', {
-      where: stream === process.stdout ? 'standard output' : 'standard error',
-      expected: 'a place that takes what is printed',
-      got: error.message,
-      fix: 'make room, or send it elsewhere',
-      cause: error,
-    });
+    throw stream === process.stdout ? noOutput(error) : error;
   });
 }
 // A job may throw long after its import, in a callback or a stream of its own.
@@ -96,7 +90,21 @@ function stuck(): LockstepError {
 
 /** Ends the process when everything printed has left it, whatever the job still keeps open. */
 function end(code: number): void {
-  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  process.stdout.write('', (error) => {
+    const lost = error && code === 0 && Reflect.get(error, 'code') !== 'EPIPE';
+    const final = lost ? fail(noOutput(error)) : code;
+    process.stderr.write('', () => process.exit(final));
+  });
+}
+
+function noOutput(cause: Error): LockstepError {
+  return new LockstepError('E_OUTPUT', {
+    where: 'standard output',
+    expected: 'a place that takes what is printed',
+    got: cause.message,
+    fix: 'make room, or send it elsewhere',
+    cause,
+  });
 }
 
 function kill(name: keyof typeof SIGNALS): void {
