@@ -20,6 +20,7 @@ const { values } = parseArgs({
     text: { type: 'string', default: 'input.txt' },
     steps: { type: 'string', default: '300' },
     seeds: { type: 'string', default: '5' },
+    first: { type: 'string', default: '1' },
     formats: { type: 'string', default: WIRE_FORMATS.join() },
     json: { type: 'string' },
   },
@@ -80,13 +81,24 @@ async function measure(format: WireFormat, seed: number): Promise<Run> {
   };
 }
 
+/** What was measured so far: a long measurement may be stopped. */
+function keep(): void {
+  if (!values.json) return;
+  const machine = { cpu: cpus()[0].model, cores: cpus().length, node: process.version, date: new Date().toISOString() };
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ command: process.argv.slice(2).join(' '), machine, runs }, undefined, 1)}\n`,
+  );
+}
+
 const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
 
 const runs: Run[] = [];
-for (let seed = 1; seed <= Number(values.seeds); seed++) {
+for (let seed = Number(values.first); seed < Number(values.first) + Number(values.seeds); seed++) {
   for (const format of values.formats.split(',') as WireFormat[]) {
     const run = await measure(format, seed);
     runs.push(run);
+    keep();
     console.error(`${format.padEnd(5)} seed ${seed}  loss ${run.loss.toFixed(4)}  ${run.seconds.toFixed(1)} s`);
   }
 }
@@ -109,12 +121,5 @@ for (const format of [...new Set(runs.map((run) => run.format))]) {
   const within = loss >= fpLow && loss <= fpHigh ? 'yes' : loss < fpLow ? 'below' : 'no';
   console.log(
     `| ${format} | ${Math.round(up).toLocaleString('en')} | ${Math.round(down).toLocaleString('en')} | ${share.toFixed(3)} | ${loss.toFixed(4)} | ${low.toFixed(4)} to ${high.toFixed(4)} | ${within} |`,
-  );
-}
-if (values.json) {
-  const machine = { cpu: cpus()[0].model, cores: cpus().length, node: process.version, date: new Date().toISOString() };
-  writeFileSync(
-    values.json,
-    `${JSON.stringify({ command: process.argv.slice(2).join(' '), machine, runs }, undefined, 1)}\n`,
   );
 }

@@ -35,6 +35,9 @@ export interface FuzzReport {
   readonly sameBytes: boolean;
 }
 
+/** Connections at a time. */
+const ATTACKERS = 4;
+
 /** A node waits longer after each that has brought nothing. */
 const MOST_VISITS = 4;
 
@@ -114,12 +117,15 @@ async function attackCoordinator(random: Random, frames: number, count: (thrown:
       node = runNode(jobOf(1_000_000), { url, workers: 1, token: TOKEN, name: 'honest', onEvent });
       attack = (async () => {
         await taken;
-        while (thrown < frames) {
-          const volley = await attackOnce(random, url, identity);
-          thrown += volley;
-          connections += 1;
-          count(volley);
-        }
+        const attacker = async () => {
+          while (thrown < frames) {
+            const volley = await attackOnce(random, url, identity);
+            thrown += volley;
+            connections += 1;
+            count(volley);
+          }
+        };
+        await Promise.all(Array.from({ length: ATTACKERS }, attacker));
       })().finally(() => stop.abort());
     },
   });
@@ -138,7 +144,7 @@ async function attackOnce(random: Random, url: string, identity: Uint8Array): Pr
   let thrown = 0;
   const attack = (fence: number, round: number, epoch: number) => {
     const stamp = { fence, round, epoch };
-    const volley = joins ? 1 + below(random, 24) : 1;
+    const volley = joins ? 1 + below(random, 200) : 1;
     for (let i = 0; i < volley - 1; i++) {
       // Of another time: dropped, and the connection goes on.
       const late = { ...stamp, fence: fence + 1 + below(random, 3) };
@@ -162,9 +168,9 @@ async function attackOnce(random: Random, url: string, identity: Uint8Array): Pr
       const mac = answer(TOKEN, 'node', PROTOCOL, Buffer.from(String(header.nonce), 'hex'), nonce);
       ws.send(frameOf(helloOf(identity, hex(nonce), hex(mac))));
     } else if (header.type === 'compute' && thrown === 0) attack(header.fence, header.round, header.epoch);
-    else if (header.type === 'welcome' && random() < 0.3) attack(header.fence, 0, 0);
+    else if (header.type === 'welcome' && random() < 0.8) attack(header.fence, 0, 0);
   });
-  const patience = setTimeout(() => ws.terminate(), 1_000); // shards may never come: the honest node has them all
+  const patience = setTimeout(() => ws.terminate(), 200); // shards may never come: the honest node has them all
   await closed;
   clearTimeout(patience);
   return Math.max(1, thrown);
@@ -212,7 +218,7 @@ async function attackNodes(random: Random, frames: number, count: (thrown: numbe
       visits += 1;
       mindless(random, ws).catch(() => ws.terminate());
     } else {
-      const volley = 1 + below(random, 12);
+      const volley = 1 + below(random, 100);
       for (let i = 0; i < volley - 1; i++) ws.send(frameOf(pick(random, fromCoordinator(random))));
       throwAt(random, ws, mutated(random, pick(random, fromCoordinator(random))));
       ws.close();
