@@ -7,7 +7,11 @@ import { MAC_BYTES, NONCE_BYTES } from './security.ts';
 export const PROTOCOL = 1;
 
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
-const text = z.string().max(4096);
+/** For people: it may end up on a terminal, which control characters would command. */
+const text = z
+  .string()
+  .max(4096)
+  .transform((chars) => chars.replace(/\p{Cc}/gu, ' '));
 /** Headers hold no binary: nonces and proofs are hexadecimal there. */
 const bytes = (length: number) =>
   z
@@ -108,6 +112,12 @@ const REGIONS: Partial<Record<(ToNode | ToCoordinator)['type'], number>> = {
   sums: 1,
   done: 5,
 };
+
+/** Every message with its header's fields and its number of regions: what docs/protocol.md lists. */
+export const MESSAGES = [...TO_NODE.options, ...TO_COORDINATOR.options].map(({ shape }) => {
+  const [type] = shape.type.values;
+  return { type, fields: Object.keys(shape).filter((name) => name !== 'type'), regions: REGIONS[type] ?? 0 };
+});
 
 /** @throws FrameError for a message that a coordinator does not send. */
 export function readFromCoordinator(frame: Frame): Message<ToNode> {
