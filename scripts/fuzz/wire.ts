@@ -177,7 +177,7 @@ async function attackOnce(random: Random, url: string, identity: Uint8Array): Pr
 }
 
 const helloOf = (identity: Uint8Array, nonce: string, mac: string): Message => ({
-  header: { type: 'hello', protocol: PROTOCOL, name: 'fuzzer', workers: 1, nonce, mac },
+  header: { type: 'hello', protocol: PROTOCOL, name: 'fuzzer', workers: 1, wants: 'part', nonce, mac },
   regions: [identity],
 });
 
@@ -295,6 +295,10 @@ function fromCoordinator(random: Random, fence = 0): Message[] {
     {
       header: { type: 'update', ...stamp, offset: 4 * below(random, 100) },
       regions: [new Uint8Array(4 * below(random, 100))],
+    },
+    {
+      header: { type: 'data', fence },
+      regions: [new Uint8Array(4 * below(random, 4)), new Uint8Array(36 * below(random, 4))],
     },
     { header: { type: 'rows', ...stamp, table: below(random, 2) }, regions: [new Uint8Array(8), new Uint8Array(32)] },
     {
