@@ -144,7 +144,7 @@ async function attackOnce(random: Random, url: string, identity: Uint8Array): Pr
   let thrown = 0;
   const attack = (fence: number, round: number, epoch: number) => {
     const stamp = { fence, round, epoch };
-    const volley = joins ? 1 + below(random, 200) : 1;
+    const volley = joins ? 1 + below(random, 40) : 1;
     for (let i = 0; i < volley - 1; i++) {
       // Of another time: dropped, and the connection goes on.
       const late = { ...stamp, fence: fence + 1 + below(random, 3) };
@@ -218,7 +218,7 @@ async function attackNodes(random: Random, frames: number, count: (thrown: numbe
       visits += 1;
       mindless(random, ws).catch(() => ws.terminate());
     } else {
-      const volley = 1 + below(random, 100);
+      const volley = 1 + below(random, 20);
       for (let i = 0; i < volley - 1; i++) ws.send(frameOf(pick(random, fromCoordinator(random))));
       throwAt(random, ws, mutated(random, pick(random, fromCoordinator(random))));
       ws.close();
