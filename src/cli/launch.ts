@@ -5,6 +5,7 @@ import { type HostEntry, parseHosts, parseHostsFile } from '../../cluster/launch
 import { type LaunchOptions, launch } from '../../cluster/launch/launch.ts';
 import { invocation, jobInProject } from '../../cluster/launch/remote.ts';
 import { makeToken } from '../../cluster/security.ts';
+import type { Dashboard } from '../dashboard/dashboard.ts';
 import { LockstepError } from '../errors.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions } from '../train/options.ts';
@@ -12,6 +13,7 @@ import { type ClusterCommandOptions, clusterEvents, coordinatorOptions } from '.
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { ownIdentity } from './node.ts';
+import { NodeTable } from './node-table.ts';
 import { jobWords } from './options.ts';
 import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
 
@@ -42,8 +44,10 @@ export async function launchCommand(
   const { runCoordinator } = await import('../../cluster/index.ts');
   const loaded = await loadJob(path);
   const token = makeToken();
-  const train = (of: Job, run: TrainOptions) => {
+  const train = (of: Job, run: TrainOptions, page: Dashboard | undefined) => {
+    const table = page && new NodeTable(page);
     const note = (text: string) => run.onProgress?.({ kind: 'note', text });
+    const tell = clusterEvents(note);
     const launched: LaunchOptions = {
       hosts,
       ...program,
@@ -68,7 +72,10 @@ export async function launchCommand(
         token,
         signal,
         onListening,
-        onEvent: clusterEvents(note),
+        onEvent: (event) => {
+          tell(event);
+          table?.add(event);
+        },
       }),
     );
   };

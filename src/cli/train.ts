@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
 import { quoted } from '../../cluster/launch/shell.ts';
 import { checkpointsFolder } from '../checkpoint/store.ts';
+import type { Dashboard } from '../dashboard/dashboard.ts';
 import { LockstepError } from '../errors.ts';
 import type { Sink } from '../record/contract.ts';
 import { CsvSink } from '../record/csv.ts';
@@ -42,7 +43,7 @@ export async function trainCommand(path: string, options: TrainCommandOptions, i
 }
 
 /** Trains a job, here or on many machines. */
-export type Trainer = (job: Job, options: TrainOptions) => Promise<TrainResult>;
+export type Trainer = (job: Job, options: TrainOptions, page: Dashboard | undefined) => Promise<TrainResult>;
 
 /** What the commands that train have in common. `resume` is the command line that goes on with a run that was stopped. */
 export async function trainLoaded(
@@ -61,7 +62,7 @@ export async function trainLoaded(
   const watched = page?.watch(name);
   const kept = runDir !== undefined || isTrial(options);
   try {
-    const result = await trainer(job, {
+    const run: TrainOptions = {
       workers: options.workers,
       module: loaded.module,
       runDir,
@@ -74,7 +75,8 @@ export async function trainLoaded(
       histogramSteps: histogramSteps(options),
       signal: io.stop,
       onProgress: display && (kept ? display : warnFirst(display)),
-    });
+    };
+    const result = await trainer(job, run, page);
     if (result.stopped === 'aborted' && !kept)
       io.progress.write('nothing was saved: there is no run folder (--run-dir)\n');
     if (result.stopped === 'aborted' && result.checkpoint && runDir !== undefined) {
