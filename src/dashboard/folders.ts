@@ -25,7 +25,11 @@ export async function openFolders(board: Board, folders: readonly string[]): Pro
       const run = board.addRun({ name, totalSteps: 0, stepsPerEpoch: 1, metrics: [] });
       opened.push({ folder, run, file: await MetricsFile.open(folder, run) });
     }
-    for (const one of opened) await read(one);
+    for (const one of opened) {
+      one.run.quiet = true;
+      await read(one);
+      one.run.quiet = false;
+    }
   } catch (error) {
     await close();
     throw error;

@@ -84,6 +84,8 @@ export class RunView implements MetricsVisitor {
   #places: { readonly names: readonly string[]; readonly at: Int32Array; readonly clip: number } | undefined;
   state: ViewState = 'waiting';
   damagedLines = 0;
+  /** What comes now is no news: a file is read that pages get as a whole. */
+  quiet = false;
   readonly totals: RunTotals = {
     steps: 0,
     samples: 0,
@@ -209,7 +211,7 @@ export class RunView implements MetricsVisitor {
     this.#seconds += stepMs / 1000;
     row[AT.seconds] = this.#seconds;
     this.#curves.push(step, row);
-    this.#news.push(step, row);
+    if (!this.quiet) this.#news.push(step, row);
     const { totals } = this;
     totals.steps += 1;
     totals.samples += row[AT.samples];
