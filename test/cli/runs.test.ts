@@ -84,11 +84,15 @@ test('a folder that has no run is named, and what to do', async () => {
 test('watch follows a run that goes on, and leaves with it', async () => {
   const runDir = join(folder, 'live');
   let watching: Promise<CliResult> | undefined;
+  let stopped = false;
   const running = await runCli(['train', SMALL_JOB, '-w', '1', '--epochs', '1000000', '--run-dir', runDir], {
     onStderr: (text, child) => {
       if (watching || !text.includes('\nepoch 1/')) return;
       watching = runCli(['watch', runDir], {
-        onStderr: (seen) => seen.includes('\nepoch ') && child.kill('SIGINT'),
+        onStderr: (seen) => {
+          if (stopped || !seen.includes('\nepoch ')) return;
+          stopped = child.kill('SIGINT'); // once: a second one kills
+        },
       });
     },
   });
