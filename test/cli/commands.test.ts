@@ -31,6 +31,7 @@ describe('a command line', () => {
     [['node', 'ws://127.0.0.1:1', 'x.ts', '-w', '2', '--token-file', 't']],
     [['node', '-', 'x.ts', '--preflight']],
     [['join', 'x.ts', '--engine', 'slurm', '--insecure']],
+    [['chaos', 'x.ts', '--nodes', '4', '--kill-every', '5s', '--pause', '--partition', '--corrupt', '--minutes', '2']],
   ])('%j is work', (args) => expect(readCommandLine(args, '1.2.3').kind).toBe('work'));
 
   it('tells schedulers kinds of failures apart where they start it', () => {
@@ -87,6 +88,7 @@ describe('a command line', () => {
     [['launch', '-h'], /--hosts.*--sync.*Examples.*tunnel.*Exit codes: .*75 .*78 .*65 .*143/s],
     [['coordinator', '-h'], /--min-nodes.*--wire.*--host.*--tls-cert.*--insecure.*LOCKSTEP_TOKEN.*75 /s],
     [['node', '-h'], /--tls-ca.*--reconnect-ms.*--preflight.*LOCKSTEP_TOKEN.*75 /s],
+    [['chaos', '-h'], /--nodes.*--kill-every.*--pause.*--partition.*--corrupt.*--minutes.*goodput.*Exit codes/s],
     [['join', '-h'], /--engine.*SLURM_PROCID.*JOB_COMPLETION_INDEX.*75 /s],
     [['env', '-h'], /--json/],
     [['--version'], /^1\.2\.3\n$/],
