@@ -35,7 +35,9 @@ test('a coordinator that is killed in any phase is started again: the nodes come
     ['up', 'done', 14],
   ];
   let lives = 0;
-  for (const [direction, type, times] of phases) {
+  // Every third of them, unless in the long version.
+  const soak = process.env.LOCKSTEP_SOAK_ROUNDS !== undefined;
+  for (const [direction, type, times] of phases.filter((_, i) => soak || i % 3 === 1)) {
     const coordinator = startProcess('coordinator', options);
     const { url } = await coordinator.heard.first(({ kind }) => kind === 'listening');
     let left = times;
@@ -54,7 +56,7 @@ test('a coordinator that is killed in any phase is started again: the nodes come
   expect(result).toMatchObject({ parametersSha256: undisturbed.parametersSha256, step: 80 });
   expect(result.metrics).toEqual(undisturbed.metrics);
   const losses = new Map((result.losses as [number, number][]).map(([step, loss]) => [step, loss]));
-  expect(losses.size).toBeGreaterThan(20);
+  expect(losses.size).toBeGreaterThan(10);
   for (const { step, loss } of undisturbed.history) expect(losses.get(step) ?? loss).toBe(loss);
   expect((await Promise.all(nodes)).map(({ failed }) => failed)).toEqual([false, false]);
   expect((await last.exited).code).toBe(0);
