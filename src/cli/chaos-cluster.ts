@@ -12,6 +12,8 @@ export interface ChaosNode {
   readonly name: string;
   readonly proxy: FaultyProxy;
   child: ChildProcess | undefined;
+  /** It has taken part: before, there is nothing to disturb. */
+  joined: boolean;
 }
 
 /** What was done to a run, and what came of it. */
@@ -48,7 +50,10 @@ export class ChaosCluster {
   }
 
   note(event: ClusterEvent): void {
-    if (event.kind === 'joined') this.#failures = 0;
+    if (event.kind === 'joined') {
+      this.#failures = 0;
+      for (const node of this.nodes) if (node.name === event.node.name) node.joined = true;
+    }
     if (event.kind === 'left' && event.lost) this.counts.losses += 1;
     if (event.kind === 'left' && event.lost) this.#say(`${event.node.name} is lost: ${event.reason}`);
   }
@@ -76,7 +81,7 @@ export class ChaosCluster {
     }
     for (let i = 1; i <= this.#options.nodes; i++) {
       const proxy = await FaultyProxy.start({ target: { port } });
-      const node: ChaosNode = { name: `node-${i}`, proxy, child: undefined };
+      const node: ChaosNode = { name: `node-${i}`, proxy, child: undefined, joined: false };
       this.nodes.push(node);
       this.#start(node);
     }
@@ -98,6 +103,7 @@ export class ChaosCluster {
     ];
     const child = spawn(program, [...before, ...words], { stdio: ['pipe', 'ignore', 'pipe'] });
     node.child = child;
+    node.joined = false;
     child.stdin.on('error', () => {}); // it was killed before it had read
     child.stdin.write(encodeOrders({ url: node.proxy.url, token: this.token })); // open as long as we live: it ends with it
     let errors = '';

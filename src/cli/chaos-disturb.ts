@@ -51,7 +51,8 @@ export function disturb(
     healers.set(timer, heal);
   };
   const strike = () => {
-    const node = cluster.nodes[Math.floor(cluster.nodes.length * random())];
+    const there = cluster.nodes.filter(({ joined }) => joined);
+    const node = there[Math.floor(there.length * random())];
     const kind = kinds[beat++ % kinds.length];
     if (node) strikeOne(cluster, node, kind, later, say, random);
   };
