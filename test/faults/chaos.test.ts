@@ -11,7 +11,7 @@ test.skipIf(!soak)(
   async () => {
     const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('lockstep-chaos-'));
     const before = folders();
-    const args = ['chaos', 'test/fixtures/cluster-job.ts', '--nodes', '2', '--kill-every', '1s', '--minutes', '0.05'];
+    const args = ['chaos', 'test/fixtures/cluster-job.ts', '--nodes', '2', '--kill-every', '4s', '--minutes', '0.15'];
     const all = ['--pause', '--partition', '--corrupt', '--steps', '100000', '--json'];
     const { code, stdout, stderr } = await runCli([...args, ...all]);
     expect(stderr).toMatch(/kill -9 node-/);

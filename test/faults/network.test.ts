@@ -3,7 +3,7 @@ import { type Job, train } from 'lockstep';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { makeToken } from '../../cluster/security.ts';
 import job from '../fixtures/cluster-job.ts';
-import { endProcesses, startProcess } from '../support/cluster.ts';
+import { endProcesses, type Said, startProcess } from '../support/cluster.ts';
 import { Networks } from '../support/networks.ts';
 
 // Hosts that are network namespaces: their own addresses, cables that can be slow and unplugged. Needs root and iproute2.
@@ -28,7 +28,7 @@ test.skipIf(networks === undefined)('between hosts, over slow cables, one of whi
     return startProcess('node', options, { prefix: networks.inside(name) });
   });
   const [unplugged] = others;
-  const isIts = (event: { node?: unknown }) => (event.node as { name: string } | undefined)?.name === unplugged.name;
+  const isIts = (event: Said) => (event.node as { name: string } | undefined)?.name === unplugged.name;
   // With both the steps begin; without the one they wait.
   for (const { name } of others) {
     await coordinator.heard.first(({ kind, node }) => kind === 'joined' && (node as { name: string }).name === name);

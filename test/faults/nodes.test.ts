@@ -6,7 +6,7 @@ import { type Direction, FaultyProxy } from '../../cluster/faults/proxy.ts';
 import { makeToken } from '../../cluster/security.ts';
 import job from '../fixtures/cluster-job.ts';
 import { philox } from '../fixtures/philox.ts';
-import {
+import {absent, 
   type ClusterProcess, endProcesses, headerOf, livingProcesses, ofType, present, startGated, startNode, startProcess,
 } from '../support/cluster.ts'; // biome-ignore format: a list
 
@@ -176,14 +176,13 @@ test('a partition of one node is noticed by its silence; when it ends, what was 
     shaken ??= startNode(plain, { url: proxy.url, token, name: 'shaken' });
     if (evaluation > 3) return;
     await present(it, 'shaken');
-    const from = it.heard.events.length;
     const hold = evaluation % 2 === 0 ? (['up'] as const) : (['up', 'down'] as const);
     void proxy
       .passing('up', (message) => headerOf(message).type === 'sums')
       .then(async () => {
         proxy?.hold(...hold);
-        const { reason } = await it.heard.first(({ kind, node }) => kind === 'left' && (node as { name: string }).name === 'shaken', from);
-        reasons.push(reason);
+        await absent(it, 'shaken');
+        reasons.push(it.heard.events.findLast(({ kind }) => kind === 'left')?.reason);
         proxy?.heal();
       });
   });

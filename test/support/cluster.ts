@@ -142,6 +142,13 @@ export async function present(run: GatedRun, name: string): Promise<void> {
   }
 }
 
+/** Waits until no node of this name takes part. */
+export async function absent(run: GatedRun, name: string): Promise<void> {
+  while (run.members().includes(name)) {
+    await run.heard.first(({ kind }) => kind === 'left', run.heard.events.length);
+  }
+}
+
 /** A node in this process. */
 export function startNode(job: Job, options: NodeOptions): ReturnType<typeof runNode> {
   const running = runNode(job, { workers: 1, ...options });
