@@ -50,9 +50,12 @@ export interface PlanOptions {
   readonly scaling: boolean;
   /** Also a coordinator with a node for each worker. */
   readonly cluster?: boolean;
+  /** Only what the table of scaling is made of: weak and strong scaling, node processes, PyTorch beside all of them. */
+  readonly onlyScaling?: boolean;
 }
 
 export function planGroups(options: PlanOptions): Group[] {
+  if (options.onlyScaling) return options.workloads.flatMap((workload) => scalingGroups(workload, options));
   return options.workloads.flatMap((workload) => [
     mainGroup(workload, options),
     ...(options.cluster ? [clusterGroup(workload, options)] : []),
@@ -87,6 +90,27 @@ function clusterGroup(workload: Workload, { workers, peers, gemms, batch = workl
   const contestants: Contestant[] = [local, { ...local, way: `coordinator and ${n} nodes`, nodes: n }];
   if (peers.includes('torch')) contestants.push(...torch(n, batch * n));
   return { workload, title: `${workload.name}, ${n} node processes over loopback`, contestants };
+}
+
+/** Weak scaling, strong scaling, node processes; PyTorch with the same batches in the same rounds. */
+function scalingGroups(workload: Workload, options: PlanOptions): Group[] {
+  const { workers, peers } = options;
+  const torches = (batch: (n: number) => number) =>
+    peers.includes('torch') ? workers.flatMap((n) => torch(n, batch(n))) : [];
+  const weak = options.batch ?? workload.weakBatch ?? workload.batch;
+  const [gemm] = options.gemms;
+  return [
+    {
+      workload,
+      title: `${workload.name}, batch ${weak} a worker`,
+      contestants: [...workers.map((n) => lockstep(n, weak * n, gemm)), ...torches((n) => weak * n)],
+    },
+    ...workload.scalingBatches.map((batch): Group => {
+      const group = scalingGroup(workload, batch, options);
+      return { ...group, contestants: [...group.contestants, ...torches(() => batch)] };
+    }),
+    ...(options.cluster ? [clusterGroup(workload, options)] : []),
+  ];
 }
 
 /** One global batch on 1 and on all workers, and the S that is fastest on one. */

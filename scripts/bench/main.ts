@@ -35,6 +35,7 @@ const USAGE = `npm run bench -- [options]
   --batch N                 rows a worker instead of the workload's
   --shards N                Lockstep's S instead of the default
   --cluster                 also a coordinator with a node process for each worker, over loopback
+  --scaling                 only scaling: every workload, strong and weak, local and over loopback, beside PyTorch
   --no-scaling              without the rows of one batch on 1 and on all workers
   --rounds N                default 6
   --seconds S               measured seconds a contestant and round, default 0.8
@@ -47,7 +48,7 @@ const USAGE = `npm run bench -- [options]
 
 const { values } = parseArgs({
   options: {
-    workloads: { type: 'string', default: 'small,mlp' },
+    workloads: { type: 'string' },
     workers: { type: 'string', default: '1,2' },
     peers: { type: 'string', default: 'torch' },
     gemm: { type: 'string' },
@@ -55,6 +56,7 @@ const { values } = parseArgs({
     shards: { type: 'string' },
     rounds: { type: 'string', default: '6' },
     seconds: { type: 'string', default: '0.8' },
+    scaling: { type: 'boolean', default: false },
     'no-scaling': { type: 'boolean', default: false },
     cluster: { type: 'boolean', default: false },
     optimizers: { type: 'boolean', default: false },
@@ -74,7 +76,7 @@ async function main(): Promise<void> {
   }
   const groups = planGroups({
     workloads: names(
-      values.workloads,
+      values.workloads ?? (values.scaling ? WORKLOADS.map((w) => w.name).join() : 'small,mlp'),
       WORKLOADS.map((w) => w.name),
       '--workloads',
     ).map((name) => WORKLOADS[WORKLOADS.findIndex((w) => w.name === name)]),
@@ -82,7 +84,8 @@ async function main(): Promise<void> {
     peers: names(values.peers, PEERS, '--peers'),
     gemms: gemms(),
     scaling: !values['no-scaling'],
-    cluster: values.cluster,
+    onlyScaling: values.scaling,
+    cluster: values.cluster || values.scaling,
     ...(values.batch === undefined ? {} : { batch: count(values.batch, '--batch') }),
     ...(values.shards === undefined ? {} : { shards: count(values.shards, '--shards') }),
   });

@@ -42,6 +42,23 @@ const TARGETS: readonly {
   { workload: 'gpt', efficiency: { blas: [0.55, 0.7], wasm: [0.65, 0.8] }, one: [1.3, 1.7], two: [2.2, 2.6] },
 ];
 
+/** What two workers must reach of twice one: strong scaling at equal S and against the fastest single worker of any S, weak scaling. */
+const SCALING: readonly {
+  readonly workload: string;
+  readonly strong?: { readonly batch: number; readonly equal: number; readonly fastest: Limits };
+  readonly weak: { readonly batch: number; readonly must: number };
+}[] = [
+  {
+    workload: 'mlp',
+    strong: { batch: 512, equal: 0.92, fastest: [0.75, 0.88] },
+    weak: { batch: 128, must: 0.95 },
+  },
+  { workload: 'cnn', strong: { batch: 128, equal: 0.92, fastest: [0.85, 0.93] }, weak: { batch: 64, must: 0.95 } },
+  { workload: 'gpt', strong: { batch: 24, equal: 0.92, fastest: [0.85, 0.93] }, weak: { batch: 12, must: 0.95 } },
+  { workload: 'lstm', weak: { batch: 64, must: 0.9 } },
+  { workload: 'small', weak: { batch: 1024, must: 0.9 } },
+];
+
 type Where = Partial<Pick<Result, 'peer' | 'workers' | 'gemm' | 'batch' | 'shards' | 'defaultShards' | 'way'>>;
 
 export function computeRatios(results: readonly Result[], extras: Extras): Ratio[] {
@@ -67,6 +84,32 @@ export function computeRatios(results: readonly Result[], extras: Extras): Ratio
     const double = atLeast(`${workload}, 2 workers against the better of PyTorch on 2 cores`, ...two);
     found.push(speedup(single, ours(workload, 1), torch(workload, 1)));
     found.push(speedup(double, ours(workload, 2), torch(workload, 2)));
+  }
+
+  for (const { workload, strong, weak } of SCALING) {
+    const runs = (where: Where) => all(workload, { peer: 'lockstep', gemm: 'blas', way: 'train()', ...where });
+    const [alone] = runs({ workers: 1, batch: weak.batch, defaultShards: true });
+    const [grown] = runs({ workers: 2, batch: 2 * weak.batch, defaultShards: true });
+    const claim = atLeast(
+      `${workload}, weak scaling: efficiency of 2 workers, batch ${weak.batch} each`,
+      weak.must,
+      null,
+      '',
+    );
+    found.push(efficiencyOf(claim, grown, alone));
+    if (!strong) continue;
+    const at = (name: string, limits: Limits) =>
+      atLeast(`${workload}, batch ${strong.batch}: efficiency of 2 workers ${name}`, ...limits, '');
+    const [both] = runs({ workers: 2, batch: strong.batch, defaultShards: true });
+    const ones = runs({ workers: 1, batch: strong.batch });
+    found.push(
+      efficiencyOf(
+        at('at equal S', [strong.equal, 1]),
+        both,
+        ones.find((r) => r.defaultShards),
+      ),
+    );
+    found.push(efficiencyOf(at('against the fastest single worker of any S', strong.fastest), both, fastest(ones)));
   }
 
   const wide = { peer: 'lockstep', gemm: 'blas', batch: 512 } as const;
@@ -134,6 +177,12 @@ function speedup(claim: Claim, a: Result | undefined, b: Result | undefined): Ra
     a.samplesPerSec / b.samplesPerSec,
     rounds.length > 0 ? [Math.min(...rounds), Math.max(...rounds)] : null,
   );
+}
+
+/** Share of twice the samples/s of one worker that two have. */
+function efficiencyOf(claim: Claim, two: Result | undefined, one: Result | undefined): Ratio | undefined {
+  const ratio = speedup(claim, two, one);
+  return ratio && judged(claim, ratio.value / 2, ratio.spread && [ratio.spread[0] / 2, ratio.spread[1] / 2]);
 }
 
 /** Met is what must be, or where nothing must be, what is aimed at. */

@@ -12,6 +12,7 @@ import type { Io } from './io.ts';
 import type { LrFindCommandOptions } from './lr-find.ts';
 import {
   addJobOptions,
+  addOwnOptions,
   addTrainOptions,
   atLeastZero,
   choice,
@@ -22,6 +23,7 @@ import {
   workers,
 } from './options.ts';
 import type { PredictCommandOptions } from './predict.ts';
+import { type ScaleCommandOptions, sizeList, whatIf } from './scale-options.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
 
@@ -41,6 +43,7 @@ Examples:
   $ lockstep launch -H host1:4,host2:8 train.ts     train on several machines
   $ lockstep train train.ts --dashboard             watch it on a live page
   $ lockstep compare train.ts --budget 10m          which optimizer should I use?
+  $ lockstep scale train.ts --workers 1,2,4         does another core pay?
   $ lockstep check train.ts                         does everything work?
   $ lockstep summary train.ts                       layers, parameters, memory
   $ lockstep optimizers                             what there is; lockstep optimizers adam: all about one
@@ -87,6 +90,23 @@ Examples:
 Trains the job twice on this machine, by a coordinator and node processes: undisturbed, and while nodes are killed (others take their
 place) and each one's network is broken in the ways asked for. Prints how much of the speed was left (goodput), and that no step was lost
 or doubled and the parameters are the same bytes; if not, that is an error. --workers are the threads of each node (default: 1).
+${EXIT_CODES}`;
+
+const SCALE_HELP = `
+Examples:
+  $ lockstep scale train.ts
+  $ lockstep scale train.ts --workers 1,2,4 --mode strong
+  $ lockstep scale train.ts --what-if nodes=2..1024,link=1gbit/0.5ms
+  $ lockstep scale train.ts --what-if nodes=1024,mode=weak,lose=16@5,join=8@7,stragglers=3x2,topology=tree
+  $ lockstep scale --workloads mlp,cnn              without a job: the reference workloads
+
+Strong scaling: the same batch on every number of workers, against the fastest single worker of any S, and against one worker with the
+same S, whose parameters are the same bytes. Weak scaling: the job's batch for each worker. Rounds are interleaved, warm-up is dropped, medians
+are compared; other programs and more workers than cores are warned of.
+--what-if simulates the step on other machines from the measured phases: nodes=2..1024 (doubled) or 1+2+3, workers=N of each, link=RATE/LATENCY,
+format=fp32|bf16|int8|topk, sync=STEPS, topology=star|tree, mode=strong|weak, stragglers=COUNTxFACTOR, lose=COUNT@EXCHANGE, join=COUNT@EXCHANGE.
+With --json standard output carries one line: rows (job, mode, workers, nodes, batch, shards, samplesPerSec, efficiency, parametersSha256),
+jobs (headline, criticalBatch, stopAt), warnings. docs/scaling.md says how to read it all.
 ${EXIT_CODES}`;
 
 const SUMMARY_HELP = `
@@ -312,6 +332,29 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .addHelpText('after', LR_FIND_HELP)
     .action((path: string, options: LrFindCommandOptions, command: Command) => {
       work(command, async (io) => (await import('./lr-find.ts')).lrFindCommand(path, options, io));
+    });
+  addOwnOptions(
+    add('scale [job]', 'does another core, or another machine, pay? measured, explained, predicted').option(
+      '-w, --workers <list>',
+      'numbers of workers, e.g. 1,2,4 (default: 1, 2, 4 ... up to all cores)',
+      sizeList,
+    ),
+    'most steps of a measurement (default: as many as --seconds has)',
+  )
+    .option('--nodes <list>', 'numbers of node processes on this machine, over loopback (default: 1)', sizeList)
+    .option('--mode <kind>', 'strong, weak or both (default: both)', choice('strong', 'weak', 'both'))
+    .option('--rounds <n>', 'interleaved rounds (default: 6)', count(1))
+    .option('--seconds <s>', 'measured seconds of each row and round (default: 0.8)', positive)
+    .option('--what-if <question>', 'predict for other machines (default: nodes=1..64,link=1gbit/0.5ms)', whatIf)
+    .option('--no-noise', 'do not look for the largest batch that pays')
+    .option('--workloads <names>', 'without a job: of the reference workloads, separated by commas', nameList)
+    .option('--trace <file>', 'also write what each worker did, for ui.perfetto.dev')
+    .option('--out <folder>', 'write scaling.json and scaling.html there (default: scale-<job>)')
+    .option('-q, --quiet', 'no progress')
+    .option('--json', 'print the rows as one line of JSON on standard output')
+    .addHelpText('after', SCALE_HELP)
+    .action((path: string | undefined, options: ScaleCommandOptions, command: Command) => {
+      work(command, async (io) => (await import('./scale.ts')).scaleCommand(path, options, io));
     });
   const addTableOptions = (command: Command): Command =>
     command

@@ -16,8 +16,15 @@ export const DASHBOARD = 'a live page on this machine: curves, workers, events, 
 
 /** Adds them to a command, with `--workers`. */
 export function addJobOptions(command: Command, stepsMean = 'stop after this many updates'): Command {
+  return addOwnOptions(
+    command.option('-w, --workers <n>', "threads that compute; 'auto' = available cores (default: auto)", workers),
+    stepsMean,
+  );
+}
+
+/** Only those that change the job. */
+export function addOwnOptions(command: Command, stepsMean: string): Command {
   return command
-    .option('-w, --workers <n>', "threads that compute; 'auto' = available cores (default: auto)", workers)
     .option('--shards <n>', 'slices of the global batch; the result depends on it, not on --workers', count(1))
     .option('--batch-size <n>', "rows of a step; 'full' = all training rows", batchSize)
     .option('--epochs <n>', 'passes over the training rows', count(1))

@@ -96,7 +96,7 @@ export class ForkSlot implements Slot {
 }
 
 /** tsx by absolute URL: a process resolves `--import` from the current folder. */
-function loaderOf(entry: string): string[] {
+export function loaderOf(entry: string): string[] {
   if (!entry.endsWith('.ts')) return [];
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   return ['--conditions=lockstep-source', '--import', tsx];

@@ -162,7 +162,7 @@ export class RunView implements MetricsVisitor {
   add(records: readonly SinkRecord[], seconds?: number): void {
     for (const record of records) {
       if (record.kind === 'step') this.#step(record, seconds);
-      else if (record.kind !== 'histogram') this.record(record);
+      else if (record.kind === 'evaluation' || record.kind === 'event') this.record(record);
     }
   }
 

@@ -2,6 +2,7 @@ import { LockstepError } from '../errors.ts';
 import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
 import { BARRIER_WORDS } from './barrier.ts';
 import { CONTROL_WORDS } from './control.ts';
+import { noiseBytes } from './noise-sampler.ts';
 import { RING_CAPACITY } from './record-ring.ts';
 import { placeRows, ROW_BUCKETS, type RowRegions, type RowTable, rowScratchBytes } from './row-memory.ts';
 import { TIMELINE_BYTES } from './timeline.ts';
@@ -71,6 +72,8 @@ export interface ArenaSpec {
   readonly roundWords?: number;
   /** For lossy wire formats (wire.ts). Default: none. */
   readonly wire?: WireSpec;
+  /** Samples of the gradient noise are taken. Default false. */
+  readonly noise?: boolean;
   /** Bytes of the data sets. */
   readonly dataBytes: number;
 }
@@ -144,6 +147,8 @@ export interface ArenaLayout {
   /** f64 [2, progress]: the optimizer's progress after even and odd steps. */
   readonly progress: number;
   readonly ring: number;
+  /** See noise-sampler.ts. */
+  readonly noise: number;
   /** Ring of each worker's phases: see timeline.ts. */
   readonly timelines: readonly number[];
   readonly parameters: number;
@@ -206,6 +211,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     trialSums: take(spec.drives ? 8 * spec.shards * spec.sums : 0),
     clipScales: take(8 * (spec.tensors ?? 0)),
     optimizerSums: take(8 * (spec.optimizerSums ?? 0)),
+    noise: take(spec.noise ? noiseBytes(spec.workers, spec.shards) : 0),
     rounds: take(4 * (spec.roundWords ?? 0)),
   }));
   const ring = region('record ring', () => take(8 * RING_CAPACITY * spec.recordWidth));

@@ -16,7 +16,7 @@ export function gradientPass(worker: WorkerState, t: number, pass: number): Step
     worker.wire.decodeSums();
     return worker.planGathered(rows);
   }
-  const plan = worker.planFor(rows);
+  const plan = pass === 0 && worker.noise?.takes(t) ? worker.planApart(rows) : worker.planFor(rows);
   computeShards(worker, plan, t, pass === 0 ? worker.shardSums : worker.trialSums);
   if (pass === 0) mark(worker.timings, PHASE.computed);
   worker.barrier.wait(); // all partial sums of the node are complete

@@ -134,6 +134,8 @@ export interface Session {
   /** Names of the optimizer's persistent numbers, as progress.ts keeps them. */
   readonly progressNames: readonly string[];
   readonly nonFinite: 'stop' | 'skip';
+  /** Steps between two samples of the gradient noise; 0: none. */
+  readonly noiseEvery: number;
   readonly clip: ClipOptions;
 }
 

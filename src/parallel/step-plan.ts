@@ -44,7 +44,8 @@ export interface NodeSum extends ShardRange {
 export interface StepPlan {
   readonly batchRows: number;
   readonly instructions: readonly StepInstruction[];
-  /** Addresses of all partial sums of the node, in tree order. */
+  /** All partial sums of the node, in tree order, and their addresses. */
+  readonly partials: readonly ShardRange[];
   readonly sources: readonly number[];
   readonly sums: readonly NodeSum[];
   /** Where the complete gradient lies after the reduction; on one of many nodes, its first sum. */
@@ -88,6 +89,7 @@ export function planStep(
   return {
     batchRows,
     instructions: endOf(instructionsOf(session, plans[rank], batchRows), session.workers === 1 && sums.length === 1),
+    partials,
     sources,
     sums,
     gradient: sums[0]?.address ?? layout.reduced,
@@ -119,6 +121,7 @@ export function planGathered(
   return {
     batchRows,
     instructions: [],
+    partials: gathered,
     sources,
     sums: [{ first: 0, count: session.shards, additions, address }],
     gradient: address,

@@ -31,6 +31,7 @@ export function step(worker: WorkerState, t: number): StepOutcome {
   reduceGradient(worker, plan);
   worker.rowGradients.reduce();
   worker.statistics.reduce(t, plan);
+  worker.noise?.reduce(t, plan);
   mark(worker.timings, PHASE.reduced);
   worker.barrier.wait(); // the gradient and all norms are complete
   mark(worker.timings, PHASE.normed);
@@ -47,6 +48,7 @@ export function step(worker: WorkerState, t: number): StepOutcome {
   const recorder = worker.recorder;
   recorder?.publishLimit(t);
   recorder?.write(t, plan, worker.numbers);
+  if (recorder) worker.noise?.write(t, plan);
   worker.barrier.wait(); // the next forward may read the parameters
   mark(worker.timings, PHASE.done);
   recorder?.publish(worker.timings);

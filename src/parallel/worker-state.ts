@@ -19,6 +19,7 @@ import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { TensorClip } from './clip-gradient.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
 import { type Gather, gatherComputed, gatherFile, gatherTable, purposeKey } from './gather.ts';
+import { NoiseSampler } from './noise-sampler.ts';
 import { OptimizerRunner } from './optimizer-runner.ts';
 import { type IndexedBlock, ownedBlocks } from './pieces.ts';
 import { progressWidth, readProgress, writeProgress } from './progress.ts';
@@ -93,6 +94,7 @@ export class WorkerState {
   /** Length of a flat gradient. */
   readonly gradientSize: number;
   readonly rowGradients: RowGradients;
+  readonly noise: NoiseSampler | undefined;
   readonly statistics: RunningStatistics;
   /** The optimizer, fitted to the model. */
   readonly bound: BoundOptimizer;
@@ -185,6 +187,7 @@ export class WorkerState {
     this.tensorClip = new TensorClip(this);
     this.wire = new Wire(this);
     this.rowGradients = new RowGradients(this);
+    this.noise = session.noiseEvery > 0 ? new NoiseSampler(this, session.noiseEvery) : undefined;
     this.statistics = new RunningStatistics(this);
     this.#normHistory = session.clip.globalNorm === 'auto' ? new NormHistory() : undefined;
     this.#persistent = new Float64Array(session.progressNames.length);
@@ -260,6 +263,12 @@ export class WorkerState {
     optimizer.cancel();
     this.#stopOrSkip();
     return decision.action;
+  }
+
+  /** For all shards, with the partial sums of each apart where there is room, for samples of the gradient noise: the same bytes. */
+  planApart(batchRows: number): StepPlan {
+    const apart = { ...this.session, accumulate: false, groupRows: {} };
+    return this.#plan(`${batchRows}:apart`, () => planStep(apart, this.rank, batchRows));
   }
 
   /** For the shards of a range; by default for all. */

@@ -1,3 +1,4 @@
+import type { NoiseSample } from '../parallel/noise-sampler.ts';
 import type { WorkerStep } from '../parallel/timeline.ts';
 
 /** One committed step, as the recorder keeps it. The loss and the metrics are those of the step's own global batch, before the update. */
@@ -106,7 +107,12 @@ export interface HistogramRecord {
   readonly histograms: readonly Histogram[];
 }
 
-export type SinkRecord = StepRecord | EvaluationRecord | EventRecord | HistogramRecord;
+/** Only with `gradientNoiseEvery`: a sample for the gradient-noise scale. */
+export interface NoiseRecord extends NoiseSample {
+  readonly kind: 'gradient-noise';
+}
+
+export type SinkRecord = StepRecord | EvaluationRecord | EventRecord | HistogramRecord | NoiseRecord;
 
 /**
  * A place that records go to: a file, a page, a service. It may be slow and it may fail: `write` is called off the step's path, one call at a

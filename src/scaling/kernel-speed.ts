@@ -1,10 +1,14 @@
-/** Speed of the chosen backend's GEMM on one thread. */
+import { median } from '../compare/statistics.ts';
 import { type BackendChoice, openGemm } from '../kernels/backend.ts';
 import { GEMM_SCRATCH_BYTES, type KernelTable } from '../kernels/table.ts';
 import { instantiateKernels } from '../kernels/wasm.ts';
 
 const PAGE = 64 * 1024;
 
+/** Elements of each vector whose addition gives the bandwidth: far more than the caches hold. */
+const VECTOR = 8 * 1024 * 1024;
+
+/** What one thread can do here: speed of the chosen backend's GEMM, and of memory. */
 export class KernelSpeed {
   readonly #backend: BackendChoice;
   readonly #module: WebAssembly.Module;
@@ -22,6 +26,19 @@ export class KernelSpeed {
     kernels.randomUniform(a, 2 * n * n, 1, 0, 0, 0, 0, 0, -1, 1);
     const call = gemm.bind({ transA: 0, transB: 0, m: n, n, k: n, a, lda: n, b, ldb: n, beta: 0, c, ldc: n });
     return repeat(call, 2, seconds);
+  }
+
+  /** GFLOP/s of the product of two n x n matrices. */
+  gflops(n: number, seconds: number): number {
+    return (2 * n ** 3) / median(this.gemm(n, seconds)) / 1e6;
+  }
+
+  /** GB/s of a sum of two vectors that lie in memory: two streams read, one written (`out = a + b`). */
+  bandwidth(seconds: number): number {
+    const { kernels, base } = this.#open(12 * VECTOR);
+    const [a, b, c] = [0, 1, 2].map((i) => base + 4 * VECTOR * i);
+    kernels.fill(a, 1, 2 * VECTOR);
+    return (12 * VECTOR) / median(repeat(() => kernels.addPartials(c, a, b, VECTOR), 1, seconds)) / 1e6;
   }
 
   #open(bytes: number): { memory: WebAssembly.Memory; kernels: KernelTable; base: number } {

@@ -36,6 +36,8 @@ export interface Workload {
   readonly classes: number;
   /** Rows a worker and step. */
   readonly batch: number;
+  /** Rows a worker in weak scaling, where that is not `batch`. */
+  readonly weakBatch?: number;
   /** Global batches of the scaling rows: the same work on 1 and on all workers. */
   readonly scalingBatches: readonly number[];
 }
@@ -45,7 +47,7 @@ export const LEARNING_RATE = 1e-3;
 export const CLIP_NORM = 1;
 
 const ROWS = 60_000;
-export const SMALL = dense('small', [30, 64, 64, 2], 64, []);
+export const SMALL: Workload = { ...dense('small', [30, 64, 64, 2], 64, []), weakBatch: 1024 };
 
 export const WORKLOADS: readonly Workload[] = [
   SMALL,

@@ -11,6 +11,10 @@ const EXPECTED = {
   warmStart: { is: isText, what: 'a path' },
   fastDevRun: { is: (v) => typeof v === 'boolean', what: 'true or false' },
   overfitBatches: { is: (v) => typeof v === 'number', what: 'a whole number of at least 1' },
+  gradientNoiseEvery: {
+    is: (v) => typeof v === 'number' && Number.isInteger(v) && v >= 1,
+    what: 'a whole number of at least 1',
+  },
   sinks: { is: Array.isArray, what: 'an array of sinks' },
   histogramSteps: { is: (v) => Number.isInteger(v) && Number(v) >= 1, what: 'a whole number of at least 1' },
   controls: { is: (v) => v instanceof Controls, what: 'new Controls()' },

@@ -105,6 +105,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     slots: plan.needs.slots,
     progressNames: plan.needs.progressNames,
     nonFinite: plan.job.nonFinite,
+    noiseEvery: plan.noiseEvery,
     clip: plan.job.clip,
   };
 }

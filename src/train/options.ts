@@ -21,6 +21,8 @@ export interface TrainOptions {
   readonly sinks?: readonly Sink[];
   /** Histograms of weights and gradients every so many steps, for sinks that show them (TensorBoard). Default: none. */
   readonly histogramSteps?: number;
+  /** Take a sample for the gradient-noise scale every n steps, as records of kind 'gradient-noise' for sinks. Default: none. */
+  readonly gradientNoiseEvery?: number;
   readonly signal?: AbortSignal;
   /** To pause, save and stop the run from outside. */
   readonly controls?: Controls;

@@ -62,6 +62,8 @@ export interface RunPlan {
   readonly needs: OptimizerMemory;
   readonly layout: ArenaLayout;
   readonly workers: number;
+  /** See TrainOptions.gradientNoiseEvery; 0: never. */
+  readonly noiseEvery: number;
   /** See Session. */
   readonly part?: Part;
   readonly wire: WireFormat;
@@ -118,6 +120,7 @@ export async function planRun(
   const whole = resolveJob(jobOfUser);
   const job = trial ? trialJob(whole, trial) : whole;
   const workers = resolveWorkers(options.workers);
+  const noiseEvery = options.gradientNoiseEvery ?? 0;
   const portable = job.deterministic === 'portable';
   const optimizer = resolveOptimizer(job.optimizer);
   const backend = chooseBackend({ portable });
@@ -183,6 +186,7 @@ export async function planRun(
     transformed: needs.transformed,
     evaluates: needs.evaluates,
     drives: needs.drives,
+    noise: noiseEvery > 0,
     tensors: compiled.tensors.length,
     progress: progressWidth(needs.progressNames),
     ...(part && { uploads: sumsBetweenNodes(part, compiled.shards), roundWords: roundWords(compiled.shards) }),
@@ -205,6 +209,7 @@ export async function planRun(
     partialSlots: slots,
     accumulate,
     groupRows: grouping.groupRows,
+    noiseEvery,
     groups: grouping.groups,
     trainPrograms,
     backend,

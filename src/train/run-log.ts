@@ -1,5 +1,6 @@
 import { LockstepError } from '../errors.ts';
 import { CONTROL_WORDS } from '../parallel/control.ts';
+import { readNoise } from '../parallel/noise-sampler.ts';
 import { RECORD_FIELDS, RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import type { Session } from '../parallel/session.ts';
 import { TimelineReader } from '../parallel/timeline.ts';
@@ -47,6 +48,7 @@ export class RunLog {
   /** What sinks have said before the run began. */
   #early: readonly string[] = [];
   #ring: RecordRing | undefined;
+  #session: Session | undefined;
   /** Only where a sink looks at it. */
   #timeline: TimelineReader | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -103,6 +105,7 @@ export class RunLog {
   }
 
   attach(session: Session, startNotes: readonly string[] = []): void {
+    this.#session = session;
     const { buffer } = session.memory;
     const width = RECORD_SUMS + session.sums.length;
     this.#ring = new RecordRing(
@@ -261,10 +264,18 @@ export class RunLog {
     if (timeline.length > 0) this.#sinks.timeline(timeline);
     if (records.length === 0) return;
     this.#sinks.write(records);
+    this.#drainNoise(records[0].step - 1);
     for (const step of skipped) this.#event('skipped', `step ${step} left out: its numbers broke`, undefined, step);
     callbacks.onSteps?.(records);
     const { totalSteps, stepsPerEpoch } = this.#plan.compiled;
     onProgress?.({ kind: 'steps', records, totalSteps, stepsPerEpoch });
+  }
+
+  #drainNoise(after: number): void {
+    const session = this.#session;
+    if (!session || session.noiseEvery === 0 || this.#sinks.size === 0) return;
+    const samples = readNoise(session.memory.buffer, session.layout.noise, after, this.lastStep);
+    this.#sinks.write(samples.map((sample) => ({ kind: 'gradient-noise', ...sample })));
   }
 
   #read(values: Float64Array, at: number): StepRecord {

@@ -68,7 +68,13 @@ describe('claims', () => {
       result(own(2, 512, 2), [4], 2),
     ];
     expect(value(results, /same S/)?.value).toBe(2);
-    expect(value(results, /any S/)?.value).toBeCloseTo(1.4, 12);
+    expect(value(results, /default S, against.*any S/)?.value).toBeCloseTo(1.4, 12);
+    expect(value(results, /efficiency of 2 workers at equal S/)).toMatchObject({ value: 1, met: true });
+    expect(value(results, /efficiency of 2 workers against.*any S/)).toMatchObject({
+      value: 0.7,
+      must: 0.75,
+      met: false,
+    });
   });
 
   test('what the default S costs is a limit from above, in percent', () => {

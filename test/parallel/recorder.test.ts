@@ -11,6 +11,7 @@ const plan = {
   sources: [],
   sums: [],
   gradient: 0,
+  partials: [],
   nonEmpty: Uint8Array.of(1, 1),
   idle: [],
 };

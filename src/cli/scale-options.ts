@@ -1,0 +1,36 @@
+import { InvalidArgumentError } from 'commander';
+import { LockstepError } from '../errors.ts';
+import { parseWhatIf, type WhatIf } from '../scaling/what-if.ts';
+import type { JobOptions } from './options.ts';
+
+export interface ScaleCommandOptions extends JobOptions {
+  readonly workers?: readonly number[];
+  readonly nodes?: readonly number[];
+  readonly mode?: 'strong' | 'weak' | 'both';
+  readonly rounds?: number;
+  readonly seconds?: number;
+  readonly whatIf?: WhatIf;
+  readonly workloads?: readonly string[];
+  readonly noise: boolean;
+  readonly trace?: string;
+  readonly out?: string;
+  readonly quiet?: boolean;
+  readonly json?: boolean;
+}
+
+/** `1,2,4`. */
+export function sizeList(text: string): number[] {
+  const sizes = text.split(',').map((part) => (/^\d+$/.test(part.trim()) ? Number(part) : Number.NaN));
+  if (sizes.every((n) => Number.isSafeInteger(n) && n >= 1)) return sizes;
+  throw new InvalidArgumentError('whole numbers of at least 1, separated by commas');
+}
+
+/** `nodes=2..1024,link=1gbit/0.5ms`. */
+export function whatIf(text: string): WhatIf {
+  try {
+    return parseWhatIf(text);
+  } catch (error) {
+    if (!(error instanceof LockstepError)) throw error;
+    throw new InvalidArgumentError(`${error.detail.expected} (got ${error.detail.got})`);
+  }
+}

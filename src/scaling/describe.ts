@@ -1,0 +1,195 @@
+import { PHASES, type PhaseName } from '../parallel/timeline.ts';
+import type { Row, RowMode } from './contract.ts';
+import { type Explanation, sentence } from './explain.ts';
+import { stepsFactor } from './noise-scale.ts';
+import { headlineOf, type JobScaling } from './report.ts';
+
+/** Words and cells of a scaling report, for terminal and page alike. Pure. */
+
+const MODES = {
+  strong: 'strong: one batch, against the fastest single worker of any S',
+  'equal-shards': 'strong: one batch, against one worker with the same S (the same bytes)',
+  weak: 'weak: the batch grows with the workers',
+} satisfies Record<RowMode, string>;
+
+export const modeTitle = (mode: RowMode): string => MODES[mode];
+
+export const ROW_COLUMNS = [
+  'nodes',
+  'workers',
+  'batch',
+  'S',
+  'ms a step',
+  'samples/s',
+  'rounds',
+  'efficiency',
+  'parameters',
+];
+
+export function rowCells(row: Row): string[] {
+  const { nodes, workers, batch, shards, stepMs, samplesPerSec, spread, efficiency, parametersSha256 } = row;
+  return [
+    String(nodes),
+    String(workers),
+    String(batch),
+    String(shards),
+    milliseconds(stepMs),
+    thousands(samplesPerSec),
+    `${thousands(spread[0])} to ${thousands(spread[1])}`,
+    efficiency.toFixed(3),
+    parametersSha256.slice(0, 12),
+  ];
+}
+
+/** The result in one line. */
+export function headline(job: JobScaling): string | undefined {
+  const row = headlineOf(job);
+  if (row === undefined) return undefined;
+  const { workers, nodes, batch, shards, efficiency, reference } = row;
+  const total = workers * nodes;
+  if (total === 1) return undefined;
+  const where = nodes === 1 ? `${workers} workers` : `${nodes} nodes of ${workers} workers`;
+  return `${where}: ${(efficiency * total).toFixed(2)} times as fast as the fastest single worker (S ${reference.shards}) at batch ${batch}, S ${shards}: efficiency ${efficiency.toFixed(3)}`;
+}
+
+export function rowsByMode(job: JobScaling): { readonly mode: RowMode; readonly rows: readonly Row[] }[] {
+  return (['strong', 'equal-shards', 'weak'] as const)
+    .map((mode) => ({ mode, rows: job.rows.filter((row) => row.mode === mode) }))
+    .filter(({ rows }) => rows.length > 0);
+}
+
+/** What the phases are called in tables. */
+export const PHASE_NAMES = {
+  gather: 'gather',
+  forward: 'forward',
+  backward: 'backward',
+  waitGradients: 'wait for gradients',
+  reduce: 'reduce',
+  waitNorms: 'wait for norms',
+  update: 'update',
+  waitParameters: 'wait for parameters',
+} satisfies Record<PhaseName, string>;
+
+export const PHASE_COLUMNS = [
+  'workers',
+  'batch',
+  'S',
+  'worker',
+  'ms a step',
+  ...PHASES.map((name) => PHASE_NAMES[name]),
+];
+
+/** A line for each worker of a point. */
+export function phaseCells({ workers, nodes, batch, shards, perWorker }: Explanation): string[][] {
+  return perWorker.map(({ node, rank, stepMs, ms }) => [
+    String(workers * nodes),
+    String(batch),
+    String(shards),
+    nodes === 1 ? String(rank) : `${node}/${rank}`,
+    milliseconds(stepMs),
+    ...PHASES.map((name) => milliseconds(ms[name])),
+  ]);
+}
+
+export function explanationLines(job: JobScaling): string[] {
+  const { explanations, amdahl, peaks } = job;
+  const lines = explanations.map((e) => `batch ${e.batch}, S ${e.shards}, ${sentence(e)}; limit: ${e.limit}`);
+  lines.push(
+    `a core here: matrix products ${peaks.gflops.toFixed(0)} GFLOP/s, memory ${peaks.bandwidth.toFixed(0)} GB/s`,
+  );
+  for (const e of explanations) {
+    if (e.workers * e.nodes === 1) continue;
+    lines.push(
+      `${e.workers * e.nodes} workers, batch ${e.batch}: reduction at ${share(e.reduceShare)}, update at ${share(e.updateShare)} of a core's memory bandwidth; the slowest worker computes ${share(e.imbalance)} longer than the mean`,
+    );
+  }
+  if (amdahl) {
+    const most = Number.isFinite(amdahl.largestSpeedup)
+      ? `at most ${amdahl.largestSpeedup.toFixed(1)} times`
+      : 'no limit seen';
+    lines.push(
+      `Amdahl: ${share(amdahl.serialShare)} of the one-worker step (${milliseconds(amdahl.serialMs)} ms) does not divide: ${most}`,
+    );
+  }
+  return lines;
+}
+
+export const SERIES_COLUMNS = [
+  'topology',
+  'format',
+  'nodes',
+  'workers',
+  'batch',
+  'samples/s',
+  'one step in ten outside',
+  'efficiency',
+  'compute',
+  'up',
+  'update',
+  'down',
+];
+
+export function seriesCells({ series }: JobScaling): string[][] {
+  return series.flatMap(({ rows }) =>
+    rows.map((p) => [
+      p.topology,
+      p.format,
+      String(p.nodes),
+      String(p.workers),
+      String(p.batch),
+      thousands(p.samplesPerSec),
+      `${thousands(p.band[0])} to ${thousands(p.band[1])}`,
+      p.efficiency.toFixed(2),
+      ...(['compute', 'up', 'update', 'down'] as const).map((name) => milliseconds(p.phases[name])),
+    ]),
+  );
+}
+
+/** "star, fp32: stop at 6 nodes". */
+export function stopLines({ series, whatIf }: JobScaling): string[] {
+  const most = Math.max(...whatIf.nodes);
+  return series.map(({ topology, format, stopAt, limit, rows }) => {
+    const changed = rows.find(({ repeatedShards }) => repeatedShards > 0);
+    const lost = changed
+      ? `; ${changed.repeatedShards} shards of lost nodes computed again, ${changed.shardsAtEnd.length} nodes at the end`
+      : '';
+    const where = stopAt >= most ? `all ${most} nodes pay` : `stop at ${stopAt} ${stopAt === 1 ? 'node' : 'nodes'}`;
+    return `${topology}, ${format} over ${whatIf.link.name}: ${where} (then mostly ${limit})${lost}`;
+  });
+}
+
+export function errorLines({ errors }: JobScaling): string[] {
+  return errors.map(
+    ({ workers, nodes, measured, predicted, error }) =>
+      `predicted against measured, ${nodes === 1 ? '' : `${nodes} nodes x `}${workers} ${workers === 1 ? 'worker' : 'workers'}: ${thousands(predicted)} against ${thousands(measured)} samples/s (${error >= 0 ? '+' : ''}${share(error)})`,
+  );
+}
+
+export function noiseLines({ noise }: JobScaling): string[] {
+  if (noise === undefined) return [];
+  const { criticalBatch, error, samples, steps, rowsPerWorker, workers, costShare, everyOf } = noise;
+  const cost = `${samples} samples; one every ${everyOf} steps costs ${(100 * Math.max(0, costShare)).toFixed(2)} % of the time`;
+  if (!Number.isFinite(criticalBatch)) {
+    return [
+      `critical batch: the gradient of the first ${steps} steps is lost in its noise: larger batches pay for as long as was looked (${cost})`,
+    ];
+  }
+  return [
+    `critical batch in the first ${steps} steps: ${thousands(criticalBatch)} rows, give or take ${thousands(error)} (${cost}); it grows as training goes on`,
+    `at ${Math.round(rowsPerWorker)} rows a worker up to ${workers} ${workers === 1 ? 'worker shortens' : 'workers shorten'} the training by half of their share or more; ` +
+      `now ${stepsFactor(criticalBatch, rowsPerWorker).toFixed(1)} times the fewest steps on one worker, ${stepsFactor(criticalBatch, rowsPerWorker * 2).toFixed(1)} on two with twice the batch`,
+  ];
+}
+
+export function milliseconds(ms: number): string {
+  return ms >= 100 ? ms.toFixed(0) : ms >= 10 ? ms.toFixed(1) : ms >= 1 ? ms.toFixed(2) : ms.toFixed(4);
+}
+
+export function thousands(value: number): string {
+  if (!Number.isFinite(value)) return '-';
+  return Number(value.toPrecision(4)).toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 1 : 0 });
+}
+
+function share(value: number): string {
+  return Number.isFinite(value) ? `${(100 * value).toFixed(Math.abs(value) < 0.1 ? 1 : 0)} %` : '-';
+}

@@ -1,0 +1,140 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pathToFileURL } from 'node:url';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { scaleCommand } from '../../src/cli/scale.ts';
+import type { ScaleCommandOptions } from '../../src/cli/scale-options.ts';
+import { renderScaling } from '../../src/scaling/html.ts';
+import type { ScalingReport } from '../../src/scaling/report.ts';
+import { parseWhatIf } from '../../src/scaling/what-if.ts';
+
+const job = new URL('../fixtures/small-job.ts', import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), 'lockstep-scale-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Line {
+  readonly rows: readonly { mode: string; workers: number; nodes: number; batch: number; shards: number; samplesPerSec: number; efficiency: number; parametersSha256: string }[]; // biome-ignore format: a list
+  readonly jobs: readonly { headline: { workers: number }; stopAt: readonly unknown[] }[];
+}
+
+async function scale(
+  options: Partial<ScaleCommandOptions>,
+  path: string | undefined = job,
+): Promise<{ lines: string[]; report: ScalingReport }> {
+  const lines: string[] = [];
+  const out = join(folder, 'out');
+  await scaleCommand(
+    path === '' ? undefined : path,
+    { rounds: 1, seconds: 0.02, noise: true, set: [], quiet: true, out, ...options },
+    {
+      out: (line) => lines.push(line),
+      write: async () => undefined,
+      input: Readable.from([]),
+      progress: { write: () => true },
+      stop: new AbortController().signal,
+    },
+  );
+  return { lines, report: JSON.parse(readFileSync(join(out, 'scaling.json'), 'utf8')) as ScalingReport };
+}
+
+let measured: Awaited<ReturnType<typeof scale>>;
+const trace = join(folder, 'trace.json');
+beforeAll(async () => {
+  const question = parseWhatIf('nodes=1..16,link=1gbit/0.1ms');
+  measured = await scale({ workers: [1, 2], json: true, trace, whatIf: question });
+}, 120_000);
+
+describe('lockstep scale', () => {
+  test('ends with one line of JSON: rows of all kinds, equal bytes where batch and S are equal', () => {
+    expect(measured.lines).toHaveLength(1);
+    const { rows, jobs } = JSON.parse(measured.lines[0]) as Line;
+    expect(rows.map(({ mode, workers, batch }) => `${mode} ${workers} ${batch}`)).toEqual([
+      'strong 1 24',
+      'strong 2 24',
+      'equal-shards 1 24',
+      'equal-shards 2 24',
+      'weak 1 24',
+      'weak 2 48',
+    ]);
+    const hashes = new Set(rows.filter(({ batch }) => batch === 24).map((row) => row.parametersSha256));
+    expect([...hashes]).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);
+    for (const { samplesPerSec, efficiency } of rows) {
+      expect(samplesPerSec).toBeGreaterThan(0);
+      expect(efficiency).toBeGreaterThan(0);
+    }
+    expect(jobs[0].headline.workers).toBe(2);
+    expect(jobs[0].stopAt).toHaveLength(8); // star and tree, four formats each
+  });
+
+  test('phases of every worker sum to its step; the trace has a track for each', () => {
+    const [{ explanations }] = measured.report.jobs;
+    expect(explanations.map(({ workers, batch }) => [workers, batch])).toEqual([[1, 24], [2, 24], [2, 48]]); // biome-ignore format: one line
+    for (const { perWorker } of explanations) {
+      for (const { ms, stepMs } of perWorker) {
+        expect(Object.values(ms).reduce((a, b) => a + b)).toBeCloseTo(stepMs, 9);
+      }
+    }
+    const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { tid: number; name: string }[] };
+    expect(new Set(traceEvents.map(({ tid }) => tid))).toEqual(new Set([0, 1]));
+    expect(traceEvents.some(({ name }) => name === 'reduce')).toBe(true);
+  });
+
+  test('says what is wrong with a question that cannot be measured', async () => {
+    await expect(scale({ workers: [4], mode: 'strong' })).rejects.toThrow(
+      /--workers 4: expected at most 2.*--shards 4/,
+    );
+    await expect(scale({ workers: [1], steps: 3 })).rejects.toThrow(/--steps 3: expected at least 25 steps/);
+    await expect(scale({ workers: [1], mode: 'weak', batchSize: 1000, nodes: [2] })).rejects.toThrow(/training rows/);
+    await expect(scale({ workers: [0] })).rejects.toThrow(/whole numbers of at least 1/);
+    await expect(scale({ workloads: ['mpl'] }, '')).rejects.toThrow(/--workloads: .*did you mean mlp/);
+  });
+});
+
+test('node processes over loopback end in the bytes of one process', async () => {
+  const { report } = await scale({ workers: [1], nodes: [1, 2], mode: 'strong', rounds: 1, noise: false });
+  const [{ rows, errors }] = report.jobs;
+  const equal = rows.filter(({ mode }) => mode === 'equal-shards');
+  expect(equal.map(({ nodes, workers }) => `${nodes}x${workers}`)).toEqual(['1x1', '2x1']);
+  expect(new Set(equal.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
+  expect(errors).toHaveLength(2);
+});
+
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+  existsSync(path),
+);
+
+describe('the page', () => {
+  test('asks for nothing outside itself and shows names as text', () => {
+    const page = renderScaling({
+      ...measured.report,
+      jobs: measured.report.jobs.map((j) => ({ ...j, name: '<my> job' })),
+    });
+    const addresses = [...page.matchAll(/(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)/g)].map((match) => match[1]);
+    expect(addresses.filter((address) => !address.startsWith('data:') && !address.startsWith('#'))).toEqual([]);
+    expect(page).toContain('&lt;my&gt; job');
+    expect(page).not.toMatch(/<script|<my>/i);
+  });
+
+  test.skipIf(CHROMIUM === undefined)('draws its charts in a browser, within a narrow window too', async () => {
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    try {
+      const page = await browser.newPage({ viewport: { width: 390, height: 800 } });
+      await page.goto(pathToFileURL(join(folder, 'out', 'scaling.html')).href);
+      const seen = await page.evaluate(`({
+        titles: [...document.querySelectorAll('figcaption')].map((x) => x.textContent),
+        drawn: [...document.querySelectorAll('figure svg')].map((svg) => svg.querySelectorAll('path, rect, circle').length),
+        wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
+      })`);
+      expect(seen).toMatchObject({
+        titles: ['Efficiency', 'Where a step’s time goes, on each worker', 'Predicted throughput'],
+        wide: false,
+      });
+      for (const count of (seen as { drawn: number[] }).drawn) expect(count).toBeGreaterThan(5);
+    } finally {
+      await browser.close();
+    }
+  });
+});
