@@ -82,7 +82,9 @@ async function trained(run: ThreadRun) {
   await run.train(1, plan.compiled.totalSteps);
   const slots = session.slots.map(({ name, offsets }, i) => [
     name,
-    plan.compiled.tensors.map(({ size }, t) => floats(session.layout.slots[i] + 4 * offsets[t], size)),
+    plan.compiled.tensors.map(
+      ({ size }, t) => (offsets[t] < 0 ? [] : floats(session.layout.slots[i] + 4 * offsets[t], size)), // frozen: none
+    ),
   ]);
   const [words] = [epochWords(session.blocks, session.rowTables)];
   const epochs = new Int32Array(session.memory.buffer, session.layout.epochs, words).slice();
