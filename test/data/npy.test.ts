@@ -117,7 +117,7 @@ describe('npy', () => {
       const bytes = good.slice();
       new DataView(bytes.buffer).setUint32(bytes.length - 4, 0x7fc00000, true);
       expect((await failure('E_DATA_VALUE', () => one(bytes))).message).toMatch(
-        /x\.npy, row 2: expected a finite number/,
+        /x\.npy, row 2, element 1: expected a finite number/,
       );
     });
 
