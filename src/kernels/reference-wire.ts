@@ -58,7 +58,8 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
         const scale = finite ? (wanted < f32(1e-30) ? 0 : wanted) : Number.NaN;
         bytes.setFloat32(out + 4 * g, scale, true);
         values.forEach((value, i) => {
-          const q = finite && scale > 0 ? nearest(f32(value * f32(1 / scale))) : 0;
+          // With scale 0 too the product is taken: it has the sign of a zero.
+          const q = finite ? nearest(f32(value * (scale > 0 ? f32(1 / scale) : 0))) : 0;
           bytes.setInt8(out + 4 * groups + from + i, q);
           real[(x >> 2) + from + i] = finite ? f32(value - f32(q * scale)) : 0;
         });
