@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { LockstepError } from '../src/errors.ts';
 import { decodeFrame, encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
+import { giveBack, ReceiveMemory } from './receive-memory.ts';
 
 /** Deadlines and limits of a connection, with their defaults. */
 export const CONNECTION_DEFAULTS = {
@@ -33,8 +34,11 @@ export interface ConnectionEnd {
 }
 
 export interface ConnectionOptions {
-  /** Called once for each message, in order. Its regions are valid until it returns. What it throws ends the connection as `failed`. */
-  onMessage(frame: Frame, connection: Connection): void;
+  /**
+   * Called once for each message, in order. Its regions are valid until it returns, or, where it returns a promise, until that is
+   * settled. What it throws ends the connection as `failed`.
+   */
+  onMessage(frame: Frame, connection: Connection): void | Promise<void>;
   /** Called once, when nothing will come any more. Must not throw. */
   onClose(end: ConnectionEnd, connection: Connection): void;
   /** Name of the other end in messages; its address by default. */
@@ -55,12 +59,13 @@ export const socketLimits = (maxPayload: number) =>
     perMessageDeflate: false,
     maxPayload,
     maxFragments: 4 * FRAME_LIMITS.regions,
+    allowSynchronousEvents: true, // ReceiveMemory counts on it
     closeTimeout: CONNECTION_DEFAULTS.closeMs,
   }) as const;
 
 /**
  * One peer over a WebSocket, of either end. Nothing is copied on the way out: the parts of a frame leave as fragments of one
- * message in one system call. On the way in each fragment stays in the memory into which ws assembled it.
+ * message in one system call. On the way in each fragment stays in the memory into which ws assembled it, until it was handled.
  */
 export class Connection {
   /** Name of the other end. */
@@ -70,6 +75,7 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #limits: Required<Omit<ConnectionOptions, 'onMessage' | 'onClose' | 'peer'>>;
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #memory = new ReceiveMemory();
   #queuedBytes = 0;
   #queuedMessages = 0;
   #messagesSent = 0;
@@ -96,6 +102,7 @@ export class Connection {
     this.#heardBytes = socket.bytesRead;
     socket.setNoDelay(true);
     ws.binaryType = 'fragments';
+    socket.prependListener('data', (chunk: Buffer) => this.#memory.add(chunk));
     ws.on('message', (data, isBinary) => this.#receive(data as unknown as Uint8Array[], isBinary));
     ws.on('pong', () => {
       if (this.#pingAt !== undefined) this.#roundTripMs = performance.now() - this.#pingAt;
@@ -214,13 +221,17 @@ export class Connection {
     let frame: Frame;
     try {
       if (!isBinary) throw new FrameError(0, 'a binary message', 'a text message');
-      frame = decodeFrame(data);
+      const { header, regions } = decodeFrame(data);
+      frame = { header, regions: this.#memory.take(regions) };
     } catch (error) {
       this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);
       return;
     }
     try {
-      this.#options.onMessage(frame, this);
+      const handled = this.#options.onMessage(frame, this);
+      const done = () => frame.regions.forEach(giveBack);
+      if (handled === undefined) done();
+      else void handled.finally(done);
     } catch (error) {
       // A handler refuses a frame by throwing a FrameError; any other error is a defect of ours.
       if (error instanceof FrameError) this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);

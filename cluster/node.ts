@@ -166,7 +166,7 @@ class Node {
           } else if (message.type === 'refuse' && !message.retry) {
             reject(refused(message));
             peer.close('refused');
-          } else this.#receive(message, peer, visit, reject);
+          } else return this.#receive(message, peer, visit, reject);
         },
         onClose: (how) =>
           end({ kind: 'disconnected', reason: how.reason, joined: false, shards: 0, error: connectionLost(how) }),
@@ -191,27 +191,33 @@ class Node {
     }
   }
 
-  #receive(message: Message<ToNode>, connection: Connection, visit: Visit, fail: (error: unknown) => void): void {
+  /** Settles when the message is dealt with. */
+  #receive(
+    message: Message<ToNode>,
+    connection: Connection,
+    visit: Visit,
+    fail: (error: unknown) => void,
+  ): Promise<void> | undefined {
     switch (message.type) {
       case 'challenge':
         this.#introduce(message, connection, visit);
-        return;
+        return undefined;
       case 'welcome':
         this.#enter(message, visit);
         this.#options.onEvent?.({ kind: 'joined', node: message.node, run: message.run });
-        return;
+        return undefined;
       case 'refuse':
         connection.close('refused');
-        return;
+        return undefined;
     }
-    if (message.type === 'stop' || message.type === 'description') return;
+    if (message.type === 'stop' || message.type === 'description') return undefined;
     if (visit.welcome === undefined) throw new FrameError(0, 'welcome first', message.type);
-    if (message.fence !== visit.welcome.fence) return; // of another time
+    if (message.fence !== visit.welcome.fence) return undefined; // of another time
     // The arena belongs to the workers while they compute: what comes meanwhile waits for them.
     this.#busy = this.#busy.then(async () => {
       if (connection.open) await this.#obey(message, connection, visit);
     });
-    this.#busy.catch((error) => {
+    return this.#busy.catch((error) => {
       this.#busy = Promise.resolve();
       if (error instanceof FrameError) connection.close(error.message);
       else if (connection.open) fail(error);

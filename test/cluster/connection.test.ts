@@ -131,24 +131,53 @@ describe('a connection', () => {
     }
   });
 
-  it('leaves each region in the memory into which ws assembled it', async () => {
-    const memories: ArrayBufferLike[] = [];
-    let arrive: () => void = () => {};
-    const arrived = new Promise<void>((resolve) => {
-      arrive = resolve;
-    });
-    const { node } = await pair({
+  it('leaves each region in the memory into which ws assembled it, and gives that back when it was handled', async () => {
+    const sent = [new Uint8Array(1 << 20).fill(1), new Uint8Array(1 << 20).fill(2)];
+    const seen: { regions: Uint8Array[]; lengths: number[] }[] = [];
+    const finish: (() => void)[] = [];
+    const { node, peer } = await pair({
       far: {
-        onMessage: ({ regions }) => {
-          memories.push(...regions.map((region) => region.buffer));
-          arrive();
+        onMessage({ regions }) {
+          seen.push({ regions, lengths: regions.map((region) => region.buffer.byteLength) });
+          wake();
+          return seen.length === 1 ? undefined : new Promise<void>((resolve) => finish.push(resolve));
         },
       },
     });
-    await node.send({}, [new Uint8Array(1 << 20), new Uint8Array(1 << 20)]);
-    await arrived;
-    expect(memories.map((memory) => memory.byteLength)).toEqual([1 << 20, 1 << 20]);
-    expect(memories[0]).not.toBe(memories[1]);
+    let wake: () => void = () => {};
+    const next = () =>
+      new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    for (const number of [1, 2]) {
+      const arrived = next();
+      await node.send({ number }, sent);
+      await arrived;
+    }
+    expect(seen.map(({ lengths }) => lengths)).toEqual([Array(2).fill(1 << 20), Array(2).fill(1 << 20)]);
+    expect(seen[0].regions.map(({ length }) => length)).toEqual([0, 0]); // handled when it returned
+    expect(seen[1].regions.map((region) => Buffer.compare(region, sent[0]))).toEqual([0, 1]); // a promise is not settled
+    finish[0]();
+    await new Promise(setImmediate);
+    expect(seen[1].regions.map(({ length }) => length)).toEqual([0, 0]);
+    expect(peer.open).toBe(true);
+  });
+
+  it('gives back no memory in which a later message begins, whatever the cuts', async () => {
+    const { node, coordinator } = await pair();
+    const lengths = Array.from({ length: 200 }, (_, i) => [(i * 7919) % 90_000, (i * 104_729) % 40_000]);
+    lengths.forEach((of, number) => {
+      void node.send(
+        { number },
+        of.map((length, i) => new Uint8Array(length).fill(number + i)),
+      );
+    });
+    const frames = await coordinator.got(lengths.length);
+    frames.forEach(({ header, regions }, number) => {
+      expect(header).toEqual({ number });
+      expect(regions.map(({ length }) => length)).toEqual(lengths[number]);
+      expect(regions.every((region, i) => region.every((byte) => byte === ((number + i) & 255)))).toBe(true);
+    });
   });
 
   it('says at both ends how and why it was closed, after all that was sent before', async () => {
