@@ -118,10 +118,10 @@ export function runOnFleet(fleet: NodeFleet, timed: TimedJob): RunPoint {
           });
         },
       });
-      await nodes;
+      if (!signal?.aborted) await nodes; // else they may still look for a coordinator that is gone
       return sliceOf(point, result, collect);
     } catch (error) {
-      throw problem ?? error;
+      throw signal?.aborted ? error : (problem ?? error);
     }
   };
 }
