@@ -1,4 +1,4 @@
-import { MEASURE_COLUMNS, measureRow, measuresNote, runFacts } from '../compare/describe.ts';
+import { absences, MEASURE_COLUMNS, measureRow, measuresNote, runFacts } from '../compare/describe.ts';
 import type { JobReport, Report } from '../compare/report.ts';
 import { formatValue } from '../compare/text.ts';
 import { formatTable } from './format.ts';
@@ -36,14 +36,14 @@ function renderJob(job: JobReport): string[] {
   return [
     `${job.name}`,
     '',
-    ...formatTable(MEASURE_COLUMNS, optimizers.map(measureRow)),
+    ...formatTable(MEASURE_COLUMNS, optimizers.map((one) => measureRow(one, job))),
     '',
     measuresNote(job),
     ...(pairs.length === 0
       ? []
       : ['', ...formatTable([finals.decision, 'difference', '95 % interval', 'p (Holm)'], pairs)]),
     ...(failed.length === 0 ? [] : ['', ...failed]),
-    ...job.left.map(({ optimizer, reason }) => `${optimizer} took no part: ${reason}`),
+    ...absences(job).map(({ optimizers: names, reason }) => `${names.join(', ')} took no part: ${reason}`),
     '',
     ...runFacts(job),
     '',

@@ -17,9 +17,10 @@ export const MEASURE_COLUMNS = [
   'diverged',
 ] as const;
 
-/** A row of the table of measures; the terminal prints the same. */
-export function measureRow(one: OptimizerReport): string[] {
+/** A row of the table of measures; the terminal prints the same. Without a target nobody has missed it. */
+export function measureRow(one: OptimizerReport, { objective }: JobReport): string[] {
   const { measures: m, sensitivity: s } = one;
+  const toTarget = objective.target === undefined ? { steps: Number.NaN, seconds: Number.NaN } : m.toTarget;
   const width = s === undefined ? '-' : `${s.open ? '≥ ' : ''}${s.decades.toFixed(1)}`;
   return [
     one.optimizer,
@@ -27,8 +28,8 @@ export function measureRow(one: OptimizerReport): string[] {
     formatValue(m.value),
     formatValue(m.trainValue),
     formatValue(m.gap),
-    formatValue(m.toTarget.steps),
-    formatSeconds(m.toTarget.seconds),
+    formatValue(toTarget.steps),
+    formatSeconds(toTarget.seconds),
     m.seeds === 0 ? '-' : `${m.missed} of ${m.seeds}`,
     formatSeconds(m.secondsPerStep),
     formatBytes(one.stateBytes),
@@ -40,11 +41,14 @@ export function measureRow(one: OptimizerReport): string[] {
 /** What the columns mean. */
 export function measuresNote(job: JobReport): string {
   const { metric, mode, target } = job.objective;
-  const of = target === undefined ? 'no target' : `${metric} ${mode === 'max' ? '≥' : '≤'} ${formatValue(target)}`;
   const source = job.targetGiven ? 'as asked for' : 'what the weakest finalist reaches in the median';
+  const of =
+    target === undefined
+      ? 'none, for no final was run'
+      : `${metric} ${mode === 'max' ? '≥' : '≤'} ${formatValue(target)} (${source})`;
   return (
     `Result and training: final ${metric} on validation and on training rows, medians over the seeds of the finals; ` +
-    `optimizers that are no finalists: their best tuned run. Gap: validation loss minus training loss. Target: ${of} (${source}); ` +
+    `optimizers that are no finalists: their best tuned run. Gap: validation loss minus training loss. Target: ${of}; ` +
     'seconds are those of training steps alone. State: memory of the optimizer. ' +
     'Lr width: decades within 5 % of the best. Diverged: share of all its trials.'
   );
@@ -64,4 +68,11 @@ export function runFacts(job: JobReport): string[] {
     `${cores.trials} trials in ${formatSeconds(cores.seconds)}, ${cores.slots} at a time: a trial was under way ${formatPercent(cores.occupied)} of the time, and the trials used ${formatPercent(cores.cpu)} of the cores.`,
     ...job.notes,
   ];
+}
+
+/** Who took no part, and why: a line for each reason, since most share one. */
+export function absences(job: JobReport): { readonly optimizers: readonly string[]; readonly reason: string }[] {
+  const byReason = new Map<string, string[]>();
+  for (const { optimizer, reason } of job.left) byReason.set(reason, [...(byReason.get(reason) ?? []), optimizer]);
+  return [...byReason].map(([reason, optimizers]) => ({ reason, optimizers }));
 }

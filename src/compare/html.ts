@@ -1,5 +1,5 @@
 import { jobCharts, profileChart } from './charts.ts';
-import { MEASURE_COLUMNS, measureRow, measuresNote, runFacts } from './describe.ts';
+import { absences, MEASURE_COLUMNS, measureRow, measuresNote, runFacts } from './describe.ts';
 import { COLOURS } from './draw.ts';
 import { ALPHA } from './finals.ts';
 import { escapeHtml, figure, legend, renderPage, table } from './page.ts';
@@ -59,10 +59,11 @@ function recommendationBox({ recommendation }: JobReport): string {
     .join('')}</ul></div>`;
 }
 
-function measuresTable({ optimizers }: JobReport): string {
+function measuresTable(job: JobReport): string {
+  const { optimizers } = job;
   return table(
     [...MEASURE_COLUMNS],
-    optimizers.map(measureRow),
+    optimizers.map((one) => measureRow(one, job)),
     optimizers.map(({ finalist }) => (finalist ? '' : 'dim')),
   );
 }
@@ -87,7 +88,8 @@ ${table([decision, 'median difference', '95 % interval', 'p', 'p (Holm)', 'signi
 <p class="note">Paired by seed; Wilcoxon signed-rank test, exact; bootstrap interval of the median. A run that missed or failed counts as infinite. ${escapeHtml(power)}</p>`;
 }
 
-function failuresPart({ optimizers, left }: JobReport): string {
+function failuresPart(job: JobReport): string {
+  const { optimizers } = job;
   const failures = optimizers.flatMap(({ optimizer, tuning, finals }) => [
     ...tuning
       .filter(({ outcome }) => outcome !== 'finished')
@@ -96,7 +98,8 @@ function failuresPart({ optimizers, left }: JobReport): string {
       .filter(({ outcome }) => outcome !== 'finished')
       .map(({ seed, outcome, message }) => [optimizer, `final, seed ${seed}`, outcome, message ?? '']),
   ]);
-  const rows = [...failures, ...left.map(({ optimizer, reason }) => [optimizer, '-', 'took no part', reason])];
+  const absent = absences(job).map(({ optimizers: names, reason }) => [names.join(', '), '-', 'took no part', reason]);
+  const rows = [...failures, ...absent];
   if (rows.length === 0) return '';
   return `<details><summary>Failures and absences: ${rows.length}</summary>${table(['optimizer', 'trial', 'what', 'why'], rows)}</details>`;
 }

@@ -190,6 +190,28 @@ describe('the answer for a row', () => {
     },
   );
 
+  it.each([1, 2, 3])('has the same bits alone and among others where it is %s numbers', async (units) => {
+    const job = defineJob({
+      ...base,
+      data: {
+        train: arrays({
+          x: { data: Float32Array.from({ length: 30 * 64 }, (_, i) => Math.sin(i)), shape: [30, 64] },
+          y: { data: new Float32Array(30 * units), shape: [30, units] },
+        }),
+      },
+      model: sequential(dense(256, 'relu'), dense(256, 'relu'), dense(units)),
+      loss: meanSquaredError(),
+    }) as unknown as Job;
+    const predictor = await Predictor.load(await modelBytes(job), { kind: 'regression' });
+    const random = philox(5);
+    const rows = Array.from({ length: 128 }, () => ({ x: Float32Array.from({ length: 64 }, () => 2 * random() - 1) }));
+    const together = await predictor.predict(rows);
+    const alone = [];
+    for (const row of rows) alone.push(await predictor.predict(row));
+    expect(alone).toEqual(together);
+    predictor.dispose();
+  });
+
   /** As the workers compute a shard of 256 rows, on the kernels of this machine. */
   async function evaluated(
     stored: Awaited<ReturnType<typeof storedModel>>,
