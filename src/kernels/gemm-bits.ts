@@ -4,12 +4,14 @@ import { GEMM_SCRATCH_BYTES, type KernelTable } from './table.ts';
 import { instantiateKernels } from './wasm.ts';
 
 /**
- * Questions to this machine's GEMM about bits. Which code a GEMM runs, and so the answer, depends on the shape alone: one try
- * with numbers of mixed size and sign decides.
+ * Questions to this machine's GEMM about bits. Which code a GEMM runs, and so the answer, depends on the shape alone: numbers of
+ * mixed size and sign decide, if they are many, for two orders of adding agree in some of them.
  */
 
 /** Work beyond which a question is not worth its time: the answer is then no. */
 const MOST_FLOPS = 6e9;
+/** Numbers that must agree. */
+const ENOUGH_NUMBERS = 256;
 /** Above the modules' static data. */
 const START = 1 << 20;
 
@@ -19,10 +21,13 @@ const START = 1 << 20;
  */
 export function accumulatesExactly(choice: BackendChoice, module: WebAssembly.Module, shapes: number[][]): boolean {
   return ask(choice, module, distinct(shapes), ([transA, transB, m, n, k], bench) => {
-    const before = bench.fillC(m * n);
     const apart = bench.run({ transA, transB, m, n, k, beta: 0 }, bench.second);
-    const added = bench.run({ transA, transB, m, n, k, beta: 1 }, bench.first);
-    return before.every((value, i) => Math.fround(value + apart[i]) === added[i]);
+    for (let seen = 0; seen < ENOUGH_NUMBERS; seen += m * n) {
+      const before = bench.fillC(m * n, seen);
+      const added = bench.run({ transA, transB, m, n, k, beta: 1 }, bench.first);
+      if (!before.every((value, i) => Math.fround(value + apart[i]) === added[i])) return false;
+    }
+    return true;
   });
 }
 
@@ -53,8 +58,8 @@ interface Bench {
   /** Two places for results. */
   readonly first: number;
   readonly second: number;
-  /** Random numbers in `first`; gives a copy. */
-  fillC(size: number): Float32Array;
+  /** Random numbers in `first`, others for each `draw`; gives a copy. */
+  fillC(size: number, draw: number): Float32Array;
   /** Runs a GEMM of the random A (from `row` on) and B into `c`; gives a view of the result. */
   run(g: Pick<GemmOperands, 'transA' | 'transB' | 'm' | 'n' | 'k' | 'beta'>, c: number, row?: number): Float32Array;
 }
@@ -84,8 +89,8 @@ function ask(
   const bench: Bench = {
     first,
     second,
-    fillC(size) {
-      kernels.randomNormal(first, size, 1, 2, 5, 0, 0, 0, 0, 3);
+    fillC(size, draw) {
+      kernels.randomNormal(first, size, 1, 2, 5, draw, 0, 0, 0, 3);
       return new Float32Array(memory.buffer, first, size).slice();
     },
     run(g, c, row = 0) {

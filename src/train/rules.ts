@@ -15,7 +15,7 @@ export interface RunRules {
 
 /** Pure. @throws E_JOB for a name that no evaluation reports, E_OPTION for checkpoints without a run folder. */
 export function resolveRules({ job, data, compiled, optimizer, trial }: RunPlan, { runDir }: TrainOptions): RunRules {
-  if (job.checkpoint && runDir === undefined) {
+  if (job.checkpoint && runDir === undefined && trial === undefined) {
     throw new LockstepError('E_OPTION', {
       where: 'job.checkpoint',
       expected: 'a run folder to save into',

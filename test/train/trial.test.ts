@@ -71,6 +71,13 @@ describe('overfitBatches', () => {
     expect(steps.slice(0, 6).map((s) => s.samples)).toEqual([16, 16, 16, 16, 6, 16]);
   });
 
+  it('needs no run folder, also where the job saves checkpoints', async () => {
+    const j = job({ checkpoint: { everySteps: 1, keepBest: 'val.loss' }, epochs: 2 });
+    const result = await run({ workers: 1, overfitBatches: 1 }, j);
+    expect([result.step, result.checkpoint]).toEqual([10, undefined]);
+    expect(result.steps).toEqual((await run({ workers: 1, overfitBatches: 1 }, job({ epochs: 2 }))).steps);
+  });
+
   it('says so in the checkpoint: the job does not go on from it', async () => {
     const runDir = join(folder, 'overfit');
     await train(job(), { workers: 1, overfitBatches: 1, runDir });
