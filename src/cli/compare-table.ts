@@ -36,7 +36,10 @@ function renderJob(job: JobReport): string[] {
   return [
     `${job.name}`,
     '',
-    ...formatTable(MEASURE_COLUMNS, optimizers.map((one) => measureRow(one, job))),
+    ...formatTable(
+      MEASURE_COLUMNS,
+      optimizers.map((one) => measureRow(one, job)),
+    ),
     '',
     measuresNote(job),
     ...(pairs.length === 0

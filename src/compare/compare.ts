@@ -224,6 +224,7 @@ async function choosePlan(
 ): Promise<{ plan: RacePlan; estimate: number | undefined }> {
   if (budgetSeconds === undefined || signal?.aborted) return { plan: planRace(settings), estimate: undefined };
   const whole = planRace(settings);
+  const started = performance.now();
   const seconds = Math.min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budgetSeconds);
   const stop = () => {
     for (const slot of slots) slot.close();
@@ -248,9 +249,10 @@ async function choosePlan(
     if (crashed) throw cannotTrain(crashed.warm);
     return { plan: whole, estimate: undefined };
   }
+  const left = budgetSeconds - (performance.now() - started) / 1000;
   const ordered = { ...settings, entries: commonFirst(entries, compared.job.optimizer.kind) };
-  const field = optimizers === undefined ? fitField(ordered, cost, slots.length, budgetSeconds) : settings;
-  const plan = fitBudget(field, cost, slots.length, budgetSeconds);
+  const field = optimizers === undefined ? fitField(ordered, cost, slots.length, left) : settings;
+  const plan = fitBudget(field, cost, slots.length, left);
   return { plan, estimate: estimateSeconds(plan, cost, slots.length) };
 }
 

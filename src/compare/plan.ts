@@ -109,7 +109,7 @@ export function fitField(settings: RaceSettings, cost: TrialCost, slots: number,
   for (let count = settings.entries.length; count > 2; count--) {
     const fewer = { ...settings, entries: settings.entries.slice(0, count) };
     const plan = fitBudget(fewer, cost, slots, budgetSeconds);
-    if (estimateSeconds(plan, cost, slots) <= budgetSeconds) return fewer;
+    if (estimateSeconds(plan, cost, slots) <= PLANNED_SHARE * budgetSeconds) return fewer;
   }
   return { ...settings, entries: settings.entries.slice(0, 2) };
 }

@@ -65,7 +65,7 @@ export function recommend(
     lr: leader.lr,
     reasons: [
       result(leader, objective, given.target),
-      ...evidence(verdict, tiedNames, finals),
+      ...evidence(verdict, tiedNames, finals, given.finished),
       ...alternatives(leader, contenders, tiedNames),
       ...qualities(leader),
     ],
@@ -89,12 +89,17 @@ function result({ optimizer, lr, measures }: Contender, { metric, target }: Obje
   return `${optimizer} with lr ${lr} reaches ${metric} ${target} first: after ${toTarget.steps} steps, ${formatSeconds(toTarget.seconds)} of training, ${runs}${misses}.`;
 }
 
-function evidence(verdict: Recommendation['verdict'], tied: readonly string[], finals: Finals): string[] {
+function evidence(
+  verdict: Recommendation['verdict'],
+  tied: readonly string[],
+  finals: Finals,
+  finished: boolean,
+): string[] {
   const { detectable, comparisons } = finals;
   if (verdict === 'only') return ['It is the only finalist, so nothing speaks against it and nothing was compared.'];
   const smallest =
     detectable.effect === Number.POSITIVE_INFINITY
-      ? `${detectable.pairs} seeds cannot show any difference among ${detectable.comparisons} comparisons (smallest possible p ${detectable.smallestP.toPrecision(2)}); use more seeds.`
+      ? `${detectable.pairs} seeds cannot show any difference among ${detectable.comparisons} comparisons (smallest possible p ${detectable.smallestP.toPrecision(2)}); ${finished ? 'use more seeds (--seeds) or fewer optimizers' : 'the race was cut short: --resume goes on with it'}.`
       : Number.isFinite(detectable.difference)
         ? `${detectable.pairs} seeds can show differences from about ${formatValue(detectable.difference)} on.`
         : '';

@@ -117,8 +117,9 @@ describe('fitField', () => {
       const some = { ...many, entries: entries.slice(0, count) };
       return estimateSeconds(fitBudget(some, quick, 2, 60), quick, 2);
     };
-    expect(estimate(kept.length)).toBeLessThanOrEqual(60);
-    expect(estimate(kept.length + 1)).toBeGreaterThan(60);
+    // A share is left for what an estimate does not see: a race that is cut off lacks seeds, and seeds are what shows a difference.
+    expect(estimate(kept.length)).toBeLessThanOrEqual(0.85 * 60);
+    expect(estimate(kept.length + 1)).toBeGreaterThan(0.85 * 60);
   });
 
   it('keeps two at least: something must be compared', () => {

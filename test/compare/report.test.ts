@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { absences, MEASURE_COLUMNS, measureRow, measuresNote } from '../../src/compare/describe.ts';
 import { jobProfiles, reportSchema } from '../../src/compare/report.ts';
 import { toLine } from '../../src/record/jsonl.ts';
 import { fakeJobReport, fakeReport } from './fake-report.ts';
@@ -31,6 +32,29 @@ describe('a report', () => {
     const { recommendation } = await fakeJobReport({ sgd: WORSE, adam: GOOD }, { finalSeeds: 4 });
     expect(recommendation.verdict).toBe('leads');
     expect(recommendation.reasons.join(' ')).toContain('4 seeds cannot show any difference');
+    expect(recommendation.reasons.join(' ')).toContain('use more seeds (--seeds)');
+  });
+
+  it('without a final has no target that anybody missed', async () => {
+    const humps = { sgd: WORSE, adam: GOOD };
+    const job = await fakeJobReport(humps, { finalSeeds: 0 });
+    expect(job.objective.target).toBeUndefined();
+    const rows = job.optimizers.map((one) => measureRow(one, job));
+    const at = MEASURE_COLUMNS.indexOf('steps to target');
+    expect(rows.map((row) => row.slice(at, at + 3))).toEqual([
+      ['-', '-', '-'],
+      ['-', '-', '-'],
+    ]);
+    expect(measuresNote(job)).toContain('Target: none, for no final was run');
+  });
+
+  it('names those who took no part once for each reason', async () => {
+    const job = await fakeJobReport({ adam: GOOD });
+    const left = ['a', 'b', 'c'].map((optimizer) => ({ optimizer, reason: optimizer === 'b' ? 'other' : 'no room' }));
+    expect(absences({ ...job, left })).toEqual([
+      { optimizers: ['a', 'c'], reason: 'no room' },
+      { optimizers: ['b'], reason: 'other' },
+    ]);
   });
 
   it('recommends nothing where nobody reached the target', async () => {
