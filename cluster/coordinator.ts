@@ -2,6 +2,7 @@ import { LockstepError } from '../src/errors.ts';
 import { ROW_LIST_STRIDE } from '../src/kernels/table.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
+import { batchesOf, innerSteps } from '../src/parallel/inner-steps.ts';
 import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts';
 import { rowListStride } from '../src/parallel/row-memory.ts';
 import type { Session } from '../src/parallel/session.ts';
@@ -61,7 +62,9 @@ type Hello = Message<Of<ToCoordinator, 'hello'>>;
 
 /** The gradient pass in hand. */
 interface Round extends AskedRound {
+  /** Rows of the batches that it takes: the largest, and how many there are. */
   readonly batchRows: number;
+  readonly batches: number;
   readonly startedAt: number;
   /** Runs of shards that nobody is computing. */
   missing: ShardRange[];
@@ -124,6 +127,10 @@ export class Coordinator {
   readonly #desk: CoordinatorDesk;
   readonly #sampler: ReturnType<typeof samplerOf>;
   readonly #codec: Codec | undefined;
+  /** Steps that nodes make by themselves in a round; 1: they compute gradients. */
+  readonly #every: number;
+  /** Steps were made before this coordinator came: it was started from a checkpoint. */
+  readonly #goesOn: boolean;
   /** Bytes of a partial sum as it travels. */
   readonly #sumBytes: number;
   readonly #members = new Map<number, Member>();
@@ -141,6 +148,9 @@ export class Coordinator {
   #longestMs = 0;
   /** Messages of another time that were not applied. */
   dropped = 0;
+  /** With local steps: rounds of a node that were left out, and nodes that came when the run was going on. */
+  roundsLeftOut = 0;
+  begunAnew = 0;
   /** Nodes that left with a remainder of their gradients which their sums had left unsaid: it starts from zero. */
   residualsLost = 0;
   #closed = false;
@@ -151,6 +161,9 @@ export class Coordinator {
     this.#desk = new CoordinatorDesk(setup.session);
     this.#sampler = samplerOf(setup.session);
     this.#codec = codecOf(setup.session.wire ?? 'fp32');
+    this.#every = setup.session.syncEvery ?? 1;
+    const { memory, layout } = setup.session;
+    this.#goesOn = new Int32Array(memory.buffer, layout.epochs, 1)[0] > 0;
     this.#sumBytes = this.#codec ? encodedBytes(setup.session.blocks, this.#codec) : denseBytes(setup.session);
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     void this.#listen();
@@ -205,7 +218,9 @@ export class Coordinator {
         if (message.type !== 'hello' || refusal !== undefined) throw new FrameError(0, 'hello first', message.type);
         const { description } = this.#setup;
         const streamsData = description !== undefined;
-        const error = this.#closed ? ENDED : examine(message, nonce, { ...this.#setup, streamsData });
+        const error = this.#closed
+          ? ENDED
+          : examine(message, nonce, { ...this.#setup, streamsData, localSteps: this.#every > 1 });
         if (error) {
           refusal = error.message;
           this.#refuse(message.name, connection, error);
@@ -271,10 +286,13 @@ export class Coordinator {
       node: id,
       run,
       wire: session.wire ?? 'fp32',
+      syncEvery: this.#every,
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
     });
-    onEvent({ kind: 'joined', node: this.#row(member) });
+    const anew = this.#every > 1 && (this.#goesOn || this.#previous !== undefined);
+    if (anew) this.begunAnew += 1;
+    onEvent({ kind: 'joined', node: this.#row(member), ...(anew && { anew: this.begunAnew }) });
     this.#dispatch();
     return member;
   }
@@ -283,10 +301,14 @@ export class Coordinator {
     if (!this.#members.delete(member.id)) return;
     this.#membership = leave(this.#membership, member.id);
     const round = this.#round;
-    if (round) round.missing.push(...member.parts.map(({ first, count }) => ({ first, count })));
+    const steps = this.#every > 1 && round && member.parts.length > 0 ? round.batches : 0;
+    if (steps > 0) this.roundsLeftOut += 1;
+    else if (round) round.missing.push(...member.parts.map(({ first, count }) => ({ first, count })));
+    const leftOut = steps > 0 && { leftOut: { steps, rounds: this.roundsLeftOut } };
     const unsaid = this.#codec?.takes === true && member.shardsDone > 0;
     if (unsaid) this.residualsLost += 1;
-    if (!this.#closed) this.#setup.onEvent({ kind: 'left', node: this.#row(member), lost, reason, unsaid });
+    if (!this.#closed) this.#setup.onEvent({ kind: 'left', node: this.#row(member), lost, reason, unsaid, ...leftOut });
+    if (round && leftOut) this.#settle(round);
     this.#dispatch();
   }
 
@@ -333,9 +355,11 @@ export class Coordinator {
       if (!follows) member.round = -1;
       member.parts.length = 0;
     }
+    const { 0: batchRows, length: batches } = batchesOf(this.#session, this.#sampler, asked.step);
     this.#round = {
       ...asked,
-      batchRows: this.#sampler.batchRows(asked.step),
+      batchRows,
+      batches,
       startedAt: performance.now(),
       missing: [{ first: 0, count: shards }],
       sums: [],
@@ -410,12 +434,22 @@ export class Coordinator {
     const stamp = { fence, round: round.round };
     const { epoch } = this.#membership;
     if (member.round !== round.round) this.#sendParameters(round, member);
-    for (const regions of member.rows?.missing(round.step, range) ?? []) {
-      void member.connection.send({ type: 'data', fence }, regions);
-    }
+    this.#sendRows(round, member, range);
     member.parts.push({ ...range, epoch, sentAt: performance.now(), received: new Map() });
     const { parameterBytes } = member;
     void member.connection.send({ type: 'compute', ...stamp, epoch, step: round.step, ...range, parameterBytes });
+  }
+
+  /** To a node without data. */
+  #sendRows({ step, batches }: Round, { rows, connection }: Member, range: ShardRange): void {
+    const { stepsPerEpoch } = this.#sampler;
+    const { totalSteps } = this.#session;
+    const first = this.#every > 1 ? innerSteps(step, this.#every, { stepsPerEpoch, totalSteps }).first : step;
+    for (let t = first; t < first + batches; t++) {
+      for (const regions of rows?.missing(t, range) ?? []) {
+        void connection.send({ type: 'data', fence: this.#setup.fence }, regions);
+      }
+    }
   }
 
   #sendParameters(round: Round, member: Member): void {
@@ -509,7 +543,7 @@ export class Coordinator {
     member.roundMs = performance.now() - part.sentAt;
     this.#longestMs = Math.max(this.#longestMs, member.roundMs);
     this.#membership = measured(this.#membership, member.id, count, computeMs);
-    if (round.shardsDone === this.#session.shards) this.#complete(round);
+    this.#settle(round);
   }
 
   /**
@@ -546,6 +580,20 @@ export class Coordinator {
     if (!this.#codec) return;
     const block = unsoundBlock(memory.buffer, layout.wire.sums[first], blocks, this.#codec);
     if (block !== undefined) throw new FrameError(0, `ascending places in block ${block}`, 'others');
+  }
+
+  /**
+   * The round is complete when all shards are done. With local steps those of a node that is lost are left out: its optimizer's state is lost
+   * with it, and others are busy with their own. A round of which nothing is left begins again.
+   */
+  #settle(round: Round): void {
+    if (this.#every === 1) {
+      if (round.shardsDone === this.#session.shards) this.#complete(round);
+      return;
+    }
+    if ([...this.#members.values()].some(({ parts }) => parts.length > 0)) return;
+    if (round.sums.length > 0) this.#complete(round);
+    else round.missing = [{ first: 0, count: this.#session.shards }];
   }
 
   #complete(round: Round): void {

@@ -1,10 +1,12 @@
 /** What a coordinator has to say; nothing of it changes the result. */
 export type ClusterEvent =
   | { readonly kind: 'listening'; readonly url: string }
-  | { readonly kind: 'joined'; readonly node: NodeRow }
+  /** `anew`: with local steps, its optimizer begins from nothing while the run goes on: how many have so far. */
+  | { readonly kind: 'joined'; readonly node: NodeRow; readonly anew?: number }
   /**
    * `reason` is what a person wants to read; its shards of the step are computed by others. `unsaid`: what its sums had left unsaid (a
-   * wire format with error feedback) is lost.
+   * wire format with error feedback) is lost. `leftOut`: instead, its local steps of this round are in no mean, and how many
+   * rounds of a node were left out so far.
    */
   | {
       readonly kind: 'left';
@@ -12,6 +14,7 @@ export type ClusterEvent =
       readonly lost: boolean;
       readonly reason: string;
       readonly unsaid: boolean;
+      readonly leftOut?: { readonly steps: number; readonly rounds: number };
     }
   | { readonly kind: 'refused'; readonly name: string; readonly address: string; readonly reason: string }
   /** Fewer nodes than `minNodes`: the step waits. */

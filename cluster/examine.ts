@@ -29,11 +29,14 @@ export function examine(
     identity,
     mixed,
     streamsData,
+    localSteps,
   }: {
     readonly token: string | undefined;
     readonly identity: Identity;
     readonly mixed: boolean;
     readonly streamsData: boolean;
+    /** Nodes make steps by themselves. */
+    readonly localSteps: boolean;
   },
 ): LockstepError | undefined {
   if (hello.protocol !== PROTOCOL) {
@@ -48,7 +51,7 @@ export function examine(
     return refusal(`node ${hello.name}`, 'a node that has the data', 'one that asks for it', fix);
   }
   if (hello.wants === 'description') return undefined;
-  const found = identityDifference(identity, readIdentity(hello.regions[0]), mixed);
+  const found = identityDifference(identity, readIdentity(hello.regions[0]), mixed, localSteps);
   return found && refusal(found.path, `${found.ours} as on the coordinator`, found.theirs, REMEDIES[found.what]);
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MOST_LOCAL_STEPS } from '../src/parallel/inner-steps.ts';
 import { WIRE_FORMATS } from '../src/parallel/wire-format.ts';
 import { type Frame, FrameError } from './frames.ts';
 import { MAC_BYTES, NONCE_BYTES } from './security.ts';
@@ -34,6 +35,8 @@ const TO_NODE = z.discriminatedUnion('type', [
     node: count,
     run: text,
     wire: z.enum(WIRE_FORMATS),
+    /** Steps that the node makes by itself in a round; 1: it computes gradients. */
+    syncEvery: z.number().int().positive().max(MOST_LOCAL_STEPS),
     heartbeatMs: z.number().positive(),
     silenceMs: z.number().positive(),
   }),

@@ -1,5 +1,6 @@
 import { toExactJson } from '../src/checkpoint/exact-json.ts';
 import { LockstepError } from '../src/errors.ts';
+import type { ShardRange } from '../src/membership/assignment.ts';
 import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
@@ -26,7 +27,7 @@ import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './opti
 import { answer, checkToken, makeNonce, verify } from './security.ts';
 import { placeRowsOfData } from './stream-data.ts';
 import { packShards, placePiece, placeRows, stateBytes } from './transfer.ts';
-import { Upload } from './upload.ts';
+import { type TreeSum, Upload } from './upload.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
 const MOST_ATTEMPTS = 3;
@@ -299,20 +300,28 @@ class Node {
     const { fresh } = visit;
     received.update = 0;
     visit.fresh = false;
-    const plan = planStep(this.#session, 0, this.#sampler.batchRows(step), { first, count });
+    const every = welcome?.syncEvery ?? 1;
+    const ends = this.#sumsOf(step, { first, count }, every);
     const codec = codecOf(wire);
-    const upload = new Upload(this.#session, plan, codec, (region, header) =>
+    const upload = new Upload(this.#session, ends, codec, (region, header) =>
       connection.send({ ...header, fence, epoch, round }, [region]),
     );
-    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, fresh };
+    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, fresh, every };
     await this.#desk.compute(task, (from) => upload.sendFrom(from));
     const computeMs = performance.now() - start;
     this.#shards += count;
     upload.sendRest();
-    const sums = plan.sums.flatMap((sum) => [sum.first, sum.count]);
+    const sums = ends.flatMap((sum) => [sum.first, sum.count]);
     const done = { type: 'done', fence, epoch, round, first, count, sums, computeMs };
     const sent = connection.send(done, packShards(this.#session, { first, count }));
     await Promise.allSettled([upload.sent, sent]); // the next shards overwrite what is being sent
+  }
+
+  /** In which sums these shards of a step will end, and where they will lie. */
+  #sumsOf(step: number, range: ShardRange, every: number): readonly TreeSum[] {
+    // Of local steps there is one sum for all of its shards: src/parallel/local-steps.ts.
+    if (every > 1) return [{ ...range, address: this.#session.layout.reduced }];
+    return planStep(this.#session, 0, this.#sampler.batchRows(step), range).sums;
   }
 
   /** Whether encoded parameters have come, all of them, that the workers can put into place. */

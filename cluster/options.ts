@@ -29,7 +29,7 @@ export const DEADLINES: Deadlines = {
   startMs: 60_000,
 };
 
-/** How to coordinate a run. Nothing of it changes the result, but for a lossy wire format. `workers`: threads for reduction and optimizer. */
+/** How to coordinate a run. Nothing of it changes the result, but for a lossy wire format and local steps. `workers`: threads for reduction and optimizer. */
 export interface CoordinatorOptions extends TrainOptions {
   /** Name or address to listen at. Default 127.0.0.1. */
   readonly host?: string;
@@ -49,6 +49,15 @@ export interface CoordinatorOptions extends TrainOptions {
    * what the others would gain. Default fp32.
    */
   readonly wire?: WireFormat | 'auto';
+  /**
+   * Nodes make so many steps by themselves, each with an optimizer of its own, before the coordinator takes the mean of how far they came
+   * and moves the parameters by its outer optimizer; the result is then not the same bytes. Default 1: every step is one of all.
+   */
+  readonly syncEvery?: number;
+  /** Learning rate of the outer optimizer, > 0; with syncEvery above 1. Default 0.7. */
+  readonly outerLr?: number;
+  /** Its Nesterov momentum, from 0 (plain descent) to below 1. Default 0.9. */
+  readonly outerMomentum?: number;
   /** Admit nodes with other kernels: the result is then not the same bytes. Default false. */
   readonly mixed?: boolean;
   /** Send nodes that ask for it the rows of their shards, each row once. Default false: nodes have the data themselves. */

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { closest, LockstepError } from '../src/errors.ts';
+import { MOST_LOCAL_STEPS } from '../src/parallel/inner-steps.ts';
 import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
 import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
+import { type LocalSteps, OUTER_DEFAULTS } from '../src/train/local-steps.ts';
 import type { TrainResult } from '../src/train/options.ts';
 import { planRun } from '../src/train/plan-run.ts';
 import { trainPlan } from '../src/train/train.ts';
@@ -41,7 +43,9 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
     ...options,
     signal: AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]),
   };
-  const plan = await planRun(job, used, undefined, 'coordinator', formatOf(wire));
+  const localSteps = localStepsOf(options);
+  const exchange = { wire: formatOf(wire), ...(localSteps && { localSteps }) };
+  const plan = await planRun(job, used, undefined, 'coordinator', exchange);
   const result = await trainPlan(plan, used, async ({ session, proof = '' }) => {
     const identity = identityOf(plan, proof);
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
@@ -91,6 +95,32 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
   });
   if (failure) throw failure;
   return result;
+}
+
+/** @throws E_OPTION for a number that none of them can be, or settings of an outer optimizer where there is none. */
+function localStepsOf(options: CoordinatorOptions): LocalSteps | undefined {
+  const { syncEvery = 1, outerLr, outerMomentum, gradientNoiseEvery } = options;
+  const { lr, momentum } = { lr: outerLr ?? OUTER_DEFAULTS.lr, momentum: outerMomentum ?? OUTER_DEFAULTS.momentum };
+  const whole = Number.isInteger(syncEvery) && syncEvery >= 1 && syncEvery <= MOST_LOCAL_STEPS;
+  if (!whole) throw badOption('syncEvery', `a whole number from 1 to ${MOST_LOCAL_STEPS}`, syncEvery);
+  if (!(lr > 0 && Number.isFinite(lr))) throw badOption('outerLr', 'a number above 0', lr);
+  if (!(momentum >= 0 && momentum < 1)) throw badOption('outerMomentum', 'a number from 0 to below 1', momentum);
+  if (syncEvery > 1 && gradientNoiseEvery !== undefined) {
+    throw badOption(
+      'gradientNoiseEvery',
+      'none with syncEvery above 1: nodes do not send gradients',
+      gradientNoiseEvery,
+    );
+  }
+  if (syncEvery > 1) return { every: syncEvery, lr, momentum };
+  const [name, value] = Object.entries({ outerLr, outerMomentum }).find(([, given]) => given !== undefined) ?? [];
+  if (name !== undefined) throw badOption(name, 'none without syncEvery above 1: there is no outer optimizer', value);
+  return undefined;
+}
+
+function badOption(name: string, expected: string, got: unknown): LockstepError {
+  const fix = 'correct this option, or leave it out';
+  return new LockstepError('E_OPTION', { where: `option ${name}`, expected, got: String(got), fix });
 }
 
 /** 'auto' is fp32, which is then measured: see wire-advice.ts. */

@@ -1,7 +1,10 @@
 import type { Session } from '../src/parallel/session.ts';
-import type { StepPlan } from '../src/parallel/step-plan.ts';
+import type { NodeSum } from '../src/parallel/step-plan.ts';
 import { type Codec, encodedBytes } from '../src/parallel/wire-format.ts';
 import { denseBytes, piecesOf, type TransferPiece } from './transfer.ts';
+
+/** A sum of shards, and where it lies. */
+export type TreeSum = Pick<NodeSum, 'first' | 'count' | 'address'>;
 
 /** What a piece is a piece of: the sum of a node of the gradient tree. */
 export interface SumHeader {
@@ -24,16 +27,16 @@ export class Upload {
 
   constructor(
     session: Session,
-    plan: StepPlan,
+    sums: readonly TreeSum[],
     codec: Codec | undefined,
     send: (region: Uint8Array, header: SumHeader) => Promise<void>,
   ) {
     const { memory, layout, blocks } = session;
     this.#send = send;
-    this.#early = codec === undefined && plan.sums.length === 1;
+    this.#early = codec === undefined && sums.length === 1;
     const bytes = codec ? encodedBytes(blocks, codec) : denseBytes(session);
     // Encoded, all sums lie in the first: src/parallel/wire.ts.
-    for (const { first, count, address } of plan.sums.slice(0, codec ? 1 : undefined)) {
+    for (const { first, count, address } of sums.slice(0, codec ? 1 : undefined)) {
       const pieces = piecesOf(memory.buffer, codec ? layout.wire.sums[0] : address, bytes).reverse();
       for (const piece of pieces) this.#queue.push({ header: { type: 'sums', first, count }, piece });
     }

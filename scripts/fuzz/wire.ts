@@ -273,6 +273,7 @@ async function mindless(random: Random, ws: WebSocket): Promise<void> {
         node: 1,
         run: 'fuzz',
         wire: pick(random, ['fp32', 'bf16', 'int8', 'topk']),
+        syncEvery: pick(random, [1, 1, 3]),
         heartbeatMs: 1000,
         silenceMs: 5000,
       },

@@ -6,7 +6,7 @@ import type { CoordinatorCommandOptions } from './coordinator.ts';
 import type { JoinCommandOptions } from './join.ts';
 import type { LaunchCommandOptions } from './launch.ts';
 import type { NodeCommandOptions } from './node.ts';
-import { addJobOptions, addTrainOptions, choice, count } from './options.ts';
+import { addJobOptions, addTrainOptions, atLeastZero, choice, count, positive } from './options.ts';
 
 /** Of the commands that run on several machines; schedulers decide by it. */
 export const CLUSTER_EXIT_CODES = `
@@ -133,6 +133,13 @@ function addCoordinatorOptions(command: Command): Command {
       `how floats cross the network: ${WIRE_FORMATS.join(', ')}; all but fp32 round, the bytes then depend on the nodes; auto: fp32, and says what others would gain (default: fp32)`,
       choice(...WIRE_FORMATS, 'auto'),
     )
+    .option(
+      '--sync-every <n>',
+      'local steps: nodes make so many by themselves, then an outer optimizer follows the mean of how far they came; for slow links; the result depends on the nodes (default: 1)',
+      count(1),
+    )
+    .option('--outer-lr <rate>', 'learning rate of that optimizer (default: 0.7)', positive)
+    .option('--outer-momentum <n>', 'its Nesterov momentum, 0 to below 1 (default: 0.9)', atLeastZero)
     .option('--stream-data', 'send nodes that have no copy of the data the rows of their shards, each row once')
     .option('--heartbeat-ms <n>', 'a sign of life goes out this often (default: 2000)', count(1))
     .option('--silence-ms <n>', 'a node from which nothing has come for so long is lost (default: 10000)', count(1))

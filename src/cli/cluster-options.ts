@@ -13,6 +13,9 @@ export interface ClusterCommandOptions {
   readonly startNodes?: number;
   readonly mixed?: boolean;
   readonly wire?: WireFormat | 'auto';
+  readonly syncEvery?: number;
+  readonly outerLr?: number;
+  readonly outerMomentum?: number;
   readonly streamData?: boolean;
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
@@ -43,6 +46,7 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string 
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
   const { host, port, tlsCert, tlsKey, insecure, minNodes, startNodes, mixed, wire, streamData } = options;
+  const { syncEvery, outerLr, outerMomentum } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     const [there, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
     throw new LockstepError('E_OPTION', {
@@ -61,6 +65,9 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
     startNodes,
     mixed,
     wire,
+    syncEvery,
+    outerLr,
+    outerMomentum,
     streamData,
     deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs }),
     tls:
@@ -108,10 +115,15 @@ export function renderClusterEvent(event: ClusterEvent): string | undefined {
     case 'listening':
       return undefined;
     case 'joined':
-      return `${event.node.name} joined from ${event.node.address} with ${workersOf(event.node)}`;
+      return `${event.node.name} joined from ${event.node.address} with ${workersOf(event.node)}${event.anew === undefined ? '' : `; its optimizer begins anew (${plural(event.anew, 'node')} so far)`}`;
     case 'left': {
-      const { node, lost, reason, unsaid } = event;
-      const others = lost ? '; others compute its shards' : '';
+      const { node, lost, reason, unsaid, leftOut } = event;
+      const others =
+        leftOut !== undefined
+          ? `; its ${plural(leftOut.steps, 'local step')} of this round count for nothing (${plural(leftOut.rounds, 'time')} so far)`
+          : lost
+            ? '; others compute its shards'
+            : '';
       const rest = unsaid ? '; what rounding had left for its next sums is lost' : '';
       return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}${rest}`;
     }

@@ -193,6 +193,11 @@ export class NormHistory {
     out.set(this.#norms, at + 1);
   }
 
+  /** As at the beginning. */
+  clear(): void {
+    this.#count = 0;
+  }
+
   load(values: ArrayLike<number>): void {
     this.#count = values[0];
     for (let i = 0; i < NORM_WINDOW; i++) this.#norms[i] = values[i + 1];

@@ -117,7 +117,7 @@ export interface WireRegions {
   readonly sums: readonly number[];
   /** Parameters, or what they have changed by, encoded. */
   readonly down: number;
-  /** The parameters that all nodes hold. */
+  /** The parameters that all nodes hold; on a node, while it makes local steps from them. */
   readonly replica: number;
   /** What this node's sums have left unsaid. */
   readonly residual: number;

@@ -1,3 +1,4 @@
+import { batchesOf } from './inner-steps.ts';
 import type { ComputeInstruction, NodeSum, StepPlan } from './step-plan.ts';
 import { mark, PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
@@ -8,15 +9,15 @@ import type { WorkerState } from './worker-state.ts';
  * optimizers that need several. Gives the plan of what lies there now; undefined when the round was called off.
  */
 export function gradientPass(worker: WorkerState, t: number, pass: number): StepPlan | undefined {
-  const rows = worker.sampler.batchRows(t);
   if (worker.session.part === 'coordinator') {
     if (pass === 0) mark(worker.timings, PHASE.computed);
     const update = worker.wire.prepare(t, pass);
     if (!worker.rounds?.ask(t, pass, update)) return undefined;
     worker.wire.decodeSums();
-    return worker.planGathered(rows);
+    return worker.planGathered(batchesOf(worker.session, worker.sampler, t));
   }
-  const plan = pass === 0 && worker.noise?.takes(t) ? worker.planApart(rows) : worker.planFor(rows);
+  const rows = worker.sampler.batchRows(t);
+  const plan = pass === 0 && worker.noise?.takes(t) ? worker.planApart(rows) : worker.planShare(rows);
   computeShards(worker, plan, t, pass === 0 ? worker.shardSums : worker.trialSums);
   if (pass === 0) mark(worker.timings, PHASE.computed);
   worker.barrier.wait(); // all partial sums of the node are complete

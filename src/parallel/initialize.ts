@@ -27,9 +27,18 @@ export function initialize(worker: WorkerState): void {
       default:
         init satisfies never;
     }
+  });
+  initializeSlots(worker);
+}
+
+/** The optimizer's slots as they begin, at the parameters as they are: each tensor's by the worker that initialises the tensor. */
+export function initializeSlots({ session, kernels, rank }: WorkerState): void {
+  session.tensors.forEach((tensor, index) => {
+    if (index % session.workers !== rank) return;
     for (const slot of slotStarts(session, tensor, index)) {
-      if (slot.init === 'parameter') kernels.copy(slot.address, at, size);
-      else kernels.fill(slot.address, slot.init, slot.length);
+      if (slot.init === 'parameter') {
+        kernels.copy(slot.address, session.layout.parameters + 4 * tensor.offset, tensor.size);
+      } else kernels.fill(slot.address, slot.init, slot.length);
     }
   });
 }

@@ -231,6 +231,15 @@ export class OptimizerRunner {
     }
   }
 
+  /** Goes back to where a run begins. */
+  restart(): void {
+    const initial = Object.values(this.#seat.optimizer.def.state ?? {});
+    this.restore(
+      0,
+      this.groups.flatMap(() => initial),
+    );
+  }
+
   /** Goes on from there; `state` by the names of stateNames. */
   restore(updates: number, state: readonly number[]): void {
     this.#updates = updates;

@@ -27,6 +27,8 @@ export const GIVEN_COUNT = GIVEN + 3;
 export const GIVEN_FORMAT = GIVEN + 4;
 export const GIVEN_UPDATE = GIVEN + 5;
 export const GIVEN_FRESH = GIVEN + 6;
+/** Steps that the node makes by itself; 1: it computes gradients. */
+export const GIVEN_EVERY = GIVEN + 7;
 export const LEAVE = 0;
 /** Node: counts what the workers have to say, which is one of the two below. */
 export const PULSE = 3 * LINE;
@@ -54,8 +56,10 @@ export interface RoundTask {
   readonly format: number;
   /** Encoded parameters have come, and are to be put into place. */
   readonly update: boolean;
-  /** What former sums left unsaid is not to be added. */
+  /** What former sums left unsaid is not to be added, and what an optimizer of local steps remembers is to be forgotten. */
   readonly fresh: boolean;
+  /** 1: the gradient sums of the shards at these parameters. More: so many local steps on them (local-steps.ts); `step` counts rounds. */
+  readonly every: number;
 }
 
 /** A partial sum that came from a node: it lies in the slot of its first shard. */
@@ -117,6 +121,7 @@ export class Rounds {
       format: Atomics.load(words, GIVEN_FORMAT),
       update: Atomics.load(words, GIVEN_UPDATE) === 1,
       fresh: Atomics.load(words, GIVEN_FRESH) === 1,
+      every: Atomics.load(words, GIVEN_EVERY),
     };
   }
 

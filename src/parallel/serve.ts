@@ -1,27 +1,38 @@
 import { createHash } from 'node:crypto';
 import { shardRange } from '../data/sampler.ts';
 import { computeShards, reduceBlocks } from './gradient-pass.ts';
+import { localSteps } from './local-steps.ts';
+import type { RoundTask } from './rounds.ts';
 import { rowListsOf } from './row-memory.ts';
+import type { NodeSum } from './step-plan.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /**
  * A node's workers: shard after shard as the coordinator has them done, by the same passes as a step of a process that is alone. What
- * they leave are the node's partial sums, as far up the gradient tree as they go, and the f64 sums of each shard.
+ * they leave are the node's partial sums, as far up the gradient tree as they go, and the f64 sums of each shard. With local steps it is the
+ * one sum that these come to.
  */
 export function serveRounds(worker: WorkerState): void {
-  const { rounds, rank, barrier } = worker;
+  const { rounds, rank } = worker;
   if (rounds === undefined) throw new RangeError('serve: this process is no node');
   for (let task = rounds.take(); task !== undefined; task = rounds.take()) {
-    const { step, range } = task;
     worker.wire.takeUpdate(task);
-    const plan = worker.planFor(worker.sampler.batchRows(step), range);
-    computeShards(worker, plan, step, worker.shardSums);
-    barrier.wait(); // all partial sums of the node are complete
-    reduceBlocks(worker, plan);
-    worker.wire.encodeSums(plan, task);
-    barrier.wait(); // so are its sums
+    if (task.every > 1) {
+      const sum = localSteps(worker, task);
+      worker.wire.encodeSums([sum], task, sum.weight);
+    } else worker.wire.encodeSums(sumShards(worker, task), task);
+    worker.barrier.wait(); // the sums are complete
     if (rank === 0) rounds.finish();
   }
+}
+
+/** The gradients of the shards at the parameters as they are, added up as far as they go. */
+function sumShards(worker: WorkerState, { step, range }: RoundTask): readonly NodeSum[] {
+  const plan = worker.planFor(worker.sampler.batchRows(step), range);
+  computeShards(worker, plan, step, worker.shardSums);
+  worker.barrier.wait(); // all partial sums of the node are complete
+  reduceBlocks(worker, plan);
+  return plan.sums;
 }
 
 /**

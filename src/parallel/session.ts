@@ -96,6 +96,7 @@ export interface Session {
   readonly batchSize: number;
   /** Training rows in another order each epoch; false: in the order of the table. */
   readonly shuffle: boolean;
+  /** Of the job. */
   readonly totalSteps: number;
   readonly tensors: readonly TensorEntry[];
   readonly blocks: readonly Block[];
@@ -113,6 +114,8 @@ export interface Session {
   readonly part?: Part;
   /** A coordinator's: how floats cross the network. Absent: fp32. */
   readonly wire?: WireFormat;
+  /** A coordinator's: its step is a round of so many steps of the job, which nodes make by themselves (inner-steps.ts). Absent: 1. */
+  readonly syncEvery?: number;
   /** Groups of neighbouring shards that keep every bit: rows of each, joined by commas. */
   readonly groups: readonly string[];
   /** Most rows of neighbouring shards that a worker computes together, by rows of the batch; 0 or absent: each shard by itself. */

@@ -8,6 +8,7 @@ import {
   planPartials,
   planReduction,
   planRoots,
+  type Root,
   slotsNeeded,
 } from './gradient-tree.ts';
 import type { Session } from './session.ts';
@@ -73,7 +74,34 @@ export function planStep(
   batchRows: number,
   range: ShardRange = { first: 0, count: session.shards },
 ): StepPlan {
-  const { shards, layout } = session;
+  const { shards } = session;
+  const isEmpty = emptyIn(session, batchRows);
+  const roots = (partials: readonly ShardRange[]) => planRoots(partials, shards, range, isEmpty);
+  const plan = planRange(session, rank, batchRows, range, roots);
+  const alone = session.workers === 1 && plan.sums.length === 1;
+  return { ...plan, instructions: endOf(plan.instructions, alone) };
+}
+
+/**
+ * The plan of worker `rank` for a step that this process makes by itself on the shards of `range`: the others might as well be empty, so
+ * there is one sum (none when its shards are). With all shards it is the plan of a process that is alone.
+ */
+export function planShare(session: PlanInput, rank: number, batchRows: number, range: ShardRange): StepPlan {
+  const { shards } = session;
+  const roots = (partials: readonly ShardRange[]) =>
+    partials.length === 0 ? [] : [{ first: 0, count: shards, ...planReduction(partials, shards) }];
+  const plan = planRange(session, rank, batchRows, range, roots);
+  return { ...plan, nonEmpty: plan.nonEmpty.map((some, shard) => (some && isIn([range], shard) ? 1 : 0)) };
+}
+
+function planRange(
+  session: PlanInput,
+  rank: number,
+  batchRows: number,
+  range: ShardRange,
+  rootsOf: (partials: readonly ShardRange[]) => readonly Root[],
+): StepPlan {
+  const { layout } = session;
   const isEmpty = emptyIn(session, batchRows);
   const plans = workerPlans(session, batchRows, range);
   const mine = assignShards(range.count, session.workers)[rank];
@@ -81,14 +109,14 @@ export function planStep(
     plan.partials.map((p) => ({ ...p, address: layout.workers[worker].partials[p.slot] })),
   );
   const sources = partials.map((p) => p.address);
-  const roots = planRoots(partials, shards, range, isEmpty);
+  const roots = rootsOf(partials);
   const sums = roots.map(({ first, count, additions, single }, i): NodeSum => {
     const made = roots.length === 1 ? layout.reduced : layout.uploads[i];
     return { first, count, additions, address: single === undefined ? made : sources[single] };
   });
   return {
     batchRows,
-    instructions: endOf(instructionsOf(session, plans[rank], batchRows), session.workers === 1 && sums.length === 1),
+    instructions: instructionsOf(session, plans[rank], batchRows),
     partials,
     sources,
     sums,
@@ -109,25 +137,44 @@ function endOf(instructions: readonly StepInstruction[], alone: boolean): readon
   return [...instructions.slice(0, -1), { ...end, last: true }];
 }
 
-/** The plan of a coordinator's worker: other nodes have computed all partial sums of the batch. */
+/**
+ * The plan of a coordinator's worker: other nodes have computed all partial sums of the batch; or, of several batches (the largest first),
+ * what their local steps came to: one sum of each node, whatever shards it has, and none of a node that was lost.
+ */
 export function planGathered(
-  session: Pick<Session, 'shards' | 'layout'>,
-  batchRows: number,
+  session: Pick<Session, 'shards' | 'layout' | 'syncEvery'>,
+  batches: readonly number[],
   gathered: readonly (ShardRange & { readonly address: number })[],
 ): StepPlan {
+  const local = session.syncEvery !== undefined;
+  const [batchRows] = batches;
   const sources = gathered.map(({ address }) => address);
-  const { additions, single } = planReduction(gathered, session.shards);
+  const nodes = local ? gathered.map(({ first }) => ({ first, count: 1 })) : gathered;
+  const { additions, single } = planReduction(nodes, session.shards);
   const address = single === undefined ? session.layout.reduced : sources[single];
+  const nonEmpty = nonEmptyIn(session, batchRows);
   return {
-    batchRows,
+    batchRows: local ? rowsIn(session, batches, gathered) : batchRows,
     instructions: [],
     partials: gathered,
     sources,
     sums: [{ first: 0, count: session.shards, additions, address }],
     gradient: address,
-    nonEmpty: nonEmptyIn(session, batchRows),
+    nonEmpty: local ? nonEmpty.map((some, shard) => (some && isIn(gathered, shard) ? 1 : 0)) : nonEmpty,
     idle: [],
   };
+}
+
+const isIn = (ranges: readonly ShardRange[], shard: number): boolean =>
+  ranges.some(({ first, count }) => shard >= first && shard < first + count);
+
+/** Rows that these shards have in these batches. */
+function rowsIn(shards: Shards, batches: readonly number[], ranges: readonly ShardRange[]): number {
+  let rows = 0;
+  for (const batch of batches) {
+    for (let shard = 0; shard < shards.shards; shard++) if (isIn(ranges, shard)) rows += rowsOf(shards, batch, shard);
+  }
+  return rows;
 }
 
 /** Most sums in which the shards of any range can end. */

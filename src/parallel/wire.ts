@@ -1,5 +1,5 @@
 import { gatheredSums, type RoundTask, roundWordsOf } from './rounds.ts';
-import type { StepPlan } from './step-plan.ts';
+import type { NodeSum } from './step-plan.ts';
 import { type Codec, codecOf, encodedPlaces, WIRE_FORMATS } from './wire-format.ts';
 import type { WorkerState } from './worker-state.ts';
 
@@ -15,6 +15,8 @@ export class Wire {
   /** Of the format in use; a node hears of it with each task. */
   #codec: Codec | undefined;
   #places: Int32Array = new Int32Array(0);
+  /** What the residual is a multiple of. */
+  #unit = 1;
   /** The step whose parameters the replica has; 0: of none that another could follow. */
   #replicated = 0;
 
@@ -92,20 +94,24 @@ export class Wire {
 
   /**
    * Node, after the reduction: my blocks of the node's sums, encoded. Rounded sums need not follow the gradient tree, so all are added
-   * up and go as one, whatever shards the node has.
+   * up and go as one, whatever shards the node has. `unit`: what they are multiples of, where that is another each time; what they leave
+   * unsaid then is, too.
    */
-  encodeSums(plan: StepPlan, { fresh }: RoundTask): void {
+  encodeSums(from: readonly NodeSum[], { fresh }: RoundTask, unit = 1): void {
     const codec = this.#codec;
     if (!codec) return;
     const { kernels, regions, session, reducedBlocks } = this.#worker;
     const { residual, sums } = session.layout.wire;
-    if (plan.sums.length === 0) return;
+    if (from.length === 0) return;
+    const rescaled = unit > 0 ? unit / this.#unit : 1;
+    if (unit > 0) this.#unit = unit;
     for (const { offset, length, index } of reducedBlocks) {
       const at = 4 * offset;
-      const total = codec.takes ? residual + at : plan.sums[0].address + at;
+      const total = codec.takes ? residual + at : from[0].address + at;
       if (codec.takes && fresh) kernels.fill(total, 0, length);
-      for (let i = codec.takes ? 0 : 1; i < plan.sums.length; i++) {
-        kernels.addPartials(total, total, plan.sums[i].address + at, length);
+      else if (codec.takes && rescaled !== 1) kernels.scale(total, total, length, rescaled);
+      for (let i = codec.takes ? 0 : 1; i < from.length; i++) {
+        kernels.addPartials(total, total, from[i].address + at, length);
       }
       codec.encode(kernels, sums[0] + this.#places[index], total, length, regions.scratch);
     }

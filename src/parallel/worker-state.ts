@@ -31,7 +31,14 @@ import { epochWords, rowListStride } from './row-memory.ts';
 import { RunningStatistics } from './running-statistics.ts';
 import type { PlacedProgram, Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
-import { type ComputeInstruction, planGathered, planStep, type ShardTarget, type StepPlan } from './step-plan.ts';
+import {
+  type ComputeInstruction,
+  planGathered,
+  planShare,
+  planStep,
+  type ShardTarget,
+  type StepPlan,
+} from './step-plan.ts';
 import { TimelinePen } from './timeline.ts';
 import { mark, PHASE, TIMING_SLOTS } from './timings.ts';
 import { openWindows, samplerOf, type Windows } from './windows.ts';
@@ -89,7 +96,7 @@ export class WorkerState {
   readonly rounds: Rounds | undefined;
   /** How floats cross the network there. */
   readonly wire: Wire;
-  /** Only rank 0 has one. */
+  /** Only rank 0 has one; on a node nobody does. */
   readonly recorder: Recorder | undefined;
   /** Length of a flat gradient. */
   readonly gradientSize: number;
@@ -113,6 +120,8 @@ export class WorkerState {
   readonly norms: Float64Array;
   readonly epochs: Int32Array;
   readonly progress: Float64Array;
+  /** Shards of the steps that this node makes by itself, where there are such (local-steps.ts). */
+  share: ShardRange | undefined;
   readonly timings = new Float64Array(TIMING_SLOTS);
   readonly timeline: TimelinePen;
   /** This step's decision; the same numbers in every worker. */
@@ -200,7 +209,7 @@ export class WorkerState {
         return optimizer.lr;
       },
     };
-    if (this.rank === 0) {
+    if (this.rank === 0 && session.part !== 'node') {
       const ring = new RecordRing(f64(layout.ring, RING_CAPACITY * (RECORD_SUMS + width)), this.control);
       this.recorder = new Recorder(ring, this.control);
     }
@@ -217,6 +226,13 @@ export class WorkerState {
     this.#standing.badInARow = progress.badInARow;
     this.#normHistory?.load(numbers.slice(own));
     if (this.rank === 0) this.statistics.publish(step); // those of a step that was begun may lie there
+  }
+
+  /** The optimizer has made no update: the slots begin anew, too (initialize.ts). */
+  forget(): void {
+    this.optimizer.restart();
+    this.#standing.badInARow = 0;
+    this.#normHistory?.clear();
   }
 
   /** Notes in shared memory where the optimizer stands after step t. Rank 0 only. */
@@ -278,11 +294,20 @@ export class WorkerState {
     );
   }
 
-  /** For the partial sums that the newest round has brought. */
-  planGathered(batchRows: number): StepPlan {
+  /** For a step that this process makes by itself: on all shards, or on those of its share. */
+  planShare(batchRows: number): StepPlan {
+    const { share } = this;
+    if (share === undefined) return this.planFor(batchRows);
+    return this.#plan(`${batchRows}:share ${share.first}+${share.count}`, () =>
+      planShare(this.session, this.rank, batchRows, share),
+    );
+  }
+
+  /** For the partial sums that the newest round has brought; `batches`: what the step takes (inner-steps.ts). */
+  planGathered(batches: readonly number[]): StepPlan {
     const sums = gatheredSums(this.session, roundWordsOf(this.session));
     const key = sums.map(({ first, count }) => `${first}+${count}`).join();
-    return this.#plan(`${batchRows}:gathered ${key}`, () => planGathered(this.session, batchRows, sums));
+    return this.#plan(`${batches.join()}:gathered ${key}`, () => planGathered(this.session, batches, sums));
   }
 
   #plan(key: string, make: () => StepPlan): StepPlan {

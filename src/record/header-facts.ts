@@ -8,8 +8,8 @@ export interface JobFacts {
 }
 
 export function jobFacts({ job }: RunHeader): JobFacts {
-  const { totalSteps, batchSize, rows, metrics } = fieldsOf(job);
-  const batch = numberOf(batchSize);
+  const { totalSteps, batchSize, rows, metrics, localSteps } = fieldsOf(job);
+  const batch = numberOf(batchSize) * Math.max(1, numberOf(fieldsOf(localSteps).every)); // with local steps, of a round
   return {
     totalSteps: numberOf(totalSteps),
     stepsPerEpoch: batch > 0 ? Math.max(1, Math.ceil(numberOf(fieldsOf(rows).train) / batch)) : 1,

@@ -38,7 +38,7 @@ export function runHeader(plan: RunPlan, start?: StartPoint): RunHeader {
 }
 
 /** The job as plain data: functions by name, data by description. */
-export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan): unknown {
+export function describeJob({ job, compiled, optimizer, data, trial, local }: RunPlan): object {
   return {
     ...(trial?.kind === 'overfitBatches' ? { overfitBatches: trial.batches } : {}),
     fields: data.fields,
@@ -50,6 +50,7 @@ export function describeJob({ job, compiled, optimizer, data, trial }: RunPlan):
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
     optimizer: describeOptimizer(optimizer),
+    ...(local && { localSteps: { every: local.every, optimizer: describeOptimizer(local.resolved) } }),
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
     batchSize: compiled.batchSize,

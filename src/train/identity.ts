@@ -23,6 +23,8 @@ const MAY_DIFFER = new Set(
   ['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'metrics', 'rows'].map((name) => `program.job.${name}`),
 );
 
+const LOCAL_MAY_DIFFER = new Set([...MAY_DIFFER].filter((path) => path !== 'program.job.totalSteps'));
+
 /** In the order in which a difference explains those after it. */
 const PARTS = ['lockstep', 'data', 'program', 'kernels', 'proof'] as const;
 
@@ -33,7 +35,7 @@ export function identityOf(plan: RunPlan, proof: string, dataIdentity?: unknown)
   return {
     lockstep: packageVersion(),
     program: {
-      job: describeJob(plan),
+      job: ofNode(plan),
       seed: job.seed,
       shards: compiled.shards,
       ...(data.train.kind === 'computed' && { read: textHash(data.train.read) }),
@@ -45,17 +47,27 @@ export function identityOf(plan: RunPlan, proof: string, dataIdentity?: unknown)
   };
 }
 
-/** Where two processes differ first; undefined if they can take part in one run. `mixed`: kernels may differ, and so may the bits. */
+/** The job as nodes see it: one who makes steps by itself counts them. */
+function ofNode({ local, ...plan }: RunPlan): object {
+  const job = describeJob(plan);
+  return local ? { ...job, totalSteps: local.totalSteps } : job;
+}
+
+/**
+ * Where two processes differ first; undefined if they can take part in one run. `mixed`: kernels may differ, and so may the bits. `localSteps`:
+ * nodes make steps by themselves, for which schedules know how many there are.
+ */
 export function identityDifference(
   ours: Identity,
   theirs: Identity,
   mixed: boolean,
+  localSteps = false,
 ):
   | { readonly what: (typeof PARTS)[number]; readonly path: string; readonly ours: string; readonly theirs: string }
   | undefined {
   for (const what of PARTS) {
     if (mixed && (what === 'kernels' || what === 'proof')) continue;
-    const found = firstDifference(ours[what], theirs[what], what, MAY_DIFFER);
+    const found = firstDifference(ours[what], theirs[what], what, localSteps ? LOCAL_MAY_DIFFER : MAY_DIFFER);
     if (found) return { what, path: found.path, ours: found.saved, theirs: found.given };
   }
   return undefined;

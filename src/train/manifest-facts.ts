@@ -37,7 +37,7 @@ export interface EpochState {
 
 /** What a checkpoint says about a run: plain data for the manifest. */
 export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
-  const { job, data, compiled, optimizer, needs, backend } = plan;
+  const { job, data, compiled, optimizer, local, needs, backend } = plan;
   const { step, progress, watched, metrics, epoch } = state;
   const { stopping, plateau } = watched;
   const { blas } = backend;
@@ -49,7 +49,7 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
     shards: compiled.shards,
     job: describeJob(plan),
     optimizer: {
-      description: describeOptimizer(optimizer),
+      description: describeOptimizer(local?.resolved ?? optimizer),
       updates: progress.updates,
       state: { ...progress.state },
       slots: needs.slots.map(({ name, shapes }) => ({ name, ...(shapes && { shapes: mutable(shapes) }) })),

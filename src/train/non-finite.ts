@@ -1,4 +1,5 @@
 import { LockstepError } from '../errors.ts';
+import { batchesOf } from '../parallel/inner-steps.ts';
 import type { BadShard } from '../parallel/inspect.ts';
 import { gatheredSums, roundWordsOf } from '../parallel/rounds.ts';
 import { ROW_BUCKETS } from '../parallel/row-memory.ts';
@@ -67,11 +68,11 @@ function list(ids: readonly number[]): string {
 /** The first tensor that has a bad value, else whose gradient over the whole batch is bad; read from what lies in the arena. */
 export function badTensor(session: Session, step: number): BadTensor | undefined {
   const { tensors, layout } = session;
-  const rows = samplerOf(session).batchRows(step);
+  const batches = batchesOf(session, samplerOf(session), step);
   const { gradient } =
     session.part === 'coordinator'
-      ? planGathered(session, rows, gatheredSums(session, roundWordsOf(session)))
-      : planStep(session, 0, rows);
+      ? planGathered(session, batches, gatheredSums(session, roundWordsOf(session)))
+      : planStep(session, 0, batches[0]);
   const value = tensors.find((t) => hasBad(session, layout.parameters + 4 * t.offset, t.size));
   if (value !== undefined) return { name: value.name, part: 'value' };
   const flat = tensors.find((t) => !t.sparse && hasBad(session, gradient + 4 * t.offset, t.size));

@@ -6,6 +6,7 @@ import { WorkerPool } from '../parallel/pool.ts';
 import { writeRowHeaders } from '../parallel/row-memory.ts';
 import type { ModuleRef, PlacedProgram, Session, SplitName } from '../parallel/session.ts';
 import { referTo } from './custom-ref.ts';
+import { statisticsOfRounds } from './local-steps.ts';
 import { namedSplits, placeAugmentations, placeData } from './place.ts';
 import type { RunPlan } from './plan-run.ts';
 import { placeParameters, placeState, type StartPoint } from './resume.ts';
@@ -53,13 +54,14 @@ async function openPart(session: Session, start: StartPoint | undefined): Promis
 
 /** Everything that the workers are told, with data and programs in a new arena. No thread is started. */
 export async function createSession(plan: RunPlan, module: string | undefined): Promise<Session> {
-  const { compiled, layout, workers, part } = plan;
+  const { compiled, layout, workers, part, local } = plan;
   const splits = namedSplits(plan.data);
   const reads = new Map<SplitName, ModuleRef>();
   for (const [name, split] of splits) {
     if (split.kind === 'computed') reads.set(name, await referTo(split.read, `data.${name} read`, module));
   }
-  const definition = definitionOf(plan.job.optimizer);
+  const optimizer = local?.outer ?? plan.job.optimizer;
+  const definition = definitionOf(optimizer);
   const customOptimizer = definition && (await referTo(definition, `optimizer ${definition.kind}`, module));
 
   const memory = createArena(layout);
@@ -78,16 +80,17 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     workers,
     ...(part && { part }),
     ...(plan.wire !== 'fp32' && { wire: plan.wire }),
+    ...(local && { syncEvery: local.every }),
     spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
     seed: plan.job.seed,
     shards: compiled.shards,
     batchSize: compiled.batchSize,
     shuffle: plan.shuffle,
-    totalSteps: compiled.totalSteps,
+    totalSteps: local?.totalSteps ?? compiled.totalSteps,
     tensors: compiled.tensors,
     blocks: compiled.blocks,
     buffers: compiled.buffers,
-    statistics: compiled.statistics,
+    statistics: local ? statisticsOfRounds(compiled.statistics, local) : compiled.statistics,
     momentBytes: compiled.trainPrograms[0].momentBytes,
     rowTables: compiled.rowTables,
     partialSlots: plan.partialSlots,
@@ -100,12 +103,12 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     evaluationRows: compiled.evaluationRows,
     splits: placeData(splits, memory.buffer, layout.data, reads),
     augmentations: placeAugmentations(plan.data),
-    optimizer: plan.job.optimizer,
+    optimizer,
     customOptimizer,
     slots: plan.needs.slots,
     progressNames: plan.needs.progressNames,
     nonFinite: plan.job.nonFinite,
     noiseEvery: plan.noiseEvery,
-    clip: plan.job.clip,
+    clip: local ? {} : plan.job.clip, // nodes clip the gradients of their steps
   };
 }

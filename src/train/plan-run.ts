@@ -25,6 +25,7 @@ import { checkWindows } from './check-windows.ts';
 import { type CompiledJob, compileJob } from './compile.ts';
 import { chooseGrouping } from './grouping.ts';
 import type { Job } from './job.ts';
+import { inRounds, type LocalPlan, type LocalSteps, localNote, planLocalSteps } from './local-steps.ts';
 import type { TrainOptions } from './options.ts';
 import { dataBytes, namedSplits } from './place.ts';
 import { type ResolvedJob, resolveJob } from './resolve-job.ts';
@@ -42,13 +43,21 @@ function sumsBetweenNodes(part: Part, shards: number): number {
   return part === 'coordinator' ? shards : mostRoots(shards);
 }
 
-/** A coordinator knows its wire format; a node hears of it when it joins, so it has room for any. */
+/** A coordinator knows its wire format; a node hears of it, and of local steps, when it joins, so it has room for any. */
 function wireMemory(part: Part, wire: WireFormat, { blocks, shards }: CompiledJob): Pick<ArenaSpec, 'wire'> {
   if (part === 'node')
-    return { wire: { sums: 1, encodedBytes: mostEncodedBytes(blocks), replica: false, residual: true } };
+    return { wire: { sums: 1, encodedBytes: mostEncodedBytes(blocks), replica: true, residual: true } };
   const codec = codecOf(wire);
   if (!codec) return {};
   return { wire: { sums: shards, encodedBytes: encodedBytes(blocks, codec), replica: codec.takes, residual: false } };
+}
+
+/** How a coordinator and its nodes exchange what they compute. */
+export interface Exchange {
+  /** How floats cross the network. Default fp32. */
+  readonly wire?: WireFormat;
+  /** Absent: nodes compute the gradients of every step. */
+  readonly localSteps?: LocalSteps;
 }
 
 /** A job with everything decided and nothing started: data loaded, programs compiled, memory planned. */
@@ -56,8 +65,9 @@ export interface RunPlan {
   readonly job: ResolvedJob;
   readonly data: LoadedData;
   readonly compiled: CompiledJob;
+  /** The job's. */
   readonly optimizer: ResolvedOptimizer;
-  /** The optimizer, fitted to the model, and what it needs of the arena. */
+  /** The one that runs here (with local steps a coordinator's is another), fitted to the model, and what it needs of the arena. */
   readonly bound: BoundOptimizer;
   readonly needs: OptimizerMemory;
   readonly layout: ArenaLayout;
@@ -67,6 +77,8 @@ export interface RunPlan {
   /** See Session. */
   readonly part?: Part;
   readonly wire: WireFormat;
+  /** A coordinator's, where nodes make steps by themselves: `compiled` then counts in rounds. */
+  readonly local?: LocalPlan;
   readonly cores: number;
   readonly partialSlots: number;
   /** See Session. */
@@ -107,14 +119,14 @@ export function loadJobData(job: ResolvedJob, options: TrainOptions): Promise<Lo
  *
  * @param given data in the place of the job's own, which is then not read.
  * @param part what this process does in a run on many machines; absent: it is alone.
- * @param wire how a coordinator has floats cross the network.
+ * @param exchange how a coordinator keeps its nodes together.
  */
 export async function planRun(
   jobOfUser: Job,
   options: TrainOptions = {},
   given?: LoadedData,
   part?: Part,
-  wire: WireFormat = 'fp32',
+  { wire = 'fp32', localSteps }: Exchange = {},
 ): Promise<RunPlan> {
   const trial = trialOf(options);
   const whole = resolveJob(jobOfUser);
@@ -129,10 +141,13 @@ export async function planRun(
   const data = trial ? trialData(loaded, trial, job) : loaded;
   const untied = compileJob(job, data, optimizer);
   checkWindows(data, untied.batchSize);
-  const bound = bindOptimizer(optimizer, untied.tensors);
-  refuseMiniBatches(bound, untied);
-  const compiled = { ...untied, tensors: untied.tensors.map((t, i) => ({ ...t, group: bound.groupOf[i] })) };
-  const needs = optimizerMemory(bound, compiled.tensors, compiled.blocks, job.clip);
+  const own = bindOptimizer(optimizer, untied.tensors);
+  refuseMiniBatches(own, untied);
+  const tied = { ...untied, tensors: untied.tensors.map((t, i) => ({ ...t, group: own.groupOf[i] })) };
+  const local = localSteps && planLocalSteps(localSteps, optimizer, own, tied);
+  const compiled = local ? inRounds(tied, local) : tied;
+  const bound = local ? bindOptimizer(local.resolved, tied.tensors) : own;
+  const needs = optimizerMemory(bound, compiled.tensors, compiled.blocks, local ? {} : job.clip);
   const slots =
     part === 'coordinator' ? 1 : partialSlots(compiled.shards, workers, 4 * compiled.gradientSize, PARTIALS_BUDGET);
   const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
@@ -205,6 +220,7 @@ export async function planRun(
     workers,
     ...(part && { part }),
     wire,
+    ...(local && { local }),
     cores,
     partialSlots: slots,
     accumulate,
@@ -221,6 +237,7 @@ export async function planRun(
     notes: [
       ...(trial ? [trialNote(trial)] : []),
       ...wireNote(wire),
+      ...(local ? [localNote(local, tied)] : []),
       ...notes(compiled, workers, cores, backend, part),
       ...diskNote(data),
     ],

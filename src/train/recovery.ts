@@ -1,17 +1,19 @@
 import { LockstepError } from '../errors.ts';
 import { newClipDecision } from '../optim/clip.ts';
 import { CONTROL_WORDS } from '../parallel/control.ts';
+import { batchesOf } from '../parallel/inner-steps.ts';
 import { LOST } from '../parallel/pool.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import { Recorder } from '../parallel/recorder.ts';
+import { gatheredSums, roundWordsOf } from '../parallel/rounds.ts';
 import { epochWords } from '../parallel/row-memory.ts';
 import { takeUpStatistics } from '../parallel/running-statistics.ts';
 import type { WorkerReport } from '../parallel/session.ts';
 import { planGathered, planStep } from '../parallel/step-plan.ts';
 import { TIMING_SLOTS } from '../parallel/timings.ts';
+import { samplerOf } from '../parallel/windows.ts';
 import type { OpenRun } from './open-run.ts';
-import type { RunPlan } from './plan-run.ts';
 import { placeParameters, placeState, type StartPoint } from './resume.ts';
 import type { RunLog } from './run-log.ts';
 
@@ -38,7 +40,6 @@ const MOST_ATTEMPTS = 3;
 export class Recovery {
   /** Newest restore point; none: the state that the run started from. */
   restorePoint: RestorePoint | undefined;
-  readonly #plan: RunPlan;
   readonly #run: OpenRun;
   readonly #log: RunLog;
   readonly #start: StartPoint | undefined;
@@ -47,8 +48,7 @@ export class Recovery {
   #attempts = 0;
 
   /** `start`: what the run started from, if not from initial values. */
-  constructor(plan: RunPlan, run: OpenRun, log: RunLog, start: StartPoint | undefined) {
-    this.#plan = plan;
+  constructor(run: OpenRun, log: RunLog, start: StartPoint | undefined) {
     this.#run = run;
     this.#log = log;
     this.#start = start;
@@ -156,10 +156,11 @@ export class Recovery {
     );
     const recorder = new Recorder(ring, control);
     if (!recorder.resume(t)) {
-      const { compiled, data } = this.#plan;
-      const firstRow = ((t - 1) % compiled.stepsPerEpoch) * compiled.batchSize;
-      const rows = Math.min(compiled.batchSize, data.train.size - firstRow);
-      const plan = session.part === 'coordinator' ? planGathered(session, rows, []) : planStep(session, 0, rows);
+      const batches = batchesOf(session, samplerOf(session), t);
+      const plan =
+        session.part === 'coordinator'
+          ? planGathered(session, batches, gatheredSums(session, roundWordsOf(session)))
+          : planStep(session, 0, batches[0]);
       const shardSums = new Float64Array(buffer, layout.shardSums, shards * sums.length);
       const progress = readProgress(this.#progressPlaces(), t, this.#stateNames());
       if (!progress) throw new RangeError(`no progress of step ${t}`);

@@ -120,7 +120,7 @@ class Training {
     this.#run = run;
     this.#log = log;
     this.#rules = rules;
-    this.#recovery = new Recovery(plan, run, log, start);
+    this.#recovery = new Recovery(run, log, start);
     this.#signal = options.signal;
     this.#controls = options.controls ?? new Controls();
     this.#histogramSteps = options.histogramSteps;
@@ -388,7 +388,8 @@ class Training {
     const record = this.#log.lastRecord;
     const tensor = badTensor(this.#run.session, record.step); // before the arena changes
     const inspect = () => this.#run.pool.inspect(record.step);
-    const reports = await this.#recovery.between(this.#log.lastStep, inspect);
+    // What broke in steps that nodes made by themselves is not here to be looked at.
+    const reports = this.#plan.local ? [] : await this.#recovery.between(this.#log.lastStep, inspect);
     const found = reports.flatMap(({ bad }) => (bad ? [bad] : [])).sort((a, b) => a.shard - b.shard);
     return nonFiniteError(this.#run.session, record, found[0], tensor);
   }

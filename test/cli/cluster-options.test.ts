@@ -84,6 +84,13 @@ describe('what happens to nodes', () => {
     expect(renderClusterEvent({ kind: 'left', node, lost: false, reason: 'it was to leave', unsaid: false })).toBe(
       'host1 left: it was to leave',
     );
+    expect(renderClusterEvent({ kind: 'joined', node, anew: 2 })).toBe(
+      'host1 joined from 127.0.0.1 with 2 workers; its optimizer begins anew (2 nodes so far)',
+    );
+    const leftOut = { steps: 20, rounds: 1 };
+    expect(renderClusterEvent({ kind: 'left', node, lost: true, reason: 'closed', unsaid: false, leftOut })).toBe(
+      'host1 is lost: closed; its 20 local steps of this round count for nothing (1 time so far)',
+    );
     expect(renderClusterEvent({ kind: 'waiting', step: 7, nodes: 1, minNodes: 2 })).toBe(
       'step 7 waits: 1 node of at least 2',
     );

@@ -86,7 +86,10 @@ describe('a command line', () => {
     ],
     [['summary', '-h'], /Examples.*Exit codes/s],
     [['launch', '-h'], /--hosts.*--sync.*Examples.*tunnel.*Exit codes: .*75 .*78 .*65 .*143/s],
-    [['coordinator', '-h'], /--min-nodes.*--wire.*--host.*--tls-cert.*--insecure.*LOCKSTEP_TOKEN.*75 /s],
+    [
+      ['coordinator', '-h'],
+      /--min-nodes.*--wire.*--sync-every.*--outer-lr.*--outer-momentum.*--host.*--tls-cert.*--insecure.*LOCKSTEP_TOKEN.*75 /s,
+    ],
     [['node', '-h'], /--tls-ca.*--reconnect-ms.*--preflight.*LOCKSTEP_TOKEN.*75 /s],
     [['chaos', '-h'], /--nodes.*--kill-every.*--pause.*--partition.*--corrupt.*--minutes.*goodput.*Exit codes/s],
     [['join', '-h'], /--engine.*SLURM_PROCID.*JOB_COMPLETION_INDEX.*75 /s],

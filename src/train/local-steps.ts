@@ -1,0 +1,106 @@
+import { LockstepError } from '../errors.ts';
+import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
+import type { OptimizerDescription } from '../optim/contract.ts';
+import type { BoundOptimizer } from '../optim/groups.ts';
+import { plateauRule } from '../optim/schedules.ts';
+import { nesterov, sgd } from '../optim/sgd.ts';
+import { planSlots } from '../optim/slots.ts';
+import { courseInRounds } from '../parallel/inner-steps.ts';
+import type { RunningStatistic } from '../parallel/running-statistics.ts';
+import type { CompiledJob } from './compile.ts';
+
+/** How nodes and coordinator divide the work with local steps. */
+export interface LocalSteps {
+  /** Steps that a node makes by itself between two exchanges, at least 2. */
+  readonly every: number;
+  /** Of the outer optimizer: Nesterov's momentum, or plain descent where it is 0. */
+  readonly lr: number;
+  readonly momentum: number;
+}
+
+/** As DiLoCo found them best (Douillard et al. 2023, arXiv 2311.08105, section 3.2 and appendix). */
+export const OUTER_DEFAULTS = { lr: 0.7, momentum: 0.9 } as const;
+
+/** A run of local steps, as its coordinator sees it. */
+export interface LocalPlan {
+  readonly every: number;
+  /** The optimizer that the coordinator runs; the job's is what every node runs by itself. */
+  readonly outer: OptimizerDescription;
+  readonly resolved: ResolvedOptimizer;
+  /** Of the job; the plan counts in rounds. */
+  readonly totalSteps: number;
+}
+
+/** @throws E_OPTION for a job that cannot be trained so. */
+export function planLocalSteps(
+  { every, lr, momentum }: LocalSteps,
+  optimizer: ResolvedOptimizer,
+  bound: BoundOptimizer,
+  compiled: Pick<CompiledJob, 'tensors' | 'rowTables' | 'totalSteps'>,
+): LocalPlan {
+  refuse(optimizer, bound, compiled);
+  // Whatever the job freezes stays frozen; of several groups that match a name the first counts.
+  const rules = optimizer.rules.groups.map(({ match, freeze }) => ({ match, ...(freeze === true && { freeze }) }));
+  const groups = rules.some(({ freeze }) => freeze) ? { groups: rules } : {};
+  const outer = momentum > 0 ? nesterov({ lr, momentum, ...groups }) : sgd({ lr, ...groups });
+  return { every, outer, resolved: resolveOptimizer(outer), totalSteps: compiled.totalSteps };
+}
+
+/** The compiled job of a coordinator, whose steps are rounds. */
+export function inRounds(compiled: CompiledJob, { every }: LocalPlan): CompiledJob {
+  return { ...compiled, ...courseInRounds(every, compiled) };
+}
+
+/**
+ * Running statistics follow the moments of the last inner step of each round; so that they forget as fast as with those of every step,
+ * these weigh more.
+ */
+export function statisticsOfRounds(statistics: readonly RunningStatistic[], { every }: LocalPlan): RunningStatistic[] {
+  return statistics.map((statistic) => {
+    let kept = 1;
+    for (let i = 0; i < every; i++) kept *= 1 - statistic.momentum;
+    return { ...statistic, momentum: 1 - kept };
+  });
+}
+
+/** What is said when a run begins. */
+export function localNote({ every, outer }: LocalPlan, { stepsPerEpoch }: Pick<CompiledJob, 'stepsPerEpoch'>): string {
+  const { kind, lr, momentum } = outer;
+  const most = Math.min(every, stepsPerEpoch);
+  const shorter = most < every ? ` (${most}, as many as an epoch has)` : '';
+  return (
+    `local steps: nodes make ${every}${shorter} steps by themselves, then ${kind} with lr ${lr}` +
+    `${momentum === undefined ? '' : ` and momentum ${momentum}`} follows the mean of how far they came, which counts as one step; ` +
+    'the result depends on which nodes take part'
+  );
+}
+
+/** The parameters change beneath a node's optimizer: one that keeps others, or a copy, would go astray. */
+function refuse(
+  { schedule }: ResolvedOptimizer,
+  bound: BoundOptimizer,
+  { tensors, rowTables }: Pick<CompiledJob, 'tensors' | 'rowTables'>,
+): void {
+  const { def } = bound;
+  const copies = planSlots(bound, tensors).find(({ inits }) => inits.includes('parameter'));
+  const found =
+    (def.drive && `${def.kind}, which makes several gradients a step`) ||
+    (def.evalParameters && `${def.kind}, which evaluates with other parameters than it trains`) ||
+    (copies && `${def.kind}, whose slot ${copies.name} begins as a copy of the parameters`) ||
+    (plateauRule(schedule) && 'a learning rate that follows evaluations, which nodes do not make');
+  if (found) {
+    throw cannot('optimizer', 'an optimizer that nodes can run by themselves', found, 'use adamw, adam or sgd');
+  }
+  if (rowTables.length === 0) return;
+  const { name } = tensors[rowTables[0].tensor];
+  throw cannot('model', 'dense gradients', `${name}, a table with a sparse one`, 'embedding(..., { sparse: false })');
+}
+
+function cannot(where: string, expected: string, got: string, fix: string): LockstepError {
+  return new LockstepError('E_OPTION', {
+    where: `syncEvery (--sync-every): ${where}`,
+    expected,
+    got,
+    fix: `${fix}, or leave the option out`,
+  });
+}
