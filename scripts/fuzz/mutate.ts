@@ -1,4 +1,4 @@
-import { encodeFrame } from '../../cluster/frames.ts';
+import { decodeFrame, encodeFrame, type FrameError } from '../../cluster/frames.ts';
 
 /** Numbers in [0, 1), the same for the same seed (mulberry32). */
 export function randomOf(seed: number): () => number {
@@ -109,9 +109,28 @@ function damage(random: Random, frame: Uint8Array): Uint8Array {
   }
 }
 
+/** Damaged bytes under a checksum that is right, as from somebody who means it; what is no frame anyway stays as it is. */
+function sealed(frame: Uint8Array): Uint8Array {
+  try {
+    decodeFrame(frame);
+  } catch (error) {
+    const { expected, got } = (error as FrameError).detail;
+    const written = /^bytes with the checksum (\d+)$/.exec(expected);
+    if (!written) return frame;
+    const mark = Buffer.alloc(5, 0xce);
+    mark.writeUInt32BE(Number(written[1]), 1);
+    const bytes = Buffer.from(frame);
+    bytes.writeUInt32BE(Number(got), bytes.indexOf(mark) + 1);
+    return bytes;
+  }
+  return frame;
+}
+
 /** The bytes of a message that is not as it should be. */
 export function mutated(random: Random, message: Message): Uint8Array {
   const changed = random() < 0.6 ? change(random, message) : message;
   const frame = Buffer.concat(encodeFrame(changed.header, changed.regions));
-  return changed === message || random() < 0.2 ? damage(random, frame) : frame;
+  if (changed !== message && random() >= 0.2) return frame;
+  const damaged = damage(random, frame);
+  return random() < 0.5 ? sealed(damaged) : damaged;
 }
