@@ -20,6 +20,8 @@ export interface Trial {
   readonly stopStep: number;
   /** Length of the whole run that the schedule is made for; a rung of successive halving stops before. */
   readonly totalSteps: number;
+  /** Length of the run that the job asks for, where a budget has cut it: the schedule is cut alike. */
+  readonly stepsOfJob?: number;
   readonly evaluateEvery: number;
 }
 
@@ -69,6 +71,8 @@ export interface RacePlan {
   readonly entries: readonly { readonly optimizer: string; readonly grid: readonly number[] }[];
   readonly rungs: readonly Rung[];
   readonly totalSteps: number;
+  /** As in a trial. */
+  readonly stepsOfJob?: number;
   readonly evaluateEvery: number;
   readonly tuningSeed: number;
   /** Seeds that tuning has not seen. */

@@ -19,6 +19,7 @@ export const trialSchema = z.object({
   seed: z.number(),
   stopStep: z.number(),
   totalSteps: z.number(),
+  stepsOfJob: z.number().optional(),
   evaluateEvery: z.number(),
 });
 
@@ -45,6 +46,7 @@ const planSchema = z.object({
   entries: z.array(z.object({ optimizer: z.string(), grid: z.array(z.number()) })),
   rungs: z.array(z.object({ step: z.number(), promoted: z.number(), extras: z.number() })),
   totalSteps: z.number(),
+  stepsOfJob: z.number().optional(),
   evaluateEvery: z.number(),
   tuningSeed: z.number(),
   finalSeeds: z.array(z.number()),

@@ -105,6 +105,36 @@ export function rescaled(lr: LearningRate, rate: number, totalSteps: number): Le
   }
 }
 
+/** Fields of schedules that count updates. */
+const STEP_FIELDS = ['steps', 'every', 'firstSteps', 'stepsUp', 'stepsDown', 'warmupSteps', 'decaySteps', 'totalSteps'];
+
+/** The same course in a run of `share` of the length; what cannot be cut so far stays as it is. */
+export function shortened(lr: LearningRate, share: number): LearningRate {
+  const cut = (count: number) => (count === 0 ? 0 : Math.max(1, Math.round(count * share)));
+  const shorten = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null || !('kind' in value)) return value;
+    const fields = Object.entries(value).map(([name, field]) => {
+      if (typeof field === 'number' && STEP_FIELDS.includes(name)) return [name, cut(field)];
+      if (name === 'milestones' && Array.isArray(field)) return [name, field.map(cut)];
+      return [name, shorten(field)];
+    });
+    const short = Object.fromEntries(fields);
+    // What falls with every few updates cannot fall more often than with each: it falls further then.
+    if (value.kind === 'exponentialDecay' && 'factor' in value && typeof value.factor === 'number') {
+      const every = 'every' in value && typeof value.every === 'number' ? value.every : 1;
+      return { ...short, every: cut(every), factor: value.factor ** (cut(every) / (every * share)) };
+    }
+    return short;
+  };
+  try {
+    const short = shorten(lr) as LearningRate;
+    parseSchedule(short);
+    return short;
+  } catch {
+    return lr;
+  }
+}
+
 function scaleFields(value: unknown, factor: number): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(

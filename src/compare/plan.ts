@@ -14,6 +14,8 @@ export interface RaceSettings {
   readonly objective: Objective;
   readonly entries: RacePlan['entries'];
   readonly totalSteps: number;
+  /** Where `totalSteps` was cut from it. */
+  readonly stepsOfJob?: number;
   /** Seed of the tuning; the finals take the next ones but a hundred. */
   readonly seed: number;
   readonly finalSeeds: number;
@@ -22,13 +24,14 @@ export interface RaceSettings {
 
 /** The plan of a race whose whole runs have `totalSteps` steps. */
 export function planRace(settings: RaceSettings): RacePlan {
-  const { objective, entries, totalSteps, seed, finalists } = settings;
+  const { objective, entries, totalSteps, stepsOfJob, seed, finalists } = settings;
   const evaluateEvery = Math.max(1, Math.ceil(totalSteps / EVALUATIONS));
   return {
     objective,
     entries,
     rungs: rungsOf(totalSteps, evaluateEvery, Math.max(...entries.map(({ grid }) => grid.length))),
     totalSteps,
+    ...(stepsOfJob !== undefined && { stepsOfJob }),
     evaluateEvery,
     tuningSeed: seed,
     finalSeeds: Array.from({ length: settings.finalSeeds }, (_, i) => seed + 100 + i),
@@ -131,5 +134,9 @@ export function fitBudget(settings: RaceSettings, cost: TrialCost, slots: number
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  return planRace({ ...settings, totalSteps: low });
+  return planRace({
+    ...settings,
+    totalSteps: low,
+    ...(low < settings.totalSteps && { stepsOfJob: settings.totalSteps }),
+  });
 }

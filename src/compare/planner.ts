@@ -92,7 +92,7 @@ export function raceSize(plan: RacePlan): { trials: number; steps: number } {
 }
 
 export function trialOf(
-  { totalSteps, evaluateEvery }: Pick<RacePlan, 'totalSteps' | 'evaluateEvery'>,
+  { totalSteps, stepsOfJob, evaluateEvery }: Pick<RacePlan, 'totalSteps' | 'stepsOfJob' | 'evaluateEvery'>,
   phase: Trial['phase'],
   optimizer: string,
   lr: number,
@@ -100,5 +100,6 @@ export function trialOf(
   stopStep: number,
 ): Trial {
   const id = `${phase}/${optimizer}/${lr}/seed${seed}/${stopStep}of${totalSteps}`;
-  return { id, phase, optimizer, lr, seed, stopStep, totalSteps, evaluateEvery };
+  const cut = stepsOfJob === undefined ? {} : { stepsOfJob };
+  return { id, phase, optimizer, lr, seed, stopStep, totalSteps, ...cut, evaluateEvery };
 }

@@ -7,7 +7,7 @@ import { loadJobData, planRun } from '../train/plan-run.ts';
 import { resolveJob } from '../train/resolve-job.ts';
 import { trainPlan } from '../train/train.ts';
 import type { CurvePoint, Trial, TrialLimits, TrialResult } from './contract.ts';
-import { rescaled } from './learning-rates.ts';
+import { rescaled, shortened } from './learning-rates.ts';
 import { median } from './statistics.ts';
 
 /** Training that ends this far above its first loss went nowhere. */
@@ -16,10 +16,20 @@ const DIVERGED_FACTOR = 1.25;
 /** Options that every optimizer has and that belong to the model more than to the optimizer. */
 const SHARED_OPTIONS = ['groups', 'noDecay'];
 
-/** The optimizer of a trial: the job's own with its options, or another with its defaults; the job's schedule, scaled. */
-export function optimizerOf(job: Job, kind: string, lr: number, totalSteps: number): OptimizerDescription {
+/**
+ * The optimizer of a trial: the job's own with its options, or another with its defaults; the job's schedule, scaled, and cut
+ * where the run is cut: else a warm-up that a tenth of the job takes would be all of a run of a tenth.
+ */
+export function optimizerOf(
+  job: Job,
+  kind: string,
+  lr: number,
+  totalSteps: number,
+  stepsOfJob = totalSteps,
+): OptimizerDescription {
   const own = job.optimizer;
-  const rate = rescaled(own.lr, lr, totalSteps) ?? lr;
+  const course = stepsOfJob === totalSteps ? own.lr : shortened(own.lr, totalSteps / stepsOfJob);
+  const rate = rescaled(course, lr, totalSteps) ?? lr;
   if (kind === own.kind) return { ...own, lr: rate }; // spreading keeps the symbol of a custom definition
   const shared = Object.entries(own).filter(([name]) => SHARED_OPTIONS.includes(name));
   return { kind, ...Object.fromEntries(shared), lr: rate };
@@ -35,7 +45,7 @@ export function trialJob(job: Job, trial: Trial): Job {
   return {
     ...rest,
     data: typeof test === 'number' ? { ...data, test } : data,
-    optimizer: optimizerOf(job, trial.optimizer, trial.lr, trial.totalSteps),
+    optimizer: optimizerOf(job, trial.optimizer, trial.lr, trial.totalSteps, trial.stepsOfJob),
     seed: trial.seed,
     steps: trial.totalSteps,
     evaluate: { everySteps: trial.evaluateEvery },

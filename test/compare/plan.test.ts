@@ -46,6 +46,8 @@ describe('fitBudget', () => {
   it('cuts all runs alike until the estimate fits, and no further', () => {
     const plan = fitBudget(settings, cost, 2, 120);
     expect(plan.totalSteps).toBeLessThan(2700);
+    expect(plan.stepsOfJob).toBe(2700);
+    expect(trialOf(plan, 'tune', 'a', 0.1, 1, 10).stepsOfJob).toBe(2700);
     expect(estimateSeconds(plan, cost, 2)).toBeLessThanOrEqual(0.85 * 120);
     expect(estimateSeconds(planRace({ ...settings, totalSteps: plan.totalSteps + 30 }), cost, 2)).toBeGreaterThan(
       0.85 * 120,
