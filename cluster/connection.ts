@@ -83,6 +83,8 @@ export class Connection {
   #heardBytes: number;
   #heardAt = performance.now();
   #beatAt = performance.now();
+  /** Silence, in milliseconds in which we ran. */
+  #quietMs = 0;
   #pingAt: number | undefined;
   #roundTripMs: number | undefined;
   #paused = false;
@@ -211,7 +213,7 @@ export class Connection {
 
   resume(): void {
     this.#paused = false;
-    this.#heardAt = performance.now();
+    this.#hear();
     this.#ws.resume();
   }
 
@@ -242,21 +244,28 @@ export class Connection {
   #beat(): void {
     const now = performance.now();
     const { heartbeatMs, silenceMs } = this.#limits;
-    // If we ourselves did not run (a stopped process, a laptop's lid), what the peer sent meanwhile has not been read yet.
-    const slept = now - this.#beatAt > 2 * heartbeatMs;
+    // Of a longer gap we ourselves did not run (a stopped process, a laptop's lid, a loaded machine): that was not the peer's silence.
+    this.#quietMs += Math.min(now - this.#beatAt, 2 * heartbeatMs);
     this.#beatAt = now;
-    if (slept || this.#paused || this.#socket.bytesRead !== this.#heardBytes) {
-      this.#heardBytes = this.#socket.bytesRead;
-      this.#heardAt = now;
-    } else if (now - this.#heardAt >= silenceMs) {
-      this.#cause ??= { kind: 'silent', by: 'us', reason: `nothing came for ${Math.round(now - this.#heardAt)} ms` };
-      this.#ws.terminate();
-      return;
-    }
+    if (this.#paused || this.#socket.bytesRead !== this.#heardBytes) this.#hear();
+    else if (this.#quietMs >= silenceMs) setImmediate(() => this.#endIfSilent()); // first what waits to be read
     if (this.#pingAt === undefined && this.open) {
       this.#pingAt = now;
       this.#ws.ping(undefined, undefined, () => {});
     }
+  }
+
+  #hear(): void {
+    this.#heardBytes = this.#socket.bytesRead;
+    this.#heardAt = performance.now();
+    this.#quietMs = 0;
+  }
+
+  #endIfSilent(): void {
+    if (this.#paused || this.#ended || this.#socket.bytesRead !== this.#heardBytes) return;
+    const reason = `nothing came for ${Math.round(performance.now() - this.#heardAt)} ms`;
+    this.#cause ??= { kind: 'silent', by: 'us', reason };
+    this.#ws.terminate();
   }
 
   /** ws found the stream broken, or the socket did. It closes by itself after this. */

@@ -282,6 +282,23 @@ describe('a connection', () => {
     tcp.close();
   });
 
+  it('does not count as silence that it did not run itself, and finds silence though it runs late', async () => {
+    const stand = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    const { node, peer } = await pair({ near: { heartbeatMs: 20, silenceMs: 100 } });
+    stand(300); // both ends
+    while (node.roundTripMs === undefined) await new Promise(setImmediate);
+    expect(node.open).toBe(true);
+    // Every beat comes late from now on, and nothing from the other end.
+    peer.pause();
+    const busy = setInterval(() => stand(60), 0);
+    try {
+      while (node.end === undefined) await new Promise(setImmediate);
+    } finally {
+      clearInterval(busy);
+    }
+    expect(node.end).toMatchObject({ kind: 'silent', by: 'us' });
+  });
+
   it('tears down after closeMs when the peer does not answer the close', async () => {
     const { node, plain, client } = await toPlain({ closeMs: 50 });
     plain.pause();
