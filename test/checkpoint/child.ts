@@ -12,7 +12,7 @@ export class Child {
 
   constructor(fixture: string, args: readonly string[]) {
     const path = fileURLToPath(new URL(`../fixtures/${fixture}`, import.meta.url));
-    const flags = ['--conditions=lockstep-source', '--import', 'tsx', path, ...args];
+    const flags = ['--import', 'tsx', path, ...args];
     this.process = spawn(process.execPath, flags, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.exitCode = once(this.process, 'exit').then(([code]) => code as number | null);
     const { stdout } = this.process;

@@ -33,6 +33,14 @@ const KEYS = [
 ];
 
 describe('lockstep train', () => {
+  it('runs from the sources of a checkout, and gives the same bytes as what is built of them', async () => {
+    const args = ['train', SMALL_JOB, '-w', '2', '-q', '--json'];
+    const runs = await Promise.all([runCli(args), runCli(args, { sources: true })]);
+    expect(runs.map(({ code }) => code)).toEqual([0, 0]);
+    const [built, sources] = runs.map(({ stdout }) => JSON.parse(stdout).parametersSha256);
+    expect(sources).toBe(built);
+  });
+
   it('prints one line of JSON on standard output, progress on standard error, and writes the run folder', async () => {
     const runDir = join(folder, 'runs', 'a');
     const [csv, board] = [join(folder, 'csv'), join(folder, 'board')];

@@ -138,7 +138,7 @@ describe('lockstep predict', () => {
     expect(rows.slice(1).map((row) => row[0])).toEqual(answers.map((a) => a.className));
 
     const root = fileURLToPath(new URL('../..', import.meta.url));
-    const args = ['--import', 'tsx', 'src/cli/main.ts', 'predict', model, '-', '--only'];
+    const args = ['dist/src/cli/main.js', 'predict', model, '-', '--only'];
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] });
     let piped = '';
     child.stdout.setEncoding('utf8').on('data', (part) => {

@@ -13,9 +13,9 @@ export interface CliResult {
 }
 
 /**
- * Runs the command as a user of a checkout would, in its folder or in `cwd`. `onStderr` gets what was printed so far and may send
+ * Runs the command as it is installed, in the folder of the checkout or in `cwd`. `onStderr` gets what was printed so far and may send
  * signals. `fileKiB`: no file that it writes can grow larger, as if the disk were full. `uid`: as that user. `stdout`: where
- * standard output goes instead.
+ * standard output goes instead. `sources`: those of the checkout, through tsx, as `npm run lockstep` does.
  */
 export function runCli(
   args: readonly string[],
@@ -26,10 +26,17 @@ export function runCli(
     fileKiB?: number;
     uid?: number;
     stdout?: string;
+    sources?: boolean;
   } = {},
 ): Promise<CliResult> {
-  const loader = ['--conditions=lockstep-source', '--import', import.meta.resolve('tsx')];
-  const command = [process.execPath, ...loader, join(root, 'src/cli/main.ts'), ...args];
+  const fromSources = [
+    '--conditions=lockstep-source',
+    '--import',
+    import.meta.resolve('tsx'),
+    join(root, 'src/cli/main.ts'),
+  ];
+  const main = options.sources ? fromSources : [join(root, 'dist/src/cli/main.js')];
+  const command = [process.execPath, ...main, ...args];
   const limit = options.fileKiB === undefined ? '' : `ulimit -f ${2 * options.fileKiB}; `; // in blocks of 512 bytes
   const child = spawn(
     'sh',

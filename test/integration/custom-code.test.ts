@@ -1,8 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { LockstepError, train } from 'lockstep';
+import { tsImport } from 'tsx/esm/api';
 import { describe, expect, test } from 'vitest';
 import { importModule } from '../../src/parallel/custom-code.ts';
-import job, { asynchronous, cursed, mislabelled, signDescent, sparse } from '../fixtures/custom-job.ts';
+
+// As a program that runs its job through tsx has it: workers find the code by its text.
+const jobs = (await tsImport(
+  '../fixtures/custom-job.ts',
+  import.meta.url,
+)) as typeof import('../fixtures/custom-job.ts');
+const { default: job, asynchronous, cursed, mislabelled, signDescent, sparse } = jobs;
 
 const module = new URL('../fixtures/custom-job.ts', import.meta.url).href;
 

@@ -16,10 +16,14 @@ import {
   train,
 } from 'lockstep';
 import { arrays } from 'lockstep/data';
+import { tsImport } from 'tsx/esm/api';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { blobs } from '../fixtures/blobs.ts';
-import { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inRows, inUpdate } from '../fixtures/dying-job.ts';
 import { philox } from '../fixtures/philox.ts';
+
+// As a program that runs its job through tsx has it: workers find the code by its text.
+const jobs = (await tsImport('../fixtures/dying-job.ts', import.meta.url)) as typeof import('../fixtures/dying-job.ts');
+const { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inRows, inUpdate } = jobs;
 
 /** Every thread that this process starts, while it lives. */
 const threads = new Set<Worker>();

@@ -65,7 +65,7 @@ export function startProcess(
   { env = {}, prefix = [], shell = '' }: { env?: NodeJS.ProcessEnv; prefix?: readonly string[]; shell?: string } = {},
 ): ClusterProcess {
   const script = fileURLToPath(new URL('../fixtures/cluster-process.ts', import.meta.url));
-  const loader = ['--conditions=lockstep-source', '--import', import.meta.resolve('tsx')];
+  const loader = ['--import', import.meta.resolve('tsx')];
   const command = [...prefix, process.execPath, ...loader, script, role, JSON.stringify(options)];
   const child = spawn('sh', ['-c', `${shell}exec "$@"`, 'sh', ...command], {
     env: { ...process.env, ...env },

@@ -1,5 +1,3 @@
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Piscina } from 'piscina';
 import { CONTROL_WORDS, DECIDED_LIMIT, NEXT_EVALUATION_SHARD, REQUESTED_LIMIT } from '../../src/parallel/control.ts';
 import type { Session, WorkerAnswer, WorkerTask } from '../../src/parallel/session.ts';
@@ -24,12 +22,10 @@ export class Threads {
   readonly #threads: Piscina[];
 
   constructor(count: number) {
-    const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-    const filename = new URL('../../src/parallel/worker.ts', import.meta.url).href;
-    const execArgv = ['--conditions=lockstep-source', '--import', tsx];
+    const filename = new URL('../../dist/src/parallel/worker.js', import.meta.url).href;
     this.#threads = Array.from(
       { length: count },
-      () => new Piscina({ filename, execArgv, minThreads: 1, maxThreads: 1, idleTimeout: Number.POSITIVE_INFINITY }),
+      () => new Piscina({ filename, minThreads: 1, maxThreads: 1, idleTimeout: Number.POSITIVE_INFINITY }),
     );
   }
 

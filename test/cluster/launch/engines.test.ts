@@ -9,13 +9,7 @@ import { has, hasSlurm, Slurm } from '../../support/slurm.ts';
 
 const JOB = resolve('test/fixtures/small-job.ts');
 /** As the examples call it. */
-const LOCKSTEP = [
-  process.execPath,
-  '--conditions=lockstep-source',
-  '--import',
-  import.meta.resolve('tsx'),
-  resolve('src/cli/main.ts'),
-];
+const LOCKSTEP = [process.execPath, resolve('dist/src/cli/main.js')];
 
 interface Outcome {
   readonly code: number | null;

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -45,10 +46,7 @@ describe.runIf(hasSshd)('lockstep launch by ssh', { timeout: 240_000 }, () => {
   beforeAll(async () => {
     sshd = await Sshd.start();
     project = mkdtempSync(join(tmpdir(), 'lockstep-launch-'));
-    const job = readFileSync('test/fixtures/small-job.ts', 'utf8')
-      .replace('../../src/data/arrays.ts', 'lockstep/data')
-      .replace('../../src/index.ts', 'lockstep');
-    writeFileSync(join(project, JOB), job);
+    copyFileSync('test/fixtures/small-job.ts', join(project, JOB));
     writeFileSync(join(project, 'package.json'), '{"type":"module"}');
     mkdirSync(join(project, 'runs'));
     writeFileSync(join(project, 'runs', 'old'), '');
