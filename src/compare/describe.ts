@@ -41,7 +41,7 @@ export function measureRow(one: OptimizerReport, { objective }: JobReport): stri
 /** What the columns mean. */
 export function measuresNote(job: JobReport): string {
   const { metric, mode, target } = job.objective;
-  const source = job.targetGiven ? 'as asked for' : 'what the weakest finalist reaches in the median';
+  const source = job.targetGiven ? 'as asked for' : 'what the weakest finalist reaches in more than half of its runs';
   const of =
     target === undefined
       ? 'none, for no final was run'

@@ -30,7 +30,7 @@ export interface Measures {
   readonly trainLoss: number;
   /** Validation loss minus training loss, at the end. */
   readonly gap: number;
-  /** To the target; Infinity where more than half of the runs missed it. */
+  /** To the target; Infinity where half of the runs missed it, or more. */
   readonly toTarget: { readonly steps: number; readonly samples: number; readonly seconds: number };
   /** Runs that missed the target. */
   readonly missed: number;
@@ -113,15 +113,16 @@ export function winnerOnBorder({ winner, results }: Tuning): boolean {
 }
 
 /**
- * The target where the user gave none: what the weakest finalist reaches in the median, so that the time to it says something
- * about all of them.
+ * The target where the user gave none: what the weakest finalist reaches in more than half of its runs, so that the median of the
+ * time to it says something about all of them.
  */
 export function commonTarget(
   finals: ReadonlyMap<string, readonly TrialResult[]>,
   objective: Objective,
 ): number | undefined {
   const values = [...finals.values()]
-    .map((runs) => median(runs.map((run) => worstIfNaN(finalValue(run, objective.metric), objective.mode))))
+    .map((runs) => runs.map((run) => worstIfNaN(finalValue(run, objective.metric), objective.mode)))
+    .map((own) => own.sort((a, b) => (objective.mode === 'max' ? b - a : a - b))[own.length >> 1] ?? Number.NaN)
     .filter(Number.isFinite);
   if (values.length === 0) return undefined;
   return objective.mode === 'max' ? Math.min(...values) : Math.max(...values);

@@ -35,6 +35,18 @@ describe('a report', () => {
     expect(recommendation.reasons.join(' ')).toContain('use more seeds (--seeds)');
   });
 
+  it.each([3, 4, 8])(
+    'without a target of the user takes one that every finalist reaches, %i seeds',
+    async (finalSeeds) => {
+      const { optimizers, objective } = await fakeJobReport({ sgd: WORSE, adam: GOOD }, { finalSeeds });
+      expect(objective.target).toBeDefined();
+      for (const { measures } of optimizers) {
+        expect(measures.missed).toBeLessThan(finalSeeds / 2);
+        expect(measures.toTarget.steps).toBeLessThan(Number.POSITIVE_INFINITY);
+      }
+    },
+  );
+
   it('without a final has no target that anybody missed', async () => {
     const humps = { sgd: WORSE, adam: GOOD };
     const job = await fakeJobReport(humps, { finalSeeds: 0 });
