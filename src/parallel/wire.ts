@@ -103,6 +103,7 @@ export class Wire {
     const { kernels, regions, session, reducedBlocks } = this.#worker;
     const { residual, sums } = session.layout.wire;
     if (from.length === 0) return;
+    if (codec.takes && fresh) this.#encodeFrozen(codec);
     const rescaled = unit > 0 ? unit / this.#unit : 1;
     if (unit > 0) this.#unit = unit;
     for (const { offset, length, index } of reducedBlocks) {
@@ -114,6 +115,15 @@ export class Wire {
         kernels.addPartials(total, total, from[i].address + at, length);
       }
       codec.encode(kernels, sums[0] + this.#places[index], total, length, regions.scratch);
+    }
+  }
+  /** Frozen blocks have no gradient, but a place in what is sent: zeros, once. */
+  #encodeFrozen(codec: Codec): void {
+    const { kernels, regions, session, frozenBlocks } = this.#worker;
+    const { residual, sums } = session.layout.wire;
+    for (const { offset, length, index } of frozenBlocks) {
+      kernels.fill(residual + 4 * offset, 0, length);
+      codec.encode(kernels, sums[0] + this.#places[index], residual + 4 * offset, length, regions.scratch);
     }
   }
 }

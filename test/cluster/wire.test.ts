@@ -35,15 +35,15 @@ interface Outcome {
 }
 
 /** `replaceAfter`: after that epoch the node leaves, and another comes. */
-async function run(wire: CoordinatorOptions['wire'], nodes = 1, replaceAfter?: number): Promise<Outcome> {
+async function run(wire: CoordinatorOptions['wire'], nodes = 1, replaceAfter?: number, of = job): Promise<Outcome> {
   const running: Promise<NodeSummary>[] = [];
   const left: (ClusterEvent & { kind: 'left' })[] = [];
   const notes: string[] = [];
   const leave = new AbortController();
   let url = '';
   const start = (signal?: AbortSignal) =>
-    running.push(runNode(job as Job, { url, workers: 1, ...(signal && { signal }) }));
-  const result = await runCoordinator(job as Job, {
+    running.push(runNode(of as Job, { url, workers: 1, ...(signal && { signal }) }));
+  const result = await runCoordinator(of as Job, {
     port: 0,
     workers: 2,
     minNodes: nodes,
@@ -93,6 +93,18 @@ describe('wire formats', async () => {
       expect(notes.join()).toMatch(`wire format ${wire}: gradients and parameters are rounded on their way`);
     },
   );
+
+  test.each(['int8', 'topk'] as const)('%s: frozen parameters, which have no sums', async (wire) => {
+    const fixed = defineJob({
+      ...(job as Job),
+      model: sequential(dense(160, 'relu', { name: 'fixed' }), dense(120, 'relu'), dense(6)),
+      optimizer: adam({ lr: 2e-3, groups: [{ match: 'fixed/*', freeze: true }] }),
+      epochs: 3,
+    });
+    const { loss, left } = await run(wire, 1, undefined, fixed);
+    expect(left).toEqual([]);
+    expect(loss).toBeLessThan(wire === 'topk' ? exact.loss + 2.5 : Math.log(6)); // a guess has log 6; few steps for topk
+  });
 
   test('a format that there is not', () =>
     expect(runCoordinator(job as Job, { wire: 'int4' as 'int8', port: 0 })).rejects.toThrow(
