@@ -16,14 +16,10 @@ import {
   train,
 } from 'lockstep';
 import { arrays } from 'lockstep/data';
-import { tsImport } from 'tsx/esm/api';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { blobs } from '../fixtures/blobs.ts';
+import { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inRows, inUpdate } from '../fixtures/dying-job.mjs';
 import { philox } from '../fixtures/philox.ts';
-
-// As a program that runs its job through tsx has it: workers find the code by its text.
-const jobs = (await tsImport('../fixtures/dying-job.ts', import.meta.url)) as typeof import('../fixtures/dying-job.ts');
-const { always, alwaysInHeap, alwaysInUpdate, inGather, inHeap, inRows, inUpdate } = jobs;
 
 /** Every thread that this process starts, while it lives. */
 const threads = new Set<Worker>();
@@ -134,7 +130,7 @@ test('all workers at once may be lost', async () => {
 });
 
 describe('a worker that dies in its own code', () => {
-  const module = new URL('../fixtures/dying-job.ts', import.meta.url).href;
+  const module = new URL('../fixtures/dying-job.mjs', import.meta.url).href;
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-death-'));
   const trap = join(folder, 'trap');
   process.env.LOCKSTEP_TEST_TRAP = trap; // threads started from now on see it
