@@ -36,7 +36,7 @@ export interface ConnectionEnd {
 export interface ConnectionOptions {
   /**
    * Called once for each message, in order. Its regions are valid until it returns, or, where it returns a promise, until that is
-   * settled. What it throws ends the connection as `failed`.
+   * settled. What it throws, or rejects with, ends the connection as `failed`.
    */
   onMessage(frame: Frame, connection: Connection): void | Promise<void>;
   /** Called once, when nothing will come any more. Must not throw. */
@@ -106,6 +106,7 @@ export class Connection {
     ws.binaryType = 'fragments';
     socket.prependListener('data', (chunk: Buffer) => this.#memory.add(chunk));
     ws.on('message', (data, isBinary) => this.#receive(data as unknown as Uint8Array[], isBinary));
+    ws.on('ping', (data) => this.#memory.keep(data));
     ws.on('pong', () => {
       if (this.#pingAt !== undefined) this.#roundTripMs = performance.now() - this.#pingAt;
       this.#pingAt = undefined;
@@ -233,12 +234,16 @@ export class Connection {
       const handled = this.#options.onMessage(frame, this);
       const done = () => frame.regions.forEach(giveBack);
       if (handled === undefined) done();
-      else void handled.finally(done);
+      else handled.catch((error) => this.#failed(error)).finally(done);
     } catch (error) {
-      // A handler refuses a frame by throwing a FrameError; any other error is a defect of ours.
-      if (error instanceof FrameError) this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);
-      else this.#end({ kind: 'failed', by: 'us', reason: messageOf(error), error }, 1011);
+      this.#failed(error);
     }
+  }
+
+  /** A handler refuses a frame by throwing a FrameError; any other error is a defect of ours. */
+  #failed(error: unknown): void {
+    if (error instanceof FrameError) this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);
+    else this.#end({ kind: 'failed', by: 'us', reason: messageOf(error), error }, 1011);
   }
 
   #beat(): void {

@@ -36,6 +36,12 @@ export class ReceiveMemory {
     this.#chunks.push(chunk);
   }
 
+  /** ws holds on to these bytes, as to those of a ping that it is still answering: their chunk is left to the garbage collector. */
+  keep(bytes: Uint8Array): void {
+    const at = this.#chunks.findIndex(sharesWith(bytes));
+    if (at >= 0) this.#chunks.splice(at, 1);
+  }
+
   /**
    * A message has come, whose last byte lies in the newest chunk: all chunks before it are used up, and given back.
    *
@@ -46,7 +52,7 @@ export class ReceiveMemory {
     const own = regions.map((region) =>
       isWhole(region) && !used.some(sharesWith(region)) ? region : new Uint8Array(region),
     );
-    for (const chunk of used.splice(0, used.length - 1)) giveBack(chunk);
+    for (const chunk of used.splice(0, Math.max(0, used.length - 1))) giveBack(chunk);
     return own;
   }
 }

@@ -180,6 +180,34 @@ describe('a connection', () => {
     });
   });
 
+  it('answers a ping with its payload, though messages behind it were handled while the answer could not leave', async () => {
+    const { node, plain } = await toPlain();
+    const pongs: string[] = [];
+    const answered = new Promise<void>((resolve) => {
+      plain.on('pong', (data) => {
+        pongs.push(data.toString());
+        if (pongs.length === 50) resolve();
+      });
+    });
+    plain.pause(); // nothing more leaves the node than what the kernel takes
+    const sent = Promise.all([1, 2, 3, 4].map((i) => node.send({ i }, [new Uint8Array(7 << 20)])));
+    const before = node.messagesReceived;
+    for (let i = 0; i < 50; i++) {
+      plain.ping(`payload ${i}`);
+      plain.send(Buffer.concat(encodeFrame({ i }, [new Uint8Array(100_000)])));
+    }
+    while (node.messagesReceived < before + 50) await new Promise(setImmediate);
+    plain.resume();
+    await Promise.all([sent, answered]);
+    expect(pongs).toEqual(Array.from({ length: 50 }, (_, i) => `payload ${i}`));
+  });
+
+  it('ends as failed when a handler that takes its time rejects', async () => {
+    const { node, coordinator } = await pair({ far: { onMessage: () => Promise.reject(new Error('no room')) } });
+    await node.send({}, [new Uint8Array(4)]);
+    expect(await coordinator.ended).toMatchObject({ kind: 'failed', reason: 'no room' });
+  });
+
   it('says at both ends how and why it was closed, after all that was sent before', async () => {
     const { node, peer, client, coordinator } = await pair();
     void node.send({ type: 'leave' }, [new Uint8Array(3 << 20)]);
