@@ -1,0 +1,76 @@
+import type { ShardRange } from '../src/membership/assignment.ts';
+import { innerSteps } from '../src/parallel/inner-steps.ts';
+import type { Session } from '../src/parallel/session.ts';
+import { samplerOf } from '../src/parallel/windows.ts';
+import { type Codec, codecOf } from '../src/parallel/wire-format.ts';
+import type { Member } from './member.ts';
+import { type Round, sumBytesOf } from './round.ts';
+import { changedRows, denseBytes, piecesOf, stateBytes, type TransferPiece } from './transfer.ts';
+
+/** What members are sent so that they can compute: parameters, and rows of the data to those that have none. */
+export class Downlink {
+  readonly #session: Session;
+  readonly #fence: number;
+  readonly #sampler: ReturnType<typeof samplerOf>;
+  readonly #codec: Codec | undefined;
+  readonly #sumBytes: number;
+
+  constructor(session: Session, fence: number) {
+    this.#session = session;
+    this.#fence = fence;
+    this.#sampler = samplerOf(session);
+    this.#codec = codecOf(session.wire ?? 'fp32');
+    this.#sumBytes = sumBytesOf(session);
+  }
+
+  /** To a node without data, what it has not had yet of the rows of its shards. */
+  sendRows({ step, batches }: Round, { rows, connection }: Member, range: ShardRange): void {
+    const { syncEvery = 1, totalSteps } = this.#session;
+    const { stepsPerEpoch } = this.#sampler;
+    const first = syncEvery > 1 ? innerSteps(step, syncEvery, { stepsPerEpoch, totalSteps }).first : step;
+    for (let t = first; t < first + batches; t++) {
+      for (const regions of rows?.missing(t, range) ?? []) {
+        void connection.send({ type: 'data', fence: this.#fence }, regions);
+      }
+    }
+  }
+
+  /**
+   * Whoever had the round before lacks what has changed since; whoever had not lacks all of it.
+   *
+   * @param before number of the round before.
+   */
+  sendParameters({ asked }: Round, member: Member, before: number | undefined): void {
+    const stamp = { fence: this.#fence, round: asked.round };
+    const whole = member.round !== before || (this.#codec !== undefined && !asked.update);
+    member.round = asked.round;
+    member.parameterBytes = 0;
+    const pieces = this.#parameters(asked.update, whole);
+    for (const type of ['parameters', 'update'] as const) {
+      for (const { offset, bytes } of pieces[type]) {
+        void member.connection.send({ type, ...stamp, offset }, [bytes]);
+        member.parameterBytes += bytes.length;
+      }
+    }
+    if (whole) return;
+    for (const { table, ids, rows } of changedRows(this.#session)) {
+      void member.connection.send({ type: 'rows', ...stamp, table }, [ids, rows]);
+      member.parameterBytes += rows.length;
+    }
+  }
+
+  /** Views where that is safe: the update comes only after every member that was given shards has answered. */
+  #parameters(update: boolean, whole: boolean): Record<'parameters' | 'update', TransferPiece[]> {
+    const { memory, layout } = this.#session;
+    const codec = this.#codec;
+    const dense = denseBytes(this.#session);
+    const all = whole ? stateBytes(this.#session) : dense;
+    if (!codec) return { parameters: piecesOf(memory.buffer, layout.parameters, all), update: [] };
+    // Sparse tables lie behind the dense parameters and are never rounded.
+    const tables = piecesOf(memory.buffer, layout.parameters, all, dense);
+    if (update && !(whole && codec.takes)) {
+      return { parameters: tables, update: piecesOf(memory.buffer, layout.wire.down, this.#sumBytes) };
+    }
+    return { parameters: [...piecesOf(memory.buffer, layout.wire.replica, dense), ...tables], update: [] };
+  }
+}

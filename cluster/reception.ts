@@ -1,0 +1,154 @@
+import { LockstepError } from '../src/errors.ts';
+import type { Session } from '../src/parallel/session.ts';
+import type { Identity } from '../src/train/identity.ts';
+import { Connection } from './connection.ts';
+import { examine } from './examine.ts';
+import { FrameError } from './frames.ts';
+import type { Arrival } from './listener.ts';
+import { hex, type Message, type Of, PROTOCOL, readFromNode, type ToCoordinator } from './messages.ts';
+import type { Deadlines } from './options.ts';
+import { answer, makeNonce } from './security.ts';
+import { RowSender } from './stream-data.ts';
+import { stateBytes } from './transfer.ts';
+
+export type Hello = Message<Of<ToCoordinator, 'hello'>>;
+
+/** A node that has proved itself. */
+export interface Newcomer {
+  readonly hello: Hello;
+  readonly address: string;
+  readonly connection: Connection;
+  /** By which the coordinator proves itself in turn. */
+  readonly mac: string;
+}
+
+/** What is done with a peer after it was let in. */
+export interface Guest {
+  hear(message: Message<ToCoordinator>): void;
+  left(lost: boolean, reason: string): void;
+}
+
+export interface ReceptionSetup {
+  readonly session: Session;
+  readonly identity: Identity;
+  readonly fence: number;
+  readonly token: string | undefined;
+  readonly mixed: boolean;
+  /** Training data without its rows, for nodes that have none (stream-data.ts); absent: they are refused. */
+  readonly description?: Uint8Array;
+  readonly deadlines: Deadlines;
+  /** Lets it in. */
+  admit(newcomer: Newcomer): Guest;
+  onRefused(name: string, address: string, reason: string): void;
+}
+
+const ENDED = new LockstepError('E_ABORTED', {
+  where: 'coordinator',
+  expected: 'a run that takes nodes',
+  got: 'the end of one',
+  fix: 'try again when the next begins',
+});
+
+/** The shard of step 1 that nodes prove themselves by (src/parallel/serve.ts). */
+export const PROOF_SHARD = { first: 0, count: 1 };
+const DESCRIBED = 'it has heard what the data looks like';
+
+/** Peers that open a connection: each has to prove the token and that it computes the same job before it is let in. */
+export class Reception {
+  readonly #setup: ReceptionSetup;
+  /** Everybody who has a connection, let in or not. */
+  readonly #connections = new Set<Connection>();
+  #closed = false;
+
+  constructor(setup: ReceptionSetup) {
+    this.#setup = setup;
+  }
+
+  /** Nobody is let in any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Ends all connections. */
+  disconnect(reason: string): void {
+    for (const connection of this.#connections) connection.close(reason);
+  }
+
+  receive(arrival: Arrival): void {
+    const { deadlines, session, onRefused } = this.#setup;
+    const nonce = makeNonce();
+    let guest: Guest | undefined;
+    let refusal: string | undefined;
+    const connection = new Connection(arrival.websocket, arrival.socket, {
+      peer: arrival.address,
+      heartbeatMs: deadlines.heartbeatMs,
+      silenceMs: deadlines.silenceMs,
+      maxQueuedBytes: 4 * stateBytes(session) + (16 << 20),
+      onMessage: (frame) => {
+        const message = readFromNode(frame);
+        if (guest) return guest.hear(message);
+        if (message.type !== 'hello' || refusal !== undefined) throw new FrameError(0, 'hello first', message.type);
+        const error = this.#examine(message, nonce);
+        if (error) {
+          refusal = error.message;
+          refuse(connection, error);
+          onRefused(message.name, connection.peer, refusal);
+        } else if (message.wants === 'description') {
+          refusal = DESCRIBED;
+          arrival.joined();
+          this.#describe(message, connection, nonce);
+        } else {
+          arrival.joined();
+          const { address } = arrival;
+          guest = this.#setup.admit({ hello: message, address, connection, mac: this.#mac(message, nonce) });
+        }
+      },
+      onClose: ({ kind, reason }) => {
+        clearTimeout(deadline);
+        this.#connections.delete(connection);
+        if (guest) guest.left(kind !== 'closed', reason);
+        else if (refusal !== DESCRIBED) arrival.failed(refusal ?? `left before it joined: ${reason}`);
+      },
+    });
+    this.#connections.add(connection);
+    const deadline = setTimeout(() => {
+      if (!guest) connection.close(`no hello within ${deadlines.joinMs} ms`);
+    }, deadlines.joinMs);
+    void connection.send({ type: 'challenge', protocol: PROTOCOL, nonce: hex(nonce) });
+  }
+
+  #examine(hello: Hello, nonce: Uint8Array): LockstepError | undefined {
+    if (this.#closed) return ENDED;
+    const { session, description } = this.#setup;
+    const expected = { streamsData: description !== undefined, localSteps: (session.syncEvery ?? 1) > 1 };
+    return examine(hello, nonce, { ...this.#setup, ...expected });
+  }
+
+  /** To a node without data: what it looks like, and the rows with which it can prove itself. It then comes again. */
+  #describe(hello: Hello, connection: Connection, nonce: Uint8Array): void {
+    const { fence, session, description = new Uint8Array() } = this.#setup;
+    void connection.send({ type: 'description', mac: this.#mac(hello, nonce) }, [description]);
+    for (const regions of new RowSender(session).missing(1, PROOF_SHARD)) {
+      void connection.send({ type: 'data', fence }, regions);
+    }
+    connection.close(DESCRIBED);
+  }
+
+  #mac(hello: Hello, nonce: Uint8Array): string {
+    return hex(answer(this.#setup.token, 'coordinator', PROTOCOL, hello.nonce, nonce));
+  }
+}
+
+function refuse(connection: Connection, error: LockstepError): void {
+  const { where, expected, got, fix } = error.detail;
+  const retry = error === ENDED;
+  void connection.send({
+    type: 'refuse', code: error.code, where: clip(where), expected: clip(expected), got: clip(got), fix, retry,
+  }); // biome-ignore format: a record
+  connection.close('refused');
+}
+
+/** What a header has room for. */
+function clip(text: string): string {
+  return text.length > 1000 ? `${text.slice(0, 997)}...` : text;
+}
