@@ -7,7 +7,7 @@ import type { Job } from '../src/train/job.ts';
 import { type LocalSteps, OUTER_DEFAULTS } from '../src/train/local-steps.ts';
 import type { TrainResult } from '../src/train/options.ts';
 import { planRun } from '../src/train/plan-run.ts';
-import { trainPlan } from '../src/train/train.ts';
+import { type OnOpen, trainPlan } from '../src/train/train.ts';
 import { Coordinator } from './coordinator.ts';
 import { openFenceLog } from './fence-log.ts';
 import { listen } from './listener.ts';
@@ -19,9 +19,14 @@ import { describeRows } from './stream-data.ts';
  * Trains a job on nodes that dial in: the run of `train`, but that nodes compute the gradients. The result is, to the byte, that of
  * `train` on one machine, whoever joins, leaves or dies meanwhile.
  *
+ * @param onOpen see `trainPlan`; before nodes can dial.
  * @throws what `train` throws; E_LISTEN; E_QUORUM when too few nodes take part for too long, after saving.
  */
-export async function runCoordinator<J extends Job>(job: J, options: CoordinatorOptions = {}): Promise<TrainResult> {
+export async function runCoordinator<J extends Job>(
+  job: J,
+  options: CoordinatorOptions = {},
+  onOpen?: OnOpen,
+): Promise<TrainResult> {
   const {
     host = '127.0.0.1',
     port = DEFAULT_PORT,
@@ -46,7 +51,9 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
   const localSteps = localStepsOf(options);
   const exchange = { wire: formatOf(wire), ...(localSteps && { localSteps }) };
   const plan = await planRun(job, used, undefined, 'coordinator', exchange);
-  const result = await trainPlan(plan, used, async ({ session, proof = '' }) => {
+  const result = await trainPlan(plan, used, async (run) => {
+    const { session, proof = '' } = run;
+    const close = await onOpen?.(run);
     const identity = identityOf(plan, proof);
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
     const coordinator = new Coordinator({
@@ -91,6 +98,7 @@ export async function runCoordinator<J extends Job>(job: J, options: Coordinator
       await coordinator.close(signal?.aborted ? 'the run was stopped' : 'the run is over', failure !== undefined);
       await listener.close();
       log?.close();
+      await close?.();
     };
   });
   if (failure) throw failure;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { runCoordinator } from '../../cluster/index.ts';
 import type { Job } from '../../src/index.ts';
 import { threadCpuSeconds } from '../../src/parallel/cpu-time.ts';
-import type { TrainResult } from '../../src/train/options.ts';
+import { KeptRun } from '../../src/scaling/kept-run.ts';
 import type { NodeReport, NodeSetup } from './cluster-node.ts';
 import { script } from './peers.ts';
 
@@ -14,57 +14,71 @@ export interface Wire {
   readonly bytesPerParameterAndNode: number;
 }
 
-export class ClusterRuns {
-  /** Of the last run. */
-  wire: Wire | undefined;
-  readonly #setup: Pick<NodeSetup, 'model' | 'input' | 'target' | 'folder'>;
+/** A coordinator here and node processes beside it, kept between slices. */
+export class ClusterRun extends KeptRun {
+  readonly #children: ChildProcess[];
+  readonly #outputs: Promise<string>[];
+  readonly #nodes: number;
+  #parameters = 0;
+  #steps = 0;
+  /** CPU time of this main thread during slices; starting is left out. */
+  #cpu = 0;
 
-  constructor(setup: Pick<NodeSetup, 'model' | 'input' | 'target' | 'folder'>) {
-    this.#setup = setup;
-  }
-
-  async train(job: Job, nodes: number, shape: Pick<NodeSetup, 'batch' | 'shards' | 'steps'>): Promise<TrainResult> {
+  constructor(job: Job, nodes: number, setup: Omit<NodeSetup, 'url'>) {
     const children: ChildProcess[] = [];
     const outputs: Promise<string>[] = [];
-    let cpu = 0;
-    let first = true;
-    try {
-      const result = await runCoordinator(job, {
-        port: 0,
-        workers: nodes,
-        minNodes: nodes,
-        onListening: ({ url }) => {
-          const { model, input, target, folder } = this.#setup;
-          const setup: NodeSetup = { model, input, target, folder, ...shape, url };
-          for (let i = 0; i < nodes; i++) {
-            const { command, args } = script('node', 'cluster-node.ts', [JSON.stringify(setup)], {});
-            const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-            children.push(child);
-            outputs.push(textOf(child));
-          }
+    const start: ConstructorParameters<typeof KeptRun>[0] = (more, onOpen) =>
+      runCoordinator(
+        job,
+        {
+          ...more,
+          port: 0,
+          workers: nodes,
+          minNodes: nodes,
+          onListening: ({ url }) => {
+            for (let i = 0; i < nodes; i++) {
+              const { command, args } = script('node', 'cluster-node.ts', [JSON.stringify({ ...setup, url })], {});
+              const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+              children.push(child);
+              outputs.push(textOf(child));
+            }
+          },
         },
-        onProgress: (event) => {
-          if (event.kind === 'steps' && first) {
-            first = false;
-            cpu = threadCpuSeconds();
-          }
+        async (run) => {
+          this.#parameters = run.session.tensors.reduce((sum, { size }) => sum + size, 0);
+          return onOpen(run);
         },
-      });
-      cpu = threadCpuSeconds() - cpu;
-      const reports = (await Promise.all(outputs)).map((text) => JSON.parse(text) as NodeReport);
-      const parameters = Object.values(result.parameters).reduce((sum, { data }) => sum + data.length, 0);
-      const seconds = cpu + reports.reduce((sum, report) => sum + report.mainCpuSeconds, 0);
-      const per = result.step * parameters * nodes;
-      const bytes = reports.reduce((sum, report) => sum + report.bytes, 0);
-      this.wire = {
-        cpuNsPerParameterAndNode: (1e9 * seconds) / per,
-        parameters,
-        bytesPerParameterAndNode: bytes / per,
-      };
-      return result;
-    } finally {
-      for (const child of children) if (child.exitCode === null) child.kill();
-    }
+      );
+    super(start, setup.batch, 1 + nodes);
+    this.#children = children;
+    this.#outputs = outputs;
+    this.#nodes = nodes;
+  }
+
+  override async run(steps: number): Promise<readonly number[]> {
+    const before = threadCpuSeconds();
+    const stepsMs = await super.run(steps);
+    if (this.#steps > 0) this.#cpu += threadCpuSeconds() - before;
+    this.#steps += steps;
+    return stepsMs;
+  }
+
+  /** Ends the run; what its sockets cost, of all slices but the first. */
+  async end(): Promise<Wire> {
+    await super.close();
+    const reports = (await Promise.all(this.#outputs)).map((text) => JSON.parse(text) as NodeReport);
+    const seconds = this.#cpu + reports.reduce((sum, { mainCpuSeconds }) => sum + mainCpuSeconds, 0);
+    const per = this.#steps * this.#parameters * this.#nodes;
+    return {
+      cpuNsPerParameterAndNode: (1e9 * seconds) / per,
+      parameters: this.#parameters,
+      bytesPerParameterAndNode: reports.reduce((sum, { bytes }) => sum + bytes, 0) / per,
+    };
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    for (const child of this.#children) if (child.exitCode === null) child.kill();
   }
 }
 

@@ -55,7 +55,7 @@ export interface PlanOptions {
 }
 
 export function planGroups(options: PlanOptions): Group[] {
-  if (options.onlyScaling) return options.workloads.flatMap((workload) => scalingGroups(workload, options));
+  if (options.onlyScaling) return options.workloads.map((workload) => scalingEverything(workload, options));
   return options.workloads.flatMap((workload) => [
     mainGroup(workload, options),
     ...(options.cluster ? [clusterGroup(workload, options)] : []),
@@ -92,25 +92,31 @@ function clusterGroup(workload: Workload, { workers, peers, gemms, batch = workl
   return { workload, title: `${workload.name}, ${n} node processes over loopback`, contestants };
 }
 
-/** Weak scaling, strong scaling, node processes; PyTorch with the same batches in the same rounds. */
-function scalingGroups(workload: Workload, options: PlanOptions): Group[] {
-  const { workers, peers } = options;
+/**
+ * Weak scaling, strong scaling, node processes, and PyTorch with the same batches, all in the same rounds: what a ratio is made of has met
+ * the same machine.
+ */
+function scalingEverything(workload: Workload, options: PlanOptions): Group {
+  const { workers, peers, gemms } = options;
+  const [gemm] = gemms;
+  const most = Math.max(...workers);
+  const weak = options.batch ?? workload.weakBatch ?? workload.batch;
   const torches = (batch: (n: number) => number) =>
     peers.includes('torch') ? workers.flatMap((n) => torch(n, batch(n))) : [];
-  const weak = options.batch ?? workload.weakBatch ?? workload.batch;
-  const [gemm] = options.gemms;
-  return [
-    {
-      workload,
-      title: `${workload.name}, batch ${weak} a worker`,
-      contestants: [...workers.map((n) => lockstep(n, weak * n, gemm)), ...torches((n) => weak * n)],
-    },
-    ...workload.scalingBatches.map((batch): Group => {
-      const group = scalingGroup(workload, batch, options);
-      return { ...group, contestants: [...group.contestants, ...torches(() => batch)] };
-    }),
-    ...(options.cluster ? [clusterGroup(workload, options)] : []),
+  const nodes: OwnContestant = { ...lockstep(most, weak * most, gemm), way: `coordinator and ${most} nodes`, nodes: most }; // biome-ignore format: one line
+  const contestants: Contestant[] = [
+    ...workers.map((n) => lockstep(n, weak * n, gemm)),
+    ...(options.cluster && most > 1 ? [nodes] : []),
+    ...torches((n) => weak * n),
+    ...workload.scalingBatches.flatMap((batch) => [
+      ...workers.map((n) => lockstep(n, batch, gemm)),
+      ...[1, 2, 4].map((s) => lockstep(1, batch, gemm, s)),
+      ...torches(() => batch),
+    ]),
   ];
+  const once = new Map(contestants.map((contestant) => [JSON.stringify(contestant), contestant]));
+  const strong = workload.scalingBatches.map((batch) => `, global batch ${batch}`).join('');
+  return { workload, title: `${workload.name}, batch ${weak} a worker${strong}`, contestants: [...once.values()] };
 }
 
 /** One global batch on 1 and on all workers, and the S that is fastest on one. */

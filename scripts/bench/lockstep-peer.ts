@@ -1,18 +1,24 @@
 /**
- * Lockstep as a contestant (protocol.ts): every slice is one run of the public `train()` with everything on that is on by
- * default, its times are those of the run's own history. Started with LOCKSTEP_GEMM by main.ts.
+ * Lockstep as a contestant (protocol.ts): every slice is a stretch of a run of the public trainer with everything on that is on by
+ * default, which waits between slices with its threads alive; its times are those of the run's own records. Started with
+ * LOCKSTEP_GEMM by main.ts.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { freemem } from 'node:os';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { createSampler } from '../../src/data/sampler.ts';
-import { type OptimizerDescription, type StepRecord, sgd, type TrainResult, train } from '../../src/index.ts';
+import { type Job, type OptimizerDescription, type StepRecord, sgd, type TrainResult, train } from '../../src/index.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels } from '../../src/kernels/wasm.ts';
+import { KEPT_STEPS, KeptRun } from '../../src/scaling/kept-run.ts';
 import { KernelSpeed } from '../../src/scaling/kernel-speed.ts';
 import { workloadJob } from '../../src/scaling/models.ts';
+import { Stage } from '../../src/scaling/stage.ts';
 import type { ModelSpec } from '../../src/scaling/workloads.ts';
-import { ClusterRuns } from './cluster-runs.ts';
+import { planRun } from '../../src/train/plan-run.ts';
+import { trainPlan } from '../../src/train/train.ts';
+import { ClusterRun } from './cluster-runs.ts';
 import { median } from './statistics.ts';
 
 /** The bench made it; what it says is checked where it is used. */
@@ -35,6 +41,7 @@ const Request = z.discriminatedUnion('cmd', [
     nodes: z.number().optional(),
     ...sizes(),
   }),
+  z.object({ cmd: z.literal('wire'), batch: z.number(), nodes: z.number(), ...sizes() }),
   z.object({ cmd: z.literal('gemm'), size: z.number(), seconds: z.number() }),
   z.object({ cmd: z.literal('close') }),
 ]);
@@ -53,15 +60,15 @@ function sizes() {
 /** A workload in memory, and the jobs made of it. */
 class Contestant {
   readonly #setup: Setup;
-  readonly #cluster: ClusterRuns;
+  /** By shape, as text. */
+  readonly #stage = new Stage<string, KeptRun>((shape) => this.#open(JSON.parse(shape) as Shape), freemem() / 4);
   readonly #x: Float32Array | Int32Array;
   readonly #y: Int32Array;
-  /** Mean step of the last run by shape, to turn seconds into steps. */
+  /** Mean step of the last slice by shape, to turn seconds into steps. */
   readonly #expectedMs = new Map<string, number>();
 
   constructor(setup: Setup) {
     this.#setup = setup;
-    this.#cluster = new ClusterRuns(setup);
     const x = shared(`${setup.folder}/x.${setup.input.dtype}`);
     this.#x = setup.input.dtype === 'f32' ? new Float32Array(x) : new Int32Array(x);
     this.#y = new Int32Array(shared(`${setup.folder}/y.i32`));
@@ -86,37 +93,60 @@ class Contestant {
     writeFileSync(ids, new Uint8Array(rows.buffer));
   }
 
-  async losses(shape: Shape, steps: number): Promise<number[]> {
-    const { history } = await this.#train(shape, steps);
+  async losses({ batch, workers, shards }: Shape, steps: number): Promise<number[]> {
+    const { history } = await this.#train({ batch, workers, shards }, steps);
     return [...history].map((record) => record.loss);
   }
 
   async run(shape: Shape, seconds: number, warmup: number) {
     const key = JSON.stringify(shape);
     let expected = this.#expectedMs.get(key);
-    if (expected === undefined) expected = mean(times((await this.#train(shape, 60)).history).slice(20));
+    if (expected === undefined) {
+      await this.#stage.run(key, 20); // starting, and the first steps
+      expected = mean((await this.#stage.run(key, 40)).stepsMs);
+    }
     const steps = Math.max(30, Math.ceil((1000 * (seconds + warmup)) / expected));
-    const result = await this.#train(shape, steps);
-    const history = [...result.history];
-    const all = times(history);
-    const kept = afterWarmup(all, 1000 * warmup);
-    const stepsMs = all.slice(kept);
+    const { kept, stepsMs: all } = await this.#stage.run(key, steps);
+    const from = afterWarmup(all, 1000 * warmup);
+    const stepsMs = all.slice(from);
     this.#expectedMs.set(key, mean(stepsMs));
     return {
       stepsMs,
-      shards: result.shards,
-      gemm: result.gemm,
-      shareOutsideSteps: shareOutsideSteps(history, result.samplesPerSec),
-      phases: phases(history.slice(kept)),
-      ...(shape.nodes !== undefined && { wire: this.#cluster.wire }),
+      shards: kept.shards,
+      gemm: chooseBackend().gemm,
+      shareOutsideSteps: 1 - (mean(all) * steps) / kept.wallMs,
+      phases: phases(kept.records.slice(from)),
     };
   }
 
+  /** Ends the run of a shape with nodes; what its sockets cost. */
+  async wire(shape: Shape): Promise<object> {
+    const key = JSON.stringify(shape);
+    const kept = await this.#stage.take(key);
+    const wire = kept instanceof ClusterRun ? await kept.end() : undefined;
+    await this.#stage.end(key);
+    return { wire };
+  }
+
+  close(): Promise<void> {
+    return this.#stage.close();
+  }
+
+  async #open({ batch, workers, shards, nodes }: Shape): Promise<KeptRun> {
+    const job = this.#job({ batch, workers, shards }, KEPT_STEPS);
+    const { model, input, target, folder } = this.#setup;
+    if (nodes !== undefined) {
+      return new ClusterRun(job, nodes, { model, input, target, folder, batch, shards, steps: KEPT_STEPS });
+    }
+    return new KeptRun(async (more, onOpen) => trainPlan(await planRun(job, { ...more, workers }), { ...more, workers }, onOpen), batch); // biome-ignore format: one line
+  }
+
+  #job({ batch, shards }: Shape, steps: number, optimizer?: OptimizerDescription): Job {
+    return workloadJob(this.#setup, { x: this.#x, y: this.#y }, { batch, steps, shards, optimizer });
+  }
+
   #train(shape: Shape, steps: number, optimizer?: OptimizerDescription): Promise<TrainResult> {
-    const { batch, workers, shards, nodes } = shape;
-    const rows = { x: this.#x, y: this.#y };
-    const job = workloadJob(this.#setup, rows, { batch, steps, shards, optimizer });
-    return nodes === undefined ? train(job, { workers }) : this.#cluster.train(job, nodes, { ...shape, steps });
+    return train(this.#job(shape, steps, optimizer), { workers: shape.workers });
   }
 }
 
@@ -131,10 +161,6 @@ function shared(path: string): SharedArrayBuffer {
   return buffer;
 }
 
-function times(history: Iterable<StepRecord>): number[] {
-  return [...history].map((record) => record.timings.stepMs);
-}
-
 function mean(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0) / values.length;
 }
@@ -144,12 +170,6 @@ function afterWarmup(stepsMs: readonly number[], ms: number): number {
   let index = 0;
   for (let passed = 0; index < stepsMs.length - 5 && passed < ms; index++) passed += stepsMs[index];
   return index;
-}
-
-/** Share of the run's training time, seen from the main thread, that no step's own time accounts for. */
-function shareOutsideSteps(history: readonly StepRecord[], samplesPerSec: number): number {
-  const samples = history.reduce((sum, record) => sum + record.samples, 0);
-  return 1 - times(history).reduce((sum, ms) => sum + ms, 0) / ((1000 * samples) / samplesPerSec);
 }
 
 function phases(history: readonly StepRecord[]): Record<string, number> {
@@ -184,6 +204,7 @@ async function main(): Promise<void> {
     }
     if (request.cmd === 'parity') return { losses: await contestant.losses(request, request.steps) };
     if (request.cmd === 'run') return contestant.run(shapeOf(request), request.seconds, request.warmup);
+    if (request.cmd === 'wire') return contestant.wire(shapeOf(request));
     return {};
   };
 
@@ -198,6 +219,7 @@ async function main(): Promise<void> {
     }
     process.stdout.write(`${JSON.stringify(reply)}\n`);
   }
+  await contestant?.close();
 }
 
 await main();

@@ -89,16 +89,24 @@ async function main(): Promise<void> {
     ...(values.batch === undefined ? {} : { batch: count(values.batch, '--batch') }),
     ...(values.shards === undefined ? {} : { shards: count(values.shards, '--shards') }),
   });
+  const stop = new AbortController();
   const options: RoundOptions = {
     rounds: count(values.rounds, '--rounds'),
     seconds: positive(values.seconds, '--seconds'),
     warmup: 0.25,
     progress: (text) => process.stderr.write(`${text}\n`),
+    stop: stop.signal,
   };
   const machine = describeMachine();
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(130);
+      options.progress('stopping: what was measured so far follows; once more ends at once');
+      stop.abort();
+    });
+  }
 
   const results: Result[] = [];
   const leftOut: LeftOut[] = [];
@@ -106,9 +114,14 @@ async function main(): Promise<void> {
   for (const group of groups) {
     const { name } = group.workload;
     if (!rows.has(name)) rows.set(name, writeRows(group.workload, folder));
-    const outcome = await runGroup(group, rows.get(name) ?? '', machine, options);
-    results.push(...outcome.results);
-    leftOut.push(...outcome.leftOut);
+    try {
+      const outcome = await runGroup(group, rows.get(name) ?? '', machine, options);
+      results.push(...outcome.results);
+      leftOut.push(...outcome.leftOut);
+    } catch (error) {
+      if (!stop.signal.aborted) throw error; // else it was still starting
+    }
+    if (stop.signal.aborted) break;
   }
   const extras: Extras = {};
   const notes: string[] = [];
@@ -119,7 +132,7 @@ async function main(): Promise<void> {
     [values.startup, 'startup', measureFirstStep],
     [values.accuracy, 'accuracy', measureAccuracy],
   ] as const) {
-    if (!wanted) continue;
+    if (!wanted || stop.signal.aborted) continue;
     options.progress(name);
     await watchOthers(machine, 150);
     const measured = await measure({ folder, machine });
@@ -130,7 +143,10 @@ async function main(): Promise<void> {
   warnIfLoaded(machine);
 
   const report: Report = { machine, results, ratios: computeRatios(results, extras), leftOut, notes };
-  const json = `${JSON.stringify({ command: process.argv.slice(2).join(' '), ...report, ...more }, rounded, 1)}\n`;
+  const stopped = stop.signal.aborted;
+  if (stopped) machine.warnings.push('stopped before everything was measured');
+  const command = process.argv.slice(2).join(' ');
+  const json = `${JSON.stringify({ command, ...(stopped && { stopped }), ...report, ...more }, rounded, 1)}\n`;
   if (values.save !== undefined) {
     const target = new URL(`../../docs/results/${values.save}.json`, import.meta.url);
     mkdirSync(new URL('.', target), { recursive: true });
@@ -138,6 +154,7 @@ async function main(): Promise<void> {
     options.progress(`wrote ${fileURLToPath(target)}`);
   }
   process.stdout.write(values.json ? json : renderReport(report));
+  if (stopped) process.exitCode = 130;
 }
 
 function gemms(): GemmName[] {

@@ -5,12 +5,14 @@
  *   setup      workload, folder with x.f32 or x.i32, y.i32, weights.f32 and weights.json (names and shapes, in order),
  *              batch (rows a process), lr, clip -> { version }
  *   parity     ids: file of row ids (i32) of consecutive global batches -> { losses } from the exported weights
- *   run        seconds, warmup -> { stepsMs }: the time of every step after the warm-up, from the exported weights
+ *   run        seconds, warmup -> { stepsMs }: the time of every step after the warm-up. Peers begin with the exported weights, ours
+ *              goes on where its last slice ended
+ *   wire       (ours, with nodes) ends that run -> { wire }: what its sockets cost
  *   optimizer  name (of torch.optim), options, parameters, seconds -> { stepsMs } on one tensor; ours is optimizer-peer.ts
  *   accuracy   see accuracy.ts
  *   close      ends the process
  *
- * Any answer may be { error } instead. peers/torch_peer.py and peers/serve.js are the other end, lockstep_peer.ts is ours.
+ * Any answer may be { error } instead. peers/torch_peer.py and peers/serve.js are the other end, lockstep-peer.ts is ours.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';

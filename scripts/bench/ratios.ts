@@ -1,5 +1,6 @@
 /** The claims of the project, each computed from the results of one run. Pure. */
 import type { Result } from './results.ts';
+import { median } from './statistics.ts';
 
 export interface Claim {
   readonly name: string;
@@ -167,16 +168,16 @@ function plain(claim: Claim, value: number | undefined): Ratio | undefined {
   return value === undefined ? undefined : judged(claim, value, null);
 }
 
-/** How many times the samples/s of `b` those of `a` are, and the same from each round alone. */
+/**
+ * How many times the samples/s of `b` those of `a` are: the median of the ratios within each round, for a machine that slows down for a while
+ * slows both.
+ */
 function speedup(claim: Claim, a: Result | undefined, b: Result | undefined): Ratio | undefined {
   if (!a || !b) return undefined;
   const scale = a.batch / b.batch;
   const rounds = a.roundsMs.slice(0, b.roundsMs.length).map((ms, i) => (scale * b.roundsMs[i]) / ms);
-  return judged(
-    claim,
-    a.samplesPerSec / b.samplesPerSec,
-    rounds.length > 0 ? [Math.min(...rounds), Math.max(...rounds)] : null,
-  );
+  if (rounds.length === 0) return judged(claim, a.samplesPerSec / b.samplesPerSec, null);
+  return judged(claim, median(rounds), [Math.min(...rounds), Math.max(...rounds)]);
 }
 
 /** Share of twice the samples/s of one worker that two have. */

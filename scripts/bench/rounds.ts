@@ -24,6 +24,8 @@ export interface RoundOptions {
   readonly seconds: number;
   readonly warmup: number;
   readonly progress: (text: string) => void;
+  /** Aborts when the user has seen enough: what was measured until then is told. */
+  readonly stop: AbortSignal;
 }
 
 /** Losses compared before anything is timed, and how much they may differ. */
@@ -38,8 +40,8 @@ const OwnRun = RunReply.extend({
   gemm: z.string(),
   shareOutsideSteps: z.number(),
   phases: z.record(z.string(), z.number()),
-  wire: Wire.optional(),
 });
+const WireReply = z.object({ wire: Wire.optional() });
 const Done = z.object({});
 
 /** Somebody ready to run. */
@@ -48,6 +50,8 @@ interface Entry {
   readonly parity: number | null;
   readonly slices: Slice[];
   run(): Promise<void>;
+  /** After the last round. */
+  finish?(): Promise<void>;
   details: Pick<Measured, 'shards' | 'gemm' | 'shareOutsideSteps' | 'phases' | 'wire'>;
 }
 
@@ -89,7 +93,9 @@ export async function runGroup(
       }
     }
     const gemmMs = await interleave(group, entries, own, machine, options, leftOut);
-    for (const [gemm, times] of gemmMs) machine.gemmGflops[gemm] = (2 * GEMM_SIZE ** 3) / median(times) / 1e6;
+    for (const [gemm, times] of gemmMs) {
+      if (times.length > 0) machine.gemmGflops[gemm] = (2 * GEMM_SIZE ** 3) / median(times) / 1e6;
+    }
     const results = entries
       .filter(({ slices }) => slices.length > 0)
       .map(({ contestant, parity, slices, details }) =>
@@ -110,17 +116,18 @@ async function interleave(
   leftOut: LeftOut[],
 ): Promise<Map<GemmName, number[]>> {
   const gemmMs = new Map<GemmName, number[]>([...own.keys()].map((gemm) => [gemm, []]));
-  for (let round = 0; round < options.rounds; round++) {
+  for (let round = 0; round < options.rounds && !options.stop.aborted; round++) {
     await watchOthers(machine, 150);
     options.progress(`${group.title}: round ${round + 1} of ${options.rounds}`);
     for (const [gemm, process] of own) {
       const request = { cmd: 'gemm', size: GEMM_SIZE, seconds: 0.15 };
-      gemmMs.get(gemm)?.push(...(await process.ask(request, RunReply)).stepsMs);
+      const measured = await asked(() => process.ask(request, RunReply), options.stop);
+      gemmMs.get(gemm)?.push(...(measured?.stepsMs ?? []));
     }
     for (const entry of orderOfRound(entries, round)) {
       if (entry.slices.length < round) continue; // failed in an earlier round
       try {
-        await entry.run();
+        await asked(() => entry.run(), options.stop);
       } catch (error) {
         if (!(error instanceof PeerError)) throw error;
         leftOut.push(leave(group, entry.contestant, error));
@@ -128,7 +135,19 @@ async function interleave(
       }
     }
   }
+  for (const entry of entries) await asked(async () => entry.finish?.(), options.stop);
   return gemmMs;
+}
+
+/** Does it, unless it is time to stop: Ctrl-C goes to the contestants, too, so that from then on they may be gone. */
+async function asked<T>(work: () => Promise<T>, stop: AbortSignal): Promise<T | undefined> {
+  if (stop.aborted) return undefined;
+  try {
+    return await work();
+  } catch (error) {
+    if (!stop.aborted) throw error;
+    return undefined;
+  }
 }
 
 /** One process of ours for each GEMM that takes part. */
@@ -189,6 +208,11 @@ function ownEntry(contestant: OwnContestant, process: PeerProcess, options: Roun
       const { stepsMs, ...details } = await process.ask(request, OwnRun);
       entry.slices.push({ stepsMs });
       entry.details = details;
+    },
+    async finish() {
+      if (nodes === undefined || entry.slices.length === 0) return;
+      const { wire } = await process.ask({ cmd: 'wire', batch, workers, shards, nodes }, WireReply);
+      entry.details = { ...entry.details, wire };
     },
   };
   return entry;

@@ -1,6 +1,6 @@
 /**
- * Entry of the node processes of `lockstep scale --nodes` (src/scaling/node-fleet.ts). Loads the job once and then takes part in one run
- * after another. Ctrl-C goes to the whole group: the parent decides what to end.
+ * Entry of the node processes of `lockstep scale --nodes` (src/scaling/node-fleet.ts). Loads the job once and then takes part in runs, several
+ * at a time. Ctrl-C goes to the whole group: the parent decides what to end.
  */
 import { runNode } from '../../cluster/index.ts';
 import { LockstepError } from '../errors.ts';
@@ -36,7 +36,7 @@ async function load(from: NodeJob) {
   return { job: overrideJob(job, from.options), module };
 }
 
-async function answer({ url, workers, ...task }: Extract<NodeRequest, { kind: 'run' }>): Promise<void> {
+async function answer({ id, url, workers, ...task }: Extract<NodeRequest, { kind: 'run' }>): Promise<void> {
   let outcome: NodeAnswer;
   try {
     if (!loading) throw new Error('no job');
@@ -48,10 +48,10 @@ async function answer({ url, workers, ...task }: Extract<NodeRequest, { kind: 'r
       signal: parentGone.signal,
       ...(module === undefined ? {} : { module }),
     });
-    outcome = { kind: 'done' };
+    outcome = { kind: 'done', id };
   } catch (error) {
     const code = error instanceof LockstepError ? error.code : '';
-    outcome = { kind: 'failed', code, message: error instanceof Error ? error.message : String(error) };
+    outcome = { kind: 'failed', id, code, message: error instanceof Error ? error.message : String(error) };
   }
   process.send?.(outcome);
 }

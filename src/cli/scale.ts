@@ -47,10 +47,13 @@ export async function scaleCommand(path: string | undefined, options: ScaleComma
       onProgress: display,
     },
     (timelines) => {
-      const largest = [...timelines].reduce((most, entry) =>
-        entry[1].length > 0 && entry[0].workers * entry[0].nodes >= most[0].workers * most[0].nodes ? entry : most,
+      const seen = [...timelines].filter(([, steps]) => steps.length > 0);
+      const largest = seen.reduce<(typeof seen)[number] | undefined>(
+        (most, entry) =>
+          most === undefined || entry[0].workers * entry[0].nodes >= most[0].workers * most[0].nodes ? entry : most,
+        undefined,
       );
-      trace = traceOf(largest[1]);
+      if (largest) trace = traceOf(largest[1]);
     },
   );
   writeFileSync(join(folder, 'scaling.json'), `${JSON.stringify(report, finite, 1)}\n`);

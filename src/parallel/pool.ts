@@ -105,9 +105,10 @@ export class WorkerPool {
     await this.#all({ kind: direction, session: this.#session.id, staging });
   }
 
-  /** No step after the one in progress. Returns at once. */
-  requestStop(): void {
-    Atomics.store(this.#control, REQUESTED_LIMIT, 0);
+  /** No step after the one in progress, or after `step` where that is later. Returns at once. */
+  requestStop(step = 0): void {
+    const requested = Atomics.load(this.#control, REQUESTED_LIMIT);
+    if (step < requested) Atomics.store(this.#control, REQUESTED_LIMIT, step);
   }
 
   /** Ends all threads; nothing stays behind. */

@@ -1,4 +1,3 @@
-import type { NoiseSample } from '../parallel/noise-sampler.ts';
 import type { PhaseName, WorkerStep } from '../parallel/timeline.ts';
 
 /** Something to be timed: so many workers on so many nodes, on a global batch cut into S shards. */
@@ -18,30 +17,30 @@ export interface Point {
 /** Scaling at a fixed batch, scaling with a batch that grows with the workers, one worker with another S than the default. */
 export type PointRole = 'strong' | 'weak' | 'sweep';
 
-/** One stretch of steps of a point. */
-export interface Slice {
-  /** Milliseconds of every step with a whole batch, warm-up included. */
-  readonly stepsMs: readonly number[];
+/**
+ * A point whose threads, and node processes, stay: it is run for a while, waits, and goes on where it stood. What is timed is steps, not
+ * starting, and slices of several points take turns.
+ */
+export interface KeptPoint {
+  /** Goes on for so many steps; milliseconds of each that had a whole batch. Rejects when the run cannot go on. */
+  run(steps: number): Promise<readonly number[]>;
+  /** S. This and the following: while it waits. */
   readonly shards: number;
-  /** After the last step. */
-  readonly parametersSha256: string;
-  /** What each worker did when; empty unless asked for. Nodes are numbered from 0, the coordinator's. */
-  readonly timeline: readonly NodeStep[];
-  /** Likewise. */
-  readonly noise: readonly NoiseSample[];
+  /** SHA-256 of the parameters as they are. */
+  hash(): string;
+  /** What each worker did in the last steps of the last slice: read while nothing runs, so that it costs the steps nothing. */
+  timeline(): Promise<readonly NodeStep[]>;
+  /** Memory that it takes. */
+  readonly bytes: number;
+  /** Ends threads and processes. */
+  close(): Promise<void>;
 }
 
-/** What to look at while steps run; none of it is looked at while they are timed. */
-export interface Wanted {
-  readonly timeline?: boolean;
-  /** Steps between two samples of the gradient noise. */
-  readonly noiseEvery?: number;
-}
+/** Starts a point: in this process, or on real node processes. */
+export type OpenPoint = (point: Point) => Promise<KeptPoint>;
 
+/** A worker's step; nodes are numbered from 1, 0 is the coordinator, or the process that is alone. */
 export type NodeStep = WorkerStep & { readonly node?: number };
-
-/** Runs a point for so many steps: in this process, or on real node processes. */
-export type RunPoint = (point: Point, steps: number, want?: Wanted) => Promise<Slice>;
 
 /** A point with what was measured of it. */
 export interface Measured {

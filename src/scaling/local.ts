@@ -1,14 +1,14 @@
 import type { LoadedData } from '../data/contract.ts';
 import { pickRows } from '../data/pick.ts';
 import type { NoiseSample } from '../parallel/noise-sampler.ts';
-import type { WorkerStep } from '../parallel/timeline.ts';
 import type { Sink, SinkRecord } from '../record/contract.ts';
 import type { Job } from '../train/job.ts';
-import type { TrainOptions, TrainResult } from '../train/options.ts';
+import type { TrainOptions } from '../train/options.ts';
 import { loadJobData, planRun, type RunPlan } from '../train/plan-run.ts';
 import { resolveJob } from '../train/resolve-job.ts';
 import { trainPlan } from '../train/train.ts';
-import type { Point, RunPoint, Slice } from './contract.ts';
+import type { OpenPoint, Point } from './contract.ts';
+import { KEPT_STEPS, KeptRun } from './kept-run.ts';
 
 /** A job made ready to be timed: its data read once, and nothing in it that stops the workers but the end of an epoch. */
 export interface TimedJob {
@@ -59,42 +59,30 @@ export function sizedJob(job: Job, rows: number, { batch, shards = job.shards }:
 }
 
 /** Runs points in this process through the trainer itself. */
-export function runLocally(timed: TimedJob): RunPoint {
-  return async (point, steps, { timeline = false, noiseEvery } = {}): Promise<Slice> => {
-    const collect = new Collect();
-    const options: TrainOptions = {
-      ...timed.options,
-      workers: point.workers,
-      ...(timeline || noiseEvery ? { sinks: [collect] } : {}),
-      ...(noiseEvery ? { gradientNoiseEvery: noiseEvery } : {}),
-    };
-    const result = await trainPlan(await planPoint(timed, point, steps, options), options);
-    return sliceOf(point, result, collect);
+export function openLocally(timed: TimedJob): OpenPoint {
+  return async (point) => {
+    const options: TrainOptions = { ...timed.options, workers: point.workers };
+    const plan = await planPoint(timed, point, KEPT_STEPS, options);
+    return new KeptRun((more, onOpen) => trainPlan(plan, { ...options, ...more }, onOpen), point.batch);
   };
 }
 
-/** What a run of a point gave. */
-export function sliceOf(point: Point, result: TrainResult, { taken, noise }: Collect): Slice {
-  const whole = Array.from(result.history).filter(({ samples }) => samples === point.batch);
-  return {
-    stepsMs: whole.map(({ timings }) => timings.stepMs),
-    shards: result.shards,
-    parametersSha256: result.parametersSha256,
-    timeline: taken,
-    noise,
+/** One run of a point by itself, which takes samples of the gradient noise. */
+export async function sampleNoise(
+  timed: TimedJob,
+  point: Size,
+  steps: number,
+  every: number,
+): Promise<{ readonly noise: readonly NoiseSample[]; readonly stepsMs: readonly number[] }> {
+  const noise: NoiseSample[] = [];
+  const sink: Sink = {
+    open() {},
+    write(records: readonly SinkRecord[]) {
+      for (const record of records) if (record.kind === 'gradient-noise') noise.push(record);
+    },
+    close() {},
   };
-}
-
-/** Keeps what each worker did. */
-export class Collect implements Sink {
-  readonly taken: WorkerStep[] = [];
-  readonly noise: NoiseSample[] = [];
-  open(): void {}
-  write(records: readonly SinkRecord[]): void {
-    for (const record of records) if (record.kind === 'gradient-noise') this.noise.push(record);
-  }
-  close(): void {}
-  timeline(steps: readonly WorkerStep[]): void {
-    for (const step of steps) this.taken.push(step);
-  }
+  const options = { ...timed.options, workers: point.workers, sinks: [sink], gradientNoiseEvery: every };
+  const { history } = await trainPlan(await planPoint(timed, point, steps, options), options);
+  return { noise, stepsMs: history.map(({ timings }) => timings.stepMs) };
 }

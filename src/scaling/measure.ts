@@ -1,9 +1,10 @@
 import { median } from '../compare/statistics.ts';
 import { LockstepError } from '../errors.ts';
-import type { Measured, NodeStep, Point, RunPoint, Slice } from './contract.ts';
+import type { Measured, NodeStep, Point } from './contract.ts';
 import type { KernelSpeed } from './kernel-speed.ts';
 import { type MachineBlock, watchOthers } from './machine.ts';
 import { phasesByWorker } from './phases.ts';
+import type { Stage } from './stage.ts';
 
 /** Steps that a point runs first: they give its hash and how long a step takes. */
 export const HASHED_STEPS = 20;
@@ -14,8 +15,6 @@ const WARM_UP = 0.2;
 const LEAST_WARM_UP = 5;
 /** Edge of the square matrices whose product watches the speed of a core. */
 const GEMM_SIZE = 768;
-/** Most steps of a slice in which phases are looked at. */
-const PHASE_STEPS = 300;
 
 export interface MeasureOptions {
   readonly rounds: number;
@@ -44,62 +43,97 @@ export interface Measurement {
   /** GFLOP/s of one core, each round; GB/s. */
   readonly gflops: readonly number[];
   readonly bandwidth: number;
-  /** Of the quickest slice of each point in which phases were looked at. */
+  /** Of the quickest slice of each point whose phases were looked at. */
   readonly timelines: ReadonlyMap<Point, readonly NodeStep[]>;
+  /** It was stopped before the last round. */
+  readonly stopped: boolean;
 }
 
 /**
  * Times points in interleaved rounds: forward, then backward, so that none always follows the same neighbour and a machine that slows
- * down slows all. Each point first runs a few steps, from which its hash is taken.
+ * down slows all. Each point first runs a few steps, from which its hash is taken. After an abort the rounds so far count, where there is one.
  *
  * @throws E_OPTION where `steps` is too few to measure, E_ABORTED.
  */
-export async function measure(points: readonly Point[], run: RunPoint, options: MeasureOptions): Promise<Measurement> {
-  const { rounds, seconds, machine, speed, onProgress } = options;
+export async function measure(
+  points: readonly Point[],
+  stage: Stage<Point>,
+  options: MeasureOptions,
+): Promise<Measurement> {
+  const { seconds, speed, signal, onProgress } = options;
   refuseTooShort(options.steps);
-  const entries = [];
+  const entries: Entry[] = [];
   for (const [i, point] of points.entries()) {
-    refuseAbort(options.signal);
-    const first = await run(point, HASHED_STEPS);
-    refuseAbort(options.signal);
-    const stepMs = median(first.stepsMs.slice(LEAST_WARM_UP));
-    const looks = point.roles.some((role) => role !== 'sweep');
+    refuseAbort(signal);
+    const { kept, stepsMs } = await stage.run(point, HASHED_STEPS);
+    const stepMs = median(stepsMs.slice(Math.min(LEAST_WARM_UP, stepsMs.length - 1)));
     const steps = stepsFor(stepMs, seconds, options.steps);
-    entries.push({ point, first, steps, looks, timeline: [] as readonly NodeStep[], roundsMs: [] as number[] });
+    const looks = point.roles.some((role) => role !== 'sweep');
+    entries.push({ point, steps, looks, shards: kept.shards, hash: kept.hash(), timeline: [], roundsMs: [] });
     onProgress?.({ kind: 'calibrated', point, stepMs, done: i + 1, all: points.length });
   }
   const gflops: number[] = [];
+  let stopped = false;
+  try {
+    await runRounds(entries, stage, gflops, options);
+  } catch (error) {
+    // What was measured until then is worth as much as before.
+    if (!signal?.aborted || !entries.some(({ roundsMs }) => roundsMs.length > 0)) throw error;
+    stopped = true;
+  }
+  const measured = entries.filter(({ roundsMs }) => roundsMs.length > 0);
+  return {
+    points: measured.map(
+      ({ point, shards, hash, roundsMs, timeline }): Measured => ({
+        point,
+        shards,
+        roundsMs,
+        parametersSha256: hash,
+        hashedSteps: HASHED_STEPS,
+        phases: phasesByWorker(timeline),
+      }),
+    ),
+    gflops,
+    bandwidth: speed.bandwidth(0.3),
+    timelines: new Map(measured.map(({ point, timeline }) => [point, timeline])),
+    stopped,
+  };
+}
+
+/** A point that takes part in the rounds. */
+interface Entry {
+  readonly point: Point;
+  readonly steps: number;
+  readonly looks: boolean;
+  readonly shards: number;
+  readonly hash: string;
+  readonly roundsMs: number[];
+  timeline: readonly NodeStep[];
+}
+
+async function runRounds(
+  entries: readonly Entry[],
+  stage: Stage<Point>,
+  gflops: number[],
+  { rounds, machine, speed, signal, onProgress }: MeasureOptions,
+): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     await watchOthers(machine, 100);
+    refuseAbort(signal);
     gflops.push(speed.gflops(GEMM_SIZE, 0.1));
     onProgress?.({ kind: 'round', round: round + 1, rounds });
     for (const entry of round % 2 === 0 ? entries : entries.toReversed()) {
-      const slice = await run(entry.point, entry.steps);
-      refuseAbort(options.signal);
-      entry.roundsMs.push(stepOf(slice));
-      if (entry.looks) entry.timeline = quicker(entry.timeline, await lookAt(run, entry.point, entry.steps));
-      refuseAbort(options.signal);
+      const { kept, stepsMs } = await stage.run(entry.point, entry.steps);
+      refuseAbort(signal); // it may have ended early
+      entry.roundsMs.push(stepOf(stepsMs));
+      if (!entry.looks) continue;
+      // What it was doing comes out of memory, when it waits again.
+      const timeline = await kept.timeline();
+      const warm = Math.max(LEAST_WARM_UP, WARM_UP * entry.steps);
+      const first = (timeline.at(-1)?.step ?? 0) - entry.steps + warm;
+      entry.timeline = quicker(entry.timeline, timeline.filter(({ step }) => step > first)); // biome-ignore format: one line
     }
   }
-  const timelines = new Map(entries.map(({ point, timeline }) => [point, timeline]));
-  const measured = entries.map(
-    ({ point, first, roundsMs, timeline }): Measured => ({
-      point,
-      shards: first.shards,
-      roundsMs,
-      parametersSha256: first.parametersSha256,
-      hashedSteps: HASHED_STEPS,
-      phases: phasesByWorker(timeline),
-    }),
-  );
-  return { points: measured, gflops, bandwidth: speed.bandwidth(0.3), timelines };
-}
-
-/** Phases are looked at apart from what is timed, for the main thread needs a core for it. Warm-up is dropped. */
-async function lookAt(run: RunPoint, point: Point, steps: number): Promise<NodeStep[]> {
-  const looked = Math.max(LEAST_STEPS, Math.min(PHASE_STEPS, Math.ceil(steps / 4)));
-  const { timeline } = await run(point, looked, { timeline: true });
-  return timeline.filter(({ step }) => step > Math.max(LEAST_WARM_UP, WARM_UP * looked));
 }
 
 /** Of the rounds the one that nobody disturbed most. */
@@ -114,8 +148,9 @@ function stepsFor(stepMs: number, seconds: number, most: number | undefined): nu
 }
 
 /** The median step after the warm-up. */
-function stepOf({ stepsMs }: Slice): number {
-  return median(stepsMs.slice(Math.max(LEAST_WARM_UP, Math.floor((WARM_UP / (1 + WARM_UP)) * stepsMs.length))));
+function stepOf(stepsMs: readonly number[]): number {
+  const warm = Math.max(LEAST_WARM_UP, Math.floor((WARM_UP / (1 + WARM_UP)) * stepsMs.length));
+  return median(stepsMs.slice(Math.min(warm, stepsMs.length - 1)));
 }
 
 function refuseTooShort(steps: number | undefined): void {

@@ -14,6 +14,8 @@ export interface ScalingReport {
   readonly lockstep: string;
   readonly machine: MachineBlock;
   readonly jobs: readonly JobScaling[];
+  /** It was stopped before everything was measured. */
+  readonly stopped?: boolean;
 }
 
 export interface JobScaling {
@@ -24,6 +26,7 @@ export interface JobScaling {
   readonly weakBatch?: number;
   readonly facts: JobFacts;
   readonly peaks: Peaks;
+  /** That were begun. */
   readonly rounds: number;
   readonly rows: readonly Row[];
   /** One worker with every S that was tried. */
@@ -69,8 +72,9 @@ export function headlineOf({ rows }: Pick<JobScaling, 'rows'>): Row | undefined 
 }
 
 /** The last line of `--json`. */
-export function summaryOf({ jobs, machine }: ScalingReport): object {
+export function summaryOf({ jobs, machine, stopped }: ScalingReport): object {
   return {
+    ...(stopped && { stopped }),
     rows: jobs.flatMap(({ name, rows }) =>
       rows.map(({ mode, workers, nodes, batch, shards, samplesPerSec, efficiency, parametersSha256 }) => ({
         job: name,

@@ -1,22 +1,24 @@
+import { freemem } from 'node:os';
 import { median } from '../compare/statistics.ts';
 import { LockstepError } from '../errors.ts';
 import { compileKernels } from '../kernels/wasm.ts';
 import { packageVersion } from '../train/header.ts';
 import type { Job } from '../train/job.ts';
 import { resolveJob } from '../train/resolve-job.ts';
-import type { Measured, RunPoint } from './contract.ts';
+import type { Measured, Point } from './contract.ts';
 import { fitAmdahl, rowsOf } from './efficiency.ts';
 import { explain, type Peaks } from './explain.ts';
 import { factsOf, type JobFacts } from './facts.ts';
 import { KernelSpeed } from './kernel-speed.ts';
-import { openTimedJob, planPoint, runLocally, type TimedJob } from './local.ts';
+import { openLocally, openTimedJob, planPoint, sampleNoise, type TimedJob } from './local.ts';
 import { describeMachine, type MachineBlock, warnIfDrifting, warnIfLoaded } from './machine.ts';
 import { type MeasureEvent, type Measurement, measure } from './measure.ts';
-import { NodeFleet, runOnFleet } from './node-fleet.ts';
+import { NodeFleet, openOnFleet } from './node-fleet.ts';
 import { noiseScale, workersUntilCritical } from './noise-scale.ts';
 import { checkSizes, planPoints } from './points.ts';
 import { costsOf, predict, predictionErrors } from './predict.ts';
 import { type JobScaling, type NoiseReport, type ScalingReport, sweepOf } from './report.ts';
+import { Stage } from './stage.ts';
 import type { WhatIf } from './what-if.ts';
 
 /** A job to be scaled. */
@@ -66,10 +68,17 @@ export async function scale(
   warnIfCrowded(machine, workers, nodes);
   const reports: JobScaling[] = [];
   for (const job of jobs) {
-    reports.push(await scaleJob(job, { ...options, workers, nodes }, machine, onTimeline));
+    try {
+      reports.push(await scaleJob(job, { ...options, workers, nodes }, machine, onTimeline));
+    } catch (error) {
+      if (!options.signal?.aborted || reports.length === 0) throw error;
+    }
+    if (options.signal?.aborted) break; // what was measured until then is told
   }
   warnIfLoaded(machine);
-  return { kind: 'scaling', lockstep: packageVersion(), machine, jobs: reports };
+  const stopped = options.signal?.aborted === true;
+  if (stopped) machine.warnings.push(stoppedText(jobs, reports, options.rounds));
+  return { kind: 'scaling', lockstep: packageVersion(), machine, jobs: reports, ...(stopped && { stopped }) };
 }
 
 async function scaleJob(
@@ -110,22 +119,26 @@ async function scaleOn(
     shardsOf: (batch) => shards.get(batch) ?? 1,
     fixedShards: scaled.job.shards !== undefined,
   });
-  const local = runLocally(timed);
-  const remote = fleet && runOnFleet(fleet, timed);
-  const run: RunPoint = (point, steps, want) => (point.nodes > 1 && remote ? remote : local)(point, steps, want);
-
   const first = await planPoint(timed, points[0], 1);
   const speed = new KernelSpeed(first.backend, (await compileKernels({ simd: first.backend.simd })).module);
   const { rounds, seconds, steps, onProgress } = options;
-  const measured = await measure(points, run, {
-    rounds,
-    seconds,
-    steps,
-    machine,
-    speed,
-    signal,
-    onProgress: (event) => onProgress?.(scaled.name, event),
-  });
+  const local = openLocally(timed);
+  const remote = fleet && openOnFleet(fleet, timed);
+  const stage = new Stage((point: Point) => (point.nodes > 1 && remote ? remote : local)(point), freemem() / 2);
+  let measured: Measurement;
+  try {
+    measured = await measure(points, stage, {
+      rounds,
+      seconds,
+      steps,
+      machine,
+      speed,
+      signal,
+      onProgress: (event) => onProgress?.(scaled.name, event),
+    });
+  } finally {
+    await stage.close();
+  }
   onTimeline?.(measured.timelines);
   const { backend } = first;
   machine.kernels[backend.gemm] = backend.blas
@@ -156,7 +169,7 @@ async function scaleOn(
     ...(weakBatch === undefined ? {} : { weakBatch }),
     facts: factsFor(largest ?? measured.points[0]),
     peaks,
-    rounds,
+    rounds: measured.gflops.length,
     rows: table,
     sweep: sweepOf(measured.points, (m) => (1000 * m.point.batch) / median(m.roundsMs)),
     hashedSteps: measured.points[0].hashedSteps,
@@ -174,7 +187,7 @@ async function scaleOn(
       : [],
     whatIf,
     series: costs ? predict(costs, whatIf.workers ?? Math.max(...workers), whatIf) : [],
-    ...(options.noise && largest ? await noiseOf(run, largest) : {}),
+    ...(options.noise && largest && !measured.stopped ? await noiseOf(timed, largest) : {}),
     notes: first.notes,
   };
 }
@@ -236,9 +249,9 @@ function singleOf(m: Measured, points: readonly Measured[]): Measured | undefine
   );
 }
 
-async function noiseOf(run: RunPoint, { point, roundsMs }: Measured): Promise<{ readonly noise?: NoiseReport }> {
+async function noiseOf(timed: TimedJob, { point, roundsMs }: Measured): Promise<{ readonly noise?: NoiseReport }> {
   const steps = Math.min(NOISE_EVERY * NOISE_SAMPLES, Math.max(10 * NOISE_EVERY, Math.ceil(5000 / median(roundsMs))));
-  const { noise, stepsMs } = await run(point, steps, { noiseEvery: NOISE_EVERY });
+  const { noise, stepsMs } = await sampleNoise(timed, point, steps, NOISE_EVERY);
   const found = noiseScale(noise);
   if (found === undefined) return {};
   const sampled = stepsMs.filter((_, i) => (i + 1) % NOISE_EVERY === 0);
@@ -255,6 +268,13 @@ async function noiseOf(run: RunPoint, { point, roundsMs }: Measured): Promise<{ 
       workers: workersUntilCritical(found, rowsPerWorker),
     },
   };
+}
+
+function stoppedText(jobs: readonly ScaledJob[], reports: readonly JobScaling[], rounds: number): string {
+  const last = reports[reports.length - 1];
+  const missing = jobs.slice(reports.length).map(({ name }) => name);
+  const without = missing.length > 0 ? `; nothing of ${missing.join(', ')}` : '';
+  return `stopped: ${last.name} in round ${last.rounds} of ${rounds}, rows of which no round was over are missing${without}`;
 }
 
 function warnIfCrowded(machine: MachineBlock, workers: readonly number[], nodes: readonly number[]): void {

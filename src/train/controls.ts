@@ -15,6 +15,7 @@ export class Controls {
   #stop = false;
   #checkpoint = false;
   #canSave = false;
+  #pausesAfter = Number.POSITIVE_INFINITY;
   readonly #listeners = new Set<() => void>();
 
   get state(): RunState {
@@ -36,6 +37,13 @@ export class Controls {
   /** After the step in progress the workers wait, until `resume` or `stop`. */
   pause(): void {
     this.#ask('pause');
+  }
+
+  /** After step `step` the workers wait, as by `pause`: exactly then, unless they are further already. Replaces what was said before. */
+  pauseAfter(step: number): void {
+    if (this.#state === 'ended') return;
+    this.#pausesAfter = step;
+    this.#changed();
   }
 
   resume(): void {
@@ -75,6 +83,18 @@ export class Controls {
   /** The trainer's side: what has been asked for and is still to be done. */
   get wanted(): { readonly pause: boolean; readonly checkpoint: boolean; readonly stop: boolean } {
     return { pause: this.#paused, checkpoint: this.#checkpoint, stop: this.#stop };
+  }
+
+  /** The trainer's side: the step after which the workers are to wait; Infinity: none. */
+  get pausesAfter(): number {
+    return this.#pausesAfter;
+  }
+
+  /** The trainer's side: the run stands between two segments after this step. */
+  reached(step: number): void {
+    if (step < this.#pausesAfter) return;
+    this.#pausesAfter = Number.POSITIVE_INFINITY;
+    this.pause();
   }
 
   /** The trainer's side: the run has begun, waits, goes on, is over. */

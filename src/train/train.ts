@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { Fields } from '../data/contract.ts';
 import type { LockstepError } from '../errors.ts';
-import type { TensorEntry } from '../graph/program.ts';
 import { mergeCounts } from '../parallel/histogram.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
 import { evaluationShards } from '../parallel/worker-state.ts';
@@ -19,6 +17,7 @@ import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
 import { planRun, type RunPlan } from './plan-run.ts';
 import { nextPlateau, PLATEAU_START } from './plateau.ts';
+import { readParameters } from './read-parameters.ts';
 import { Recovery } from './recovery.ts';
 import type { StartPoint } from './resume.ts';
 import { type RunRules, resolveRules } from './rules.ts';
@@ -245,7 +244,7 @@ class Training {
     const stopRequested = () => failure !== undefined || this.#signal?.aborted === true || this.#asked();
     const onAbort = () => pool.requestStop();
     const offControls = this.#controls.onChange(() => {
-      if (this.#asked()) pool.requestStop();
+      pool.requestStop(this.#asked() ? 0 : this.#controls.pausesAfter);
     });
     const clock = setInterval(() => {
       if (this.#checkpoints?.minutesDue()) pool.requestStop();
@@ -286,6 +285,7 @@ class Training {
   /** Does what has been asked for, between two segments: the workers have left after the same step. While the run is paused it waits here. */
   async #obey(step: number): Promise<void> {
     const controls = this.#controls;
+    controls.reached(step);
     let paused = false;
     while (!this.#finished()) {
       const { pause, checkpoint, stop } = controls.wanted;
@@ -313,6 +313,7 @@ class Training {
     const { compiled, job } = this.#plan;
     const next = (every: number) => (Math.floor(step / every) + 1) * every;
     const ends = [compiled.totalSteps, next(compiled.stepsPerEpoch)];
+    if (this.#controls.pausesAfter > step) ends.push(this.#controls.pausesAfter);
     if (job.evaluate.everySteps && this.#plan.data.validation) ends.push(next(job.evaluate.everySteps));
     if (this.#histogramSteps) ends.push(next(this.#histogramSteps));
     if (this.#checkpoints) ends.push(this.#checkpoints.nextStep(step));
@@ -397,7 +398,7 @@ class Training {
   #end(step: number): Pick<TrainResult, 'parameters'> & { summary: TrainSummary } {
     const { compiled, workers, backend } = this.#plan;
     const log = this.#log;
-    const { parameters, sha256 } = readParameters(this.#run, [...compiled.tensors, ...compiled.buffers]);
+    const { parameters, sha256 } = readParameters(this.#run.session);
     const seconds = log.elapsedSeconds();
     const byLimit = step === compiled.epochs * compiled.stepsPerEpoch ? 'epochs' : 'steps';
     const summary: TrainSummary = {
@@ -417,16 +418,4 @@ class Training {
     };
     return { summary, parameters };
   }
-}
-
-/** Copies of the parameters by name, and the hash of their bytes in table order (padding left out). */
-function readParameters({ session }: OpenRun, tensors: readonly TensorEntry[]) {
-  const hash = createHash('sha256');
-  const parameters: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
-  for (const { name, shape, size, offset } of tensors) {
-    const data = new Float32Array(session.memory.buffer, session.layout.evaluated + 4 * offset, size).slice();
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    parameters[name] = { shape, data };
-  }
-  return { parameters, sha256: hash.digest('hex') };
 }

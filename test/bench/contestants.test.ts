@@ -32,8 +32,27 @@ test('PyTorch gets one process a core and one process with all of them, with the
   ]);
 });
 
+const scaling: PlanOptions = { ...everything, peers: ['torch'], cluster: true, onlyScaling: true };
+
+test('all that an efficiency is made of runs in the same rounds', () => {
+  const groups = planGroups(scaling);
+  expect(groups.map(({ workload }) => workload.name)).toEqual(WORKLOADS.map(({ name }) => name));
+  for (const { workload, contestants } of groups) {
+    const own = contestants.filter((c) => c.peer === 'lockstep');
+    const has = (batch: number, workers: number, shards?: number) =>
+      own.some((c) => c.batch === batch && c.workers === workers && c.shards === shards && c.nodes === undefined);
+    const weak = workload.weakBatch ?? workload.batch;
+    expect([has(weak, 1), has(2 * weak, 2)]).toEqual([true, true]);
+    for (const batch of workload.scalingBatches) {
+      expect([has(batch, 1), has(batch, 2), has(batch, 1, 1)]).toEqual([true, true, true]);
+    }
+    expect(own.filter(({ nodes }) => nodes === 2)).toHaveLength(1);
+    expect(contestants.filter(({ peer }) => peer === 'torch').length).toBeGreaterThanOrEqual(3);
+  }
+});
+
 test('nobody appears twice in a group', () => {
-  for (const { contestants } of planGroups(everything)) {
+  for (const { contestants } of [...planGroups(everything), ...planGroups(scaling)]) {
     const texts = contestants.map((c) => JSON.stringify(c));
     expect(new Set(texts).size).toBe(texts.length);
   }

@@ -101,3 +101,28 @@ test('without a run folder there is nothing to save into', async () => {
   expect(seen).toEqual([false, false]);
   expect(names).toEqual(['end']);
 });
+
+test('a run that is to wait after a step waits after exactly that one, said before, while it waits and while it runs', async () => {
+  const waited: number[] = [];
+  const controls = new Controls();
+  let step = 0;
+  let asked = 0;
+  controls.pauseAfter(7);
+  controls.onChange(() => {
+    if (controls.state !== 'paused' || waited.at(-1) === step) return;
+    waited.push(step);
+    if (waited.length === 1) controls.pauseAfter(40);
+    if (waited.length === 3) controls.stop();
+    else controls.resume();
+  });
+  const onProgress: TrainOptions['onProgress'] = (event) => {
+    if (event.kind !== 'steps') return;
+    step = event.records.at(-1)?.step ?? 0;
+    if (waited.length < 2 || asked > 0) return;
+    asked = step + 20_000; // further than the workers are by now
+    controls.pauseAfter(asked);
+  };
+  const { step: last } = await train({ ...job, epochs: 1_000_000 }, { workers: 2, controls, onProgress });
+  expect(waited).toEqual([7, 40, asked]);
+  expect(last).toBe(asked);
+});

@@ -23,6 +23,7 @@ interface Line {
 async function scale(
   options: Partial<ScaleCommandOptions>,
   path: string | undefined = job,
+  { stop = new AbortController(), onProgress = (_: string): void => undefined } = {},
 ): Promise<{ lines: string[]; report: ScalingReport }> {
   const lines: string[] = [];
   const out = join(folder, 'out');
@@ -33,8 +34,13 @@ async function scale(
       out: (line) => lines.push(line),
       write: async () => undefined,
       input: Readable.from([]),
-      progress: { write: () => true },
-      stop: new AbortController().signal,
+      progress: {
+        write(text) {
+          onProgress(text);
+          return true;
+        },
+      },
+      stop: stop.signal,
     },
   );
   return { lines, report: JSON.parse(readFileSync(join(out, 'scaling.json'), 'utf8')) as ScalingReport };
@@ -91,6 +97,20 @@ describe('lockstep scale', () => {
     await expect(scale({ workers: [0] })).rejects.toThrow(/whole numbers of at least 1/);
     await expect(scale({ workloads: ['mpl'] }, '')).rejects.toThrow(/--workloads: .*did you mean mlp/);
   });
+});
+
+test('what was measured when it is stopped is told; before the first round there is nothing', async () => {
+  const stopAt = (text: string) => {
+    const stop = new AbortController();
+    return { stop, onProgress: (line: string) => void (line.includes(text) && stop.abort()) };
+  };
+  const options = { workers: [1, 2], mode: 'strong', rounds: 50, noise: false, json: true, quiet: false } as const;
+  const { lines, report } = await scale(options, job, stopAt('round 3 of 50'));
+  const { rows } = JSON.parse(lines[0]) as Line;
+  expect(rows.map(({ workers }) => workers)).toEqual([1, 2, 1, 2]);
+  expect(report).toMatchObject({ stopped: true, jobs: [{ rounds: 3 }] });
+  expect(report.machine.warnings.join()).toContain('stopped: small-job in round 3 of 50');
+  await expect(scale(options, job, stopAt(': 1 of 2'))).rejects.toThrow(expect.objectContaining({ code: 'E_ABORTED' }));
 });
 
 test('node processes over loopback end in the bytes of one process', async () => {
