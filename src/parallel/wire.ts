@@ -5,6 +5,8 @@ import type { WorkerState } from './worker-state.ts';
 
 /** Where a block lies in the worker's scratch while it is encoded; before it the encoder has its own. */
 const BLOCK_AT = 16 * 1024;
+/** No step is the one after it. */
+const NOTHING = -1;
 
 /**
  * A worker's part in a lossy wire format: encodes and decodes its own blocks between the phases of a round. The main thread only sends
@@ -17,8 +19,8 @@ export class Wire {
   #places: Int32Array = new Int32Array(0);
   /** What the residual is a multiple of. */
   #unit = 1;
-  /** The step whose parameters the replica has; 0: of none that another could follow. */
-  #replicated = 0;
+  /** The step whose parameters the replica has; NOTHING: of none that another could follow. */
+  #replicated = NOTHING;
 
   constructor(worker: WorkerState) {
     this.#worker = worker;
@@ -59,7 +61,7 @@ export class Wire {
         }
       }
     }
-    this.#replicated = pass === 0 ? t : 0;
+    this.#replicated = pass === 0 ? t : NOTHING;
     barrier.wait(); // all blocks are encoded
     return follows;
   }
