@@ -4,6 +4,7 @@ import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } f
 import { batchesOf } from '../src/parallel/inner-steps.ts';
 import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
+import type { RoundTimes } from '../src/parallel/timeline.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
 import { codecOf } from '../src/parallel/wire-format.ts';
 import type { Identity } from '../src/train/identity.ts';
@@ -18,6 +19,7 @@ import type { Deadlines } from './options.ts';
 import { Patience } from './patience.ts';
 import { type Newcomer, PROOF_SHARD, Reception } from './reception.ts';
 import { type Part, Round, sumBytesOf } from './round.ts';
+import { RoundWatch } from './round-clock.ts';
 import { RowSender } from './stream-data.ts';
 import { denseBytes, stateBytes } from './transfer.ts';
 import { type LinkSample, MEASURED_STEPS, wireAdvice } from './wire-advice.ts';
@@ -40,6 +42,8 @@ export interface CoordinatorSetup {
   /** No step after this one is begun. */
   readonly limit: number;
   onEvent(event: ClusterEvent): void;
+  /** A round is complete. */
+  readonly onRound?: ((times: RoundTimes) => void) | undefined;
   /** The run cannot go on: too few nodes for too long, or its limit is reached. */
   onEnd(error: LockstepError | undefined): void;
 }
@@ -72,6 +76,8 @@ export class Coordinator {
   #membership: Membership = NOBODY;
   #nextId = 1;
   #round: Round | undefined;
+  /** Where somebody wants to know what this thread does when. */
+  readonly #watch: RoundWatch | undefined;
   #previous: AskedRound | undefined;
   #stopping = false;
   /** A step has been given out. */
@@ -92,6 +98,7 @@ export class Coordinator {
     const { session, fence, deadlines, onEvent } = setup;
     const { memory, layout } = session;
     this.#setup = setup;
+    this.#watch = setup.onRound && new RoundWatch(setup.onRound);
     this.#session = session;
     this.#desk = new CoordinatorDesk(session);
     this.#downlink = new Downlink(session, fence);
@@ -229,6 +236,7 @@ export class Coordinator {
     }
     const batches = batchesOf(this.#session, this.#sampler, asked.step);
     this.#round = new Round(this.#session, asked, batches, this.#sumBytes);
+    this.#watch?.begin();
     this.#dispatch();
   }
 
@@ -253,6 +261,7 @@ export class Coordinator {
     const work = this.#divide(round);
     round.missing = [];
     for (const { member, range } of work) this.#give(round, member, range);
+    this.#watch?.framed();
   }
 
   /** Nodes that a step wants. The first one waits for a while for those that are known to come. */
@@ -293,7 +302,8 @@ export class Coordinator {
     this.#downlink.sendRows(round, member, range);
     member.parts.push({ ...range, epoch, sentAt: this.#clock.now(), received: new Map() });
     const { parameterBytes } = member;
-    void member.connection.send({ type: 'compute', ...stamp, ...range, parameterBytes });
+    const sent = member.connection.send({ type: 'compute', ...stamp, ...range, parameterBytes });
+    if (this.#watch) sent.then(this.#watch.sent, () => undefined);
   }
 
   #hear(member: Member, message: Message<ToCoordinator>): void {
@@ -312,6 +322,7 @@ export class Coordinator {
           this.dropped += 1; // of another time
           return;
         }
+        this.#watch?.heard();
         if (message.type === 'sums') round.takePiece(part, message);
         else this.#finish(round, member, part, message);
       }
@@ -348,6 +359,7 @@ export class Coordinator {
     this.#previous = asked;
     this.#round = undefined;
     this.#desk.complete(asked.round, sums);
+    if (asked.pass === 0) this.#watch?.end(asked.step);
   }
 
   /** After each step until enough is known. */

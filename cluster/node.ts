@@ -24,6 +24,7 @@ import { FrameError } from './frames.ts';
 import { hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
 import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
 import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
+import { RoundClock } from './round-clock.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
 import { placeRowsOfData } from './stream-data.ts';
 import { packShards, placePiece, placeRows, stateBytes } from './transfer.ts';
@@ -39,16 +40,22 @@ const LONGEST_RETRY_MS = 5_000;
  * Takes part in a run: dials the coordinator, proves that it computes the same job, and computes the shards that it is given until the
  * run ends. Dials again when the connection breaks.
  *
+ * @param onOpen called once, when its workers are there.
  * @throws E_REFUSED, E_JOIN when the coordinator does not want it, naming the first difference; E_CONNECTION when the coordinator stays
  * away; what `train` throws for the job.
  */
-export async function runNode<J extends Job>(job: J, options: NodeOptions): Promise<NodeSummary> {
+export async function runNode<J extends Job>(
+  job: J,
+  options: NodeOptions,
+  onOpen?: (run: OpenRun) => void,
+): Promise<NodeSummary> {
   const { workers, module, signal } = options;
   const planned = { ...(workers !== undefined && { workers }), ...(module !== undefined && { module }) };
   const given = options.streamData ? await fetchDescription(options) : undefined;
   const plan = await planRun(job, planned, given?.data, 'node');
   const run = await openRun(plan, module);
   try {
+    onOpen?.(run);
     const identity = toExactJson(identityOf(plan, run.proof ?? '', given?.identity));
     return await new Node(run, identity, plan.workers, options).serve(signal ?? new AbortController().signal);
   } finally {
@@ -72,6 +79,7 @@ class Node {
   #bytesSent = 0;
   #bytesReceived = 0;
   #cpuAtFirst: number | undefined;
+  readonly #clock = new RoundClock();
   /** What the workers are at; the next waits for it. */
   #busy: Promise<void> = Promise.resolve();
 
@@ -143,7 +151,7 @@ class Node {
     const visit: Visit = {
       token: checkToken(token, hostOf(url)),
       nonce: makeNonce(),
-      received: { round: -1, bytes: 0, update: 0 },
+      received: { round: -1, bytes: 0, update: 0, since: 0 },
       fresh: true,
     };
     let end: (how: VisitEnd) => void = () => undefined;
@@ -261,7 +269,9 @@ class Node {
     const { received } = visit;
     const { memory, layout } = this.#session;
     if (message.type === 'data') return placeRowsOfData(this.#session, message.regions);
-    if (message.round !== received.round) Object.assign(received, { round: message.round, bytes: 0, update: 0 });
+    if (message.round !== received.round) {
+      Object.assign(received, { round: message.round, bytes: 0, update: 0, since: performance.now() });
+    }
     if (message.type === 'parameters') {
       const [bytes] = message.regions;
       placePiece(memory.buffer, layout.parameters, stateBytes(this.#session), { offset: message.offset, bytes });
@@ -314,7 +324,17 @@ class Node {
     const sums = ends.flatMap((sum) => [sum.first, sum.count]);
     const done = { type: 'done', fence, epoch, round, first, count, sums, computeMs };
     const sent = connection.send(done, packShards(this.#session, { first, count }));
+    const framed = performance.now();
     await Promise.allSettled([upload.sent, sent]); // the next shards overwrite what is being sent
+    this.#options.onRound?.(
+      this.#clock.round(step, [
+        ['receive', received.since, start],
+        ['wait', start, start + computeMs],
+        ['serialise', start + computeMs, framed],
+        ['send', framed, performance.now()],
+      ]),
+    );
+    received.since = performance.now(); // further shards of the round need no parameters
   }
 
   /** In which sums these shards of a step will end, and where they will lie. */
@@ -356,8 +376,8 @@ interface Visit {
   readonly nonce: Uint8Array;
   challenge?: Uint8Array;
   welcome?: Of<ToNode, 'welcome'>;
-  /** Bytes of parameters that came for a round, and those of them that are encoded and not in place yet. */
-  readonly received: { round: number; bytes: number; update: number };
+  /** Bytes of parameters that came for a round, those of them that are encoded and not in place yet, and since when they came. */
+  readonly received: { round: number; bytes: number; update: number; since: number };
   /** Nothing was computed yet: what former sums left unsaid belongs to another visit. */
   fresh: boolean;
 }

@@ -1,3 +1,4 @@
+import type { RoundTimes } from '../src/parallel/timeline.ts';
 import type { WireFormat } from '../src/parallel/wire-format.ts';
 import type { TrainOptions } from '../src/train/options.ts';
 import type { ListenLimits } from './admission.ts';
@@ -66,6 +67,8 @@ export interface CoordinatorOptions extends TrainOptions {
   readonly limits?: Partial<ListenLimits>;
   /** Called once, when nodes can dial. */
   readonly onListening?: (address: { readonly host: string; readonly port: number; readonly url: string }) => void;
+  /** After each round: what the main thread, which has the sockets, did when. */
+  readonly onRound?: (times: RoundTimes) => void;
   readonly onEvent?: (event: ClusterEvent) => void;
 }
 
@@ -91,6 +94,8 @@ export interface NodeOptions {
   readonly reconnectMs?: number;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: NodeEvent) => void;
+  /** After each round: what the main thread, which has the sockets, did when. */
+  readonly onRound?: (times: RoundTimes) => void;
 }
 
 /** What a node has done. */

@@ -70,6 +70,7 @@ export async function runCoordinator<J extends Job>(
       deadlines: { ...DEADLINES, ...options.deadlines },
       limit: log?.limit ?? Number.POSITIVE_INFINITY,
       onEvent: (event) => options.onEvent?.(event),
+      onRound: options.onRound,
       onEnd(error) {
         failure = error;
         ending.abort();

@@ -4,8 +4,7 @@ import {
   headline,
   modeTitle,
   noiseLines,
-  PHASE_COLUMNS,
-  phaseCells,
+  phaseTable,
   ROW_COLUMNS,
   rowCells,
   rowsByMode,
@@ -22,6 +21,7 @@ export function renderScale({ machine, jobs }: ScalingReport): string[] {
 
 function renderJob(job: JobScaling): string[] {
   const head = headline(job);
+  const phases = phaseTable(job);
   return [
     job.name,
     '',
@@ -33,7 +33,7 @@ function renderJob(job: JobScaling): string[] {
     `rounds: slowest to fastest of ${job.rounds}; parameters: SHA-256 after the first ${job.hashedSteps} steps, the same for every row of one batch and S`,
     '',
     ...(head === undefined ? [] : [head, '']),
-    ...formatTable(PHASE_COLUMNS, job.explanations.flatMap(phaseCells)),
+    ...formatTable(phases.columns, phases.rows),
     ...explanationLines(job).map((line) => `  - ${line}`),
     '',
     ...[...stopLines(job), ...errorLines(job), ...noiseLines(job)].map((line) => `  - ${line}`),

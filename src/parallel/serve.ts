@@ -5,6 +5,7 @@ import { localSteps } from './local-steps.ts';
 import type { RoundTask } from './rounds.ts';
 import { rowListsOf } from './row-memory.ts';
 import type { NodeSum } from './step-plan.ts';
+import { mark, markStart, PHASE } from './timings.ts';
 import type { WorkerState } from './worker-state.ts';
 
 /**
@@ -20,19 +21,35 @@ export function serveRounds(worker: WorkerState): void {
     if (task.every > 1) {
       const sum = localSteps(worker, task);
       worker.wire.encodeSums([sum], task, sum.weight);
-    } else worker.wire.encodeSums(sumShards(worker, task), task);
+    } else {
+      worker.wire.encodeSums(sumShards(worker, task), task);
+      mark(worker.timings, PHASE.updated);
+    }
     worker.barrier.wait(); // the sums are complete
     if (rank === 0) rounds.finish();
+    if (task.every === 1) writeDown(worker, task.step);
   }
 }
 
 /** The gradients of the shards at the parameters as they are, added up as far as they go. */
 function sumShards(worker: WorkerState, { step, range }: RoundTask): readonly NodeSum[] {
+  const { timings } = worker;
+  markStart(timings);
   const plan = worker.planFor(worker.sampler.batchRows(step), range);
   computeShards(worker, plan, step, worker.shardSums);
+  mark(timings, PHASE.computed);
   worker.barrier.wait(); // all partial sums of the node are complete
+  mark(timings, PHASE.gathered);
   reduceBlocks(worker, plan);
+  mark(timings, PHASE.reduced);
   return plan.sums;
+}
+
+/** In the timeline, where nobody waits for norms; instead of the update a lossy wire format encodes. */
+function writeDown({ timings, timeline }: WorkerState, step: number): void {
+  mark(timings, PHASE.done);
+  timings[PHASE.normed] = timings[PHASE.reduced];
+  timeline.write(step, timings);
 }
 
 /**

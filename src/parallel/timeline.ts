@@ -24,6 +24,21 @@ export interface WorkerStep {
   readonly forwardMs: number;
 }
 
+/**
+ * What the main thread of a coordinator or a node did in a round of several machines, on the same clock. A coordinator makes frames of the
+ * parameters, sends them, waits, receives sums; a node receives parameters, waits for its workers, makes frames of their sums, sends them.
+ */
+export interface RoundTimes {
+  readonly step: number;
+  readonly spans: readonly RoundSpan[];
+}
+
+export interface RoundSpan {
+  readonly name: 'serialise' | 'send' | 'wait' | 'receive';
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Steps that a worker's ring holds: more than the main thread lets pass between two looks. */
 export const TIMELINE_STEPS = 2048;
 
@@ -134,8 +149,8 @@ export function phasesOf(step: WorkerStep): Record<PhaseName, number> {
   };
 }
 
-/** The monotonic clock minus `performance.now`, from the quickest of some looks at both. */
-function clockOffset(): number {
+/** The machine's monotonic clock minus this thread's `performance.now`, from the quickest of some looks at both. */
+export function clockOffset(): number {
   let best = Number.POSITIVE_INFINITY;
   let offset = 0;
   for (let i = 0; i < 8; i++) {

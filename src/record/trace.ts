@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { LockstepError } from '../errors.ts';
-import { PHASES, phasesOf, type WorkerStep } from '../parallel/timeline.ts';
+import { PHASES, phasesOf, type RoundTimes, type WorkerStep } from '../parallel/timeline.ts';
 import type { RunHeader, Sink, SinkRecord } from './contract.ts';
 
 /** Steps that a trace keeps: the last ones. A viewer takes some hundred thousand events. */
@@ -76,31 +76,47 @@ interface TraceEvent {
   readonly args?: Readonly<Record<string, unknown>>;
 }
 
+/** The track of a process's main thread, which sends and receives. */
+const MAIN_TRACK = 1_000_000;
+
 /**
- * The text of a trace. `node` numbers the machine's process that a worker belongs to. Gather and forward of several shards are drawn
- * as one slice each: the timeline knows how long they took, not where one shard ends.
+ * The text of a trace. `node` numbers the process that a worker belongs to: 0 is the one that is alone, or the coordinator. Gather and forward of
+ * several shards are drawn as one slice each: the timeline knows how long they took, not where one shard ends. A `round` is what the main
+ * thread of the process did for the step; it has a track of its own.
  */
-export function traceOf(steps: readonly (WorkerStep & { readonly node?: number })[]): string {
+export function traceOf(
+  steps: readonly (WorkerStep & { readonly node?: number; readonly round?: RoundTimes })[],
+): string {
   const events: TraceEvent[] = [];
-  const origin = steps.reduce((least, { start }) => Math.min(least, start), Number.POSITIVE_INFINITY);
+  const begin = ({ start, round }: (typeof steps)[number]) => Math.min(start, ...(round?.spans ?? []).map((s) => s.start)); // biome-ignore format: one line
+  const origin = steps.reduce((least, step) => Math.min(least, begin(step)), Number.POSITIVE_INFINITY);
+  const several = steps.some(({ round }) => round !== undefined);
   const named = new Set<string>();
-  for (const step of steps) {
-    const { node: pid = 0, rank: tid } = step;
+  const name = (pid: number, tid: number, thread: string) => {
     if (!named.has(`${pid}`)) {
       named.add(`${pid}`);
-      events.push({ name: 'process_name', ph: 'M', pid, tid, args: { name: `node ${pid}` } });
+      const process = several && pid === 0 ? 'coordinator' : `node ${pid}`;
+      events.push({ name: 'process_name', ph: 'M', pid, tid, args: { name: process } });
     }
-    if (!named.has(`${pid}/${tid}`)) {
-      named.add(`${pid}/${tid}`);
-      events.push({ name: 'thread_name', ph: 'M', pid, tid, args: { name: `worker ${tid}` } });
-    }
+    if (named.has(`${pid}/${tid}`)) return;
+    named.add(`${pid}/${tid}`);
+    events.push({ name: 'thread_name', ph: 'M', pid, tid, args: { name: thread } });
+  };
+  for (const step of steps) {
+    const { node: pid = 0, rank: tid, round } = step;
+    name(pid, tid, `worker ${tid}`);
     const args = { step: step.step };
     events.push({ name: `step ${step.step}`, ph: 'X', pid, tid, ...span(step.start - origin, step.done - step.start) });
     const phases = phasesOf(step);
     let at = step.start - origin;
-    for (const name of PHASES) {
-      events.push({ name, ph: 'X', pid, tid, ...span(at, phases[name]), args });
-      at += phases[name];
+    for (const phase of PHASES) {
+      events.push({ name: phase, ph: 'X', pid, tid, ...span(at, phases[phase]), args });
+      at += phases[phase];
+    }
+    if (round === undefined || tid !== 0) continue;
+    name(pid, MAIN_TRACK, 'main thread');
+    for (const { name: what, start, end } of round.spans) {
+      events.push({ name: what, ph: 'X', pid, tid: MAIN_TRACK, ...span(start - origin, end - start), args });
     }
   }
   return `{"displayTimeUnit":"ms","traceEvents":[\n${events.map((event) => JSON.stringify(event)).join(',\n')}\n]}\n`;

@@ -1,7 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import { type Chart, draw } from '../compare/draw.ts';
-import { PHASES } from '../parallel/timeline.ts';
-import { PHASE_NAMES } from './describe.ts';
+import { PHASE_NAMES, phasesOfAll, workerName } from './describe.ts';
 import type { JobScaling } from './report.ts';
 
 /** A chart with the names of its series, for the legend. */
@@ -56,11 +55,12 @@ function efficiencyChart({ rows }: JobScaling): SeriesChart | undefined {
 }
 
 function phasesChart({ explanations }: JobScaling): SeriesChart | undefined {
-  const names = PHASES.map((name) => PHASE_NAMES[name]);
+  const phases = phasesOfAll(explanations);
+  const names = phases.map((name) => PHASE_NAMES[name]);
   const parts = explanations.flatMap((e) =>
     e.perWorker.flatMap(({ node, rank, ms }) =>
-      PHASES.map((name) => ({
-        worker: `${e.workers * e.nodes} x ${e.batch}, S ${e.shards}: ${e.nodes === 1 ? '' : `node ${node}, `}worker ${rank}`,
+      phases.map((name) => ({
+        worker: `${e.nodes === 1 ? '' : `${e.nodes} x `}${e.workers} x ${e.batch}, S ${e.shards}: ${e.nodes === 1 ? 'worker ' : ''}${workerName(e.nodes, node, rank)}`,
         phase: PHASE_NAMES[name],
         ms: ms[name],
       })),

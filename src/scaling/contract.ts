@@ -1,4 +1,4 @@
-import type { PhaseName, WorkerStep } from '../parallel/timeline.ts';
+import type { PhaseName, RoundSpan, RoundTimes, WorkerStep } from '../parallel/timeline.ts';
 
 /** Something to be timed: so many workers on so many nodes, on a global batch cut into S shards. */
 export interface Point {
@@ -40,7 +40,29 @@ export interface KeptPoint {
 export type OpenPoint = (point: Point) => Promise<KeptPoint>;
 
 /** A worker's step; nodes are numbered from 1, 0 is the coordinator, or the process that is alone. */
-export type NodeStep = WorkerStep & { readonly node?: number };
+export type NodeStep = WorkerStep & {
+  readonly node?: number;
+  /** Where there are several machines: what the process's main thread did for it. */
+  readonly round?: RoundTimes;
+  /** Of a node: milliseconds until the parameters of its next round began to come. */
+  readonly periodMs?: number;
+};
+
+/** The phases of a step on a worker, those of its process's main thread included, in order. */
+export const STEP_PHASES = [
+  'receive',
+  'gather',
+  'forward',
+  'backward',
+  'waitGradients',
+  'reduce',
+  'waitNorms',
+  'update',
+  'serialise',
+  'send',
+  'waitParameters',
+] as const satisfies readonly (PhaseName | RoundSpan['name'])[];
+export type StepPhase = (typeof STEP_PHASES)[number];
 
 /** A point with what was measured of it. */
 export interface Measured {
@@ -60,7 +82,7 @@ export interface WorkerPhases {
   readonly node: number;
   readonly rank: number;
   readonly stepMs: number;
-  readonly ms: Readonly<Record<PhaseName, number>>;
+  readonly ms: Readonly<Record<StepPhase, number>>;
 }
 
 /** What kind of scaling a row shows. */

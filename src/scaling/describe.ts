@@ -1,5 +1,4 @@
-import { PHASES, type PhaseName } from '../parallel/timeline.ts';
-import type { Row, RowMode } from './contract.ts';
+import { type Row, type RowMode, STEP_PHASES, type StepPhase } from './contract.ts';
 import { type Explanation, sentence } from './explain.ts';
 import { stepsFactor } from './noise-scale.ts';
 import { headlineOf, type JobScaling } from './report.ts';
@@ -60,6 +59,7 @@ export function rowsByMode(job: JobScaling): { readonly mode: RowMode; readonly 
 
 /** What the phases are called in tables. */
 export const PHASE_NAMES = {
+  receive: 'receive',
   gather: 'gather',
   forward: 'forward',
   backward: 'backward',
@@ -67,32 +67,42 @@ export const PHASE_NAMES = {
   reduce: 'reduce',
   waitNorms: 'wait for norms',
   update: 'update',
+  serialise: 'make frames',
+  send: 'send',
   waitParameters: 'wait for parameters',
-} satisfies Record<PhaseName, string>;
+} satisfies Record<StepPhase, string>;
 
-export const PHASE_COLUMNS = [
-  'workers',
-  'batch',
-  'S',
-  'worker',
-  'ms a step',
-  ...PHASES.map((name) => PHASE_NAMES[name]),
-];
+/** The phases that any worker of these points has. */
+export function phasesOfAll(explanations: readonly Explanation[]): StepPhase[] {
+  return STEP_PHASES.filter((name) => explanations.some((e) => e.perWorker.some(({ ms }) => ms[name] > 0)));
+}
 
-/** A line for each worker of a point. */
-export function phaseCells({ workers, nodes, batch, shards, perWorker }: Explanation): string[][] {
-  return perWorker.map(({ node, rank, stepMs, ms }) => [
-    String(workers * nodes),
-    String(batch),
-    String(shards),
-    nodes === 1 ? String(rank) : `${node}/${rank}`,
-    milliseconds(stepMs),
-    ...PHASES.map((name) => milliseconds(ms[name])),
-  ]);
+/** "coordinator 0", "node 2/1", "0". */
+export function workerName(nodes: number, node: number, rank: number): string {
+  if (nodes === 1) return String(rank);
+  return node === 0 ? `coordinator ${rank}` : `node ${node}/${rank}`;
+}
+
+/** A line for each worker of each point. */
+export function phaseTable({ explanations }: JobScaling): { readonly columns: string[]; readonly rows: string[][] } {
+  const names = phasesOfAll(explanations);
+  return {
+    columns: ['workers', 'batch', 'S', 'worker', 'ms a step', ...names.map((name) => PHASE_NAMES[name])],
+    rows: explanations.flatMap(({ workers, nodes, batch, shards, perWorker }) =>
+      perWorker.map(({ node, rank, stepMs, ms }) => [
+        nodes === 1 ? String(workers) : `${nodes} x ${workers}`,
+        String(batch),
+        String(shards),
+        workerName(nodes, node, rank),
+        milliseconds(stepMs),
+        ...names.map((name) => milliseconds(ms[name])),
+      ]),
+    ),
+  };
 }
 
 export function explanationLines(job: JobScaling): string[] {
-  const { explanations, amdahl, peaks } = job;
+  const { explanations, amdahl, peaks, recordingShare } = job;
   const lines = explanations.map((e) => `batch ${e.batch}, S ${e.shards}, ${sentence(e)}; limit: ${e.limit}`);
   lines.push(
     `a core here: matrix products ${peaks.gflops.toFixed(0)} GFLOP/s, memory ${peaks.bandwidth.toFixed(0)} GB/s`,
@@ -103,6 +113,7 @@ export function explanationLines(job: JobScaling): string[] {
       `${e.workers * e.nodes} workers, batch ${e.batch}: reduction at ${share(e.reduceShare)}, update at ${share(e.updateShare)} of a core's memory bandwidth; the slowest worker computes ${share(e.imbalance)} longer than the mean`,
     );
   }
+  if (recordingShare !== undefined) lines.push(`writing the phases down takes ${share(recordingShare)} of a step`);
   if (amdahl) {
     const most = Number.isFinite(amdahl.largestSpeedup)
       ? `at most ${amdahl.largestSpeedup.toFixed(1)} times`
@@ -191,5 +202,7 @@ export function thousands(value: number): string {
 }
 
 function share(value: number): string {
-  return Number.isFinite(value) ? `${(100 * value).toFixed(Math.abs(value) < 0.1 ? 1 : 0)} %` : '-';
+  if (!Number.isFinite(value)) return '-';
+  const digits = Math.abs(value) < 0.001 ? 3 : Math.abs(value) < 0.1 ? 1 : 0;
+  return `${(100 * value).toFixed(digits)} %`;
 }

@@ -1,6 +1,5 @@
 import { median } from '../compare/statistics.ts';
-import { PHASES, type PhaseName } from '../parallel/timeline.ts';
-import type { Measured, WorkerPhases } from './contract.ts';
+import { type Measured, STEP_PHASES, type StepPhase, type WorkerPhases } from './contract.ts';
 import type { JobFacts } from './facts.ts';
 import { busyMs, computeMs } from './phases.ts';
 
@@ -20,8 +19,8 @@ export interface Explanation {
   readonly batch: number;
   readonly shards: number;
   readonly stepMs: number;
-  /** Mean over the workers. */
-  readonly ms: Readonly<Record<PhaseName, number>>;
+  /** Mean over the workers that compute: of several nodes those of the nodes. */
+  readonly ms: Readonly<Record<StepPhase, number>>;
   readonly perWorker: readonly WorkerPhases[];
   /** Slowest worker before the first barrier against the mean, less 1. */
   readonly imbalance: number;
@@ -37,7 +36,7 @@ export interface Explanation {
 }
 
 export interface Loss {
-  readonly cause: 'slower computing' | 'imbalance' | 'barriers' | 'reduction' | 'update' | 'network';
+  readonly cause: 'slower computing' | 'imbalance' | 'barriers' | 'reduction' | 'update' | 'latency' | 'transfer';
   readonly ms: number;
   readonly limit: Limit;
 }
@@ -45,19 +44,28 @@ export interface Loss {
 /** Losses below this share of the step are not worth a name. */
 const NAMED = 0.02;
 
-/** @param single the same batch and S on one worker; absent: nothing to compare with. */
-export function explain(point: Measured, facts: JobFacts, peaks: Peaks, single: Measured | undefined): Explanation {
+/**
+ * @param single the same batch and S on one worker; absent: nothing to compare with.
+ * @param latencyMs from one process to another, where there are several.
+ */
+export function explain(
+  point: Measured,
+  facts: JobFacts,
+  peaks: Peaks,
+  single: Measured | undefined,
+  latencyMs = 0,
+): Explanation {
   const { phases: perWorker } = point;
   const { workers, nodes, batch } = point.point;
   const total = workers * nodes;
-  const mean = (of: (w: WorkerPhases) => number) => perWorker.reduce((sum, w) => sum + of(w), 0) / perWorker.length;
-  const ms = Object.fromEntries(PHASES.map((name) => [name, mean((w) => w.ms[name])])) as Record<PhaseName, number>;
+  const { computing: computers, updating: updaters } = rolesOf(point);
+  const ms = Object.fromEntries(STEP_PHASES.map((name) => [name, mean(computers, (w) => w.ms[name])])) as Record<StepPhase, number>; // biome-ignore format: one line
   const stepMs = median(point.roundsMs);
-  const computing = mean(computeMs);
-  const slowest = Math.max(...perWorker.map(computeMs));
+  const computing = mean(computers, computeMs);
+  const slowest = Math.max(...computers.map(computeMs));
   const sums = facts.partialSums;
-  const gigabytes = (floats: number, phaseMs: number) => (4 * floats) / total / (1e6 * phaseMs);
-  const losses = single ? lossesOf(point, single, slowest, computing, total) : [];
+  const gigabytes = (floats: number, phaseMs: number) => (4 * floats) / updaters.length / (1e6 * phaseMs);
+  const losses = single ? lossesOf(point, single, latencyMs) : [];
   return {
     workers,
     nodes,
@@ -67,37 +75,48 @@ export function explain(point: Measured, facts: JobFacts, peaks: Peaks, single: 
     ms,
     perWorker,
     imbalance: slowest / computing - 1,
-    waitShare: 1 - mean(busyMs) / mean((w) => w.stepMs),
+    waitShare: 1 - mean(computers, busyMs) / mean(computers, (w) => w.stepMs),
     gemmShare: facts.flops / total / (1e6 * (ms.forward + ms.backward)) / peaks.gflops,
-    reduceShare: gigabytes(facts.elements * (sums > 1 ? sums + 1 : 1), ms.reduce) / peaks.bandwidth,
-    updateShare: gigabytes(3 * facts.elements + 2 * facts.slotElements, ms.update) / peaks.bandwidth,
+    reduceShare: gigabytes(facts.elements * (sums > 1 ? sums + 1 : 1), mean(updaters, (w) => w.ms.reduce)) / peaks.bandwidth, // biome-ignore format: one line
+    updateShare: gigabytes(3 * facts.elements + 2 * facts.slotElements, mean(updaters, (w) => w.ms.update)) / peaks.bandwidth, // biome-ignore format: one line
     losses,
     limit: limitOf(losses, stepMs),
   };
 }
 
-function lossesOf(point: Measured, single: Measured, slowest: number, computing: number, total: number): Loss[] {
-  const [alone] = single.phases;
-  if (!alone || total === 1) return [];
-  if (point.point.nodes > 1) return [networkLoss(point, computeMs(alone) / total)];
-  const mean = (of: (w: WorkerPhases) => number) =>
-    point.phases.reduce((sum, w) => sum + of(w), 0) / point.phases.length;
-  const waits = mean(({ ms }) => ms.waitGradients + ms.waitNorms + ms.waitParameters);
-  const imbalance = slowest - computing;
-  const losses: Loss[] = [
-    { cause: 'slower computing', ms: computing - computeMs(alone) / total, limit: 'memory' },
-    { cause: 'imbalance', ms: imbalance, limit: 'imbalance' },
-    { cause: 'barriers', ms: waits - imbalance, limit: 'latency' },
-    { cause: 'reduction', ms: mean(({ ms }) => ms.reduce) - alone.ms.reduce / total, limit: 'serial' },
-    { cause: 'update', ms: mean(({ ms }) => ms.update) - alone.ms.update / total, limit: 'memory' },
-  ];
-  return losses.sort((a, b) => b.ms - a.ms);
+/** Who computes gradients, and who has the optimizer: the same workers, unless there are nodes beside a coordinator. */
+function rolesOf({ point, phases }: Measured): Record<'computing' | 'updating', readonly WorkerPhases[]> {
+  if (point.nodes === 1) return { computing: phases, updating: phases };
+  return { computing: phases.filter(({ node }) => node > 0), updating: phases.filter(({ node }) => node === 0) };
 }
 
-/** On several nodes the coordinator's workers wait while shards are computed elsewhere: what that takes beyond computing is the way. */
-function networkLoss({ phases }: Measured, idealMs: number): Loss {
-  const waited = phases.reduce((sum, { ms }) => sum + ms.waitGradients, 0) / phases.length;
-  return { cause: 'network', ms: waited - idealMs, limit: 'network' };
+function mean(workers: readonly WorkerPhases[], of: (w: WorkerPhases) => number): number {
+  return workers.reduce((sum, w) => sum + of(w), 0) / workers.length;
+}
+
+/** What this step takes beyond a perfect division of the one-worker step, by cause; together it is all of that. */
+function lossesOf(point: Measured, single: Measured, latencyMs: number): Loss[] {
+  const [alone] = single.phases;
+  const total = point.point.workers * point.point.nodes;
+  if (!alone || total === 1) return [];
+  const { computing, updating } = rolesOf(point);
+  const compute = mean(computing, computeMs);
+  const imbalance = Math.max(...computing.map(computeMs)) - compute;
+  const losses: Loss[] = [
+    { cause: 'slower computing', ms: compute - computeMs(alone) / total, limit: 'memory' },
+    { cause: 'imbalance', ms: imbalance, limit: 'imbalance' },
+    { cause: 'reduction', ms: mean(updating, ({ ms }) => ms.reduce) - alone.ms.reduce / total, limit: 'serial' },
+    { cause: 'update', ms: mean(updating, ({ ms }) => ms.update) - alone.ms.update / total, limit: 'memory' },
+  ];
+  const all = mean(updating, (w) => w.stepMs) - alone.stepMs / total;
+  const rest = all - losses.reduce((sum, { ms }) => sum + ms, 0);
+  if (point.point.nodes === 1) losses.push({ cause: 'barriers', ms: rest, limit: 'latency' });
+  else {
+    const latency = Math.max(0, Math.min(rest, 2 * latencyMs)); // parameters down, sums up
+    losses.push({ cause: 'latency', ms: latency, limit: 'latency' });
+    losses.push({ cause: 'transfer', ms: rest - latency, limit: 'network' });
+  }
+  return losses.sort((a, b) => b.ms - a.ms);
 }
 
 /** The largest loss, if there is one worth a name; else computing itself. */

@@ -6,8 +6,7 @@ import {
   headline,
   modeTitle,
   noiseLines,
-  PHASE_COLUMNS,
-  phaseCells,
+  phaseTable,
   ROW_COLUMNS,
   rowCells,
   rowsByMode,
@@ -39,6 +38,7 @@ export function machineLine(machine: MachineBlock): string {
 
 function section(job: JobScaling): string {
   const head = headline(job);
+  const phases = phaseTable(job);
   const stops = stopLines(job);
   return `<section class="job">
 <h2>${escapeHtml(job.name)}</h2>
@@ -53,7 +53,7 @@ ${rowsByMode(job)
 <p class="note">Median of ${job.rounds} interleaved rounds. parameters: SHA-256 after the first ${job.hashedSteps} steps; rows of one batch and S have the same.</p>
 <h3>Explained</h3>
 ${list(explanationLines(job))}
-${table(PHASE_COLUMNS, job.explanations.flatMap(phaseCells))}
+${table(phases.columns, phases.rows)}
 <h3>Predicted</h3>
 ${list(errorLines(job))}
 ${table(SERIES_COLUMNS, seriesCells(job))}

@@ -4,8 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { type CoordinatorOptions, runCoordinator } from '../../cluster/index.ts';
 import { loaderOf } from '../compare/fork-slot.ts';
 import { isErrorCode, LockstepError } from '../errors.ts';
+import type { RoundTimes, WorkerStep } from '../parallel/timeline.ts';
 import type { Job } from '../train/job.ts';
-import type { OpenPoint, Point } from './contract.ts';
+import type { NodeStep, OpenPoint, Point } from './contract.ts';
 import { KEPT_STEPS, KeptRun, type StartRun } from './kept-run.ts';
 import { sizedJob, type TimedJob } from './local.ts';
 
@@ -19,11 +20,20 @@ export interface NodeTask {
 
 export type NodeRequest =
   | { readonly kind: 'open'; readonly job: unknown }
-  | ({ readonly kind: 'run'; readonly id: number } & NodeTask);
+  | ({ readonly kind: 'run'; readonly id: number } & NodeTask)
+  /** What its workers and its main thread did in these steps of run `of`. */
+  | { readonly kind: 'look'; readonly id: number; readonly of: number; readonly first: number; readonly last: number };
 export type NodeAnswer = { readonly id: number } & (
   | { readonly kind: 'done' }
+  | { readonly kind: 'seen'; readonly seen: NodeSteps }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 );
+
+/** Of one node. */
+export interface NodeSteps {
+  readonly steps: readonly WorkerStep[];
+  readonly rounds: readonly RoundTimes[];
+}
 
 /** Nodes that have not come after so long do not answer. */
 const JOIN_MS = 120_000;
@@ -38,18 +48,26 @@ export class NodeFleet {
   readonly #entry: string;
   readonly #job: unknown;
   readonly #children: ChildProcess[] = [];
-  #runs = 0;
+  #requests = 0;
 
   constructor(entry: string, job: unknown) {
     this.#entry = entry;
     this.#job = job;
   }
 
-  /** Resolves when all have done their part; rejects when one fails. */
-  async run(count: number, task: NodeTask): Promise<void> {
-    const id = ++this.#runs;
+  /** Has nodes take part in a run: its number, and a promise that resolves when all have done their part and rejects when one fails. */
+  run(count: number, task: NodeTask): { readonly id: number; readonly done: Promise<void> } {
+    const id = ++this.#requests;
     while (this.#children.length < count) this.#children.push(this.#start());
-    await Promise.all(this.#children.slice(0, count).map((child) => ask(child, { kind: 'run', id, ...task })));
+    const asked = this.#children.slice(0, count).map((child) => ask(child, { kind: 'run', id, ...task }));
+    return { id, done: Promise.all(asked).then(() => undefined) };
+  }
+
+  /** What the nodes of a run did in these steps. */
+  async look(count: number, of: number, first: number, last: number): Promise<readonly NodeSteps[]> {
+    const id = ++this.#requests;
+    const answers = this.#children.slice(0, count).map((child) => ask(child, { kind: 'look', id, of, first, last }));
+    return (await Promise.all(answers)).flatMap((answer) => (answer.kind === 'seen' ? [answer.seen] : []));
   }
 
   close(): void {
@@ -67,17 +85,17 @@ export class NodeFleet {
   }
 }
 
-function ask(child: ChildProcess, request: Extract<NodeRequest, { kind: 'run' }>): Promise<void> {
+function ask(child: ChildProcess, request: Exclude<NodeRequest, { kind: 'open' }>): Promise<NodeAnswer> {
   return new Promise((resolve, reject) => {
-    const settle = (error?: Error): void => {
+    const settle = (answer: NodeAnswer): void => {
       child.off('message', onMessage).off('exit', onExit).off('error', onError);
-      if (error) reject(error);
-      else resolve();
+      if (answer.kind === 'failed') reject(failure(answer));
+      else resolve(answer);
     };
     const onMessage = (answer: NodeAnswer): void => {
-      if (answer.id === request.id) settle(answer.kind === 'done' ? undefined : failure(answer));
+      if (answer.id === request.id) settle(answer);
     };
-    const ended = (message: string): void => settle(failure({ code: 'E_CONNECTION', message }));
+    const ended = (message: string): void => settle({ id: request.id, kind: 'failed', code: 'E_CONNECTION', message });
     const onExit = (code: number | null, signal: string | null): void => ended(`it ended with ${signal ?? `code ${code}`}`); // biome-ignore format: one line
     const onError = (error: Error): void => ended(error.message);
     child.on('message', onMessage).on('exit', onExit).on('error', onError);
@@ -103,7 +121,18 @@ export function nodeJob(job: Job, { rows, size }: Pick<NodeTask, 'rows' | 'size'
 
 /** Runs points on real node processes over loopback. The coordinator's threads, which reduce and update, are those of all nodes. */
 export function openOnFleet(fleet: NodeFleet, timed: TimedJob): OpenPoint {
-  return async (point) => {
+  return async (point) => new FleetRun(fleet, timed, point);
+}
+
+class FleetRun extends KeptRun {
+  readonly #fleet: NodeFleet;
+  readonly #nodes: number;
+  /** Number of the run among those of the fleet. */
+  #run = 0;
+  /** What the main thread here did, by step: of the last slice. */
+  #rounds = new Map<number, RoundTimes>();
+
+  constructor(fleet: NodeFleet, timed: TimedJob, point: Point) {
     const { roles: _, ...size } = point;
     const rows = timed.data.train.size;
     const { signal } = timed.options;
@@ -119,13 +148,16 @@ export function openOnFleet(fleet: NodeFleet, timed: TimedJob): OpenPoint {
         minNodes: point.nodes,
         deadlines: { quorumMs: JOIN_MS },
         signal: AbortSignal.any([broken.signal, ...(signal ? [signal] : [])]),
-        onListening({ url }) {
-          nodes = fleet.run(point.nodes, { url, workers: point.workers, rows, size });
-          nodes.catch((error: unknown) => {
+        onListening: ({ url }) => {
+          const { id, done } = fleet.run(point.nodes, { url, workers: point.workers, rows, size });
+          this.#run = id;
+          nodes = done;
+          done.catch((error: unknown) => {
             problem = error;
             broken.abort();
           });
         },
+        onRound: (times) => void this.#rounds.set(times.step, times),
       };
       try {
         const result = await runCoordinator(nodeJob(timed.job, { rows, size }), options, onOpen);
@@ -135,6 +167,39 @@ export function openOnFleet(fleet: NodeFleet, timed: TimedJob): OpenPoint {
         throw signal?.aborted ? error : (problem ?? error);
       }
     };
-    return new KeptRun(start, point.batch, 1 + point.nodes);
-  };
+    super(start, point.batch, 1 + point.nodes);
+    this.#fleet = fleet;
+    this.#nodes = point.nodes;
+  }
+
+  override run(steps: number): Promise<readonly number[]> {
+    this.#rounds.clear();
+    return super.run(steps);
+  }
+
+  /** That of the coordinator's workers, and of the workers of all nodes. */
+  override async timeline(): Promise<readonly NodeStep[]> {
+    const own = await super.timeline();
+    const first = own.at(0)?.step ?? 0;
+    const last = own.at(-1)?.step ?? -1;
+    const nodes = await this.#fleet.look(this.#nodes, this.#run, first, last);
+    return [
+      ...own.map((step) => withRound(step, this.#rounds.get(step.step))),
+      ...nodes.flatMap(({ steps, rounds }, i) => stepsOfNode(i + 1, steps, rounds)),
+    ].sort((a, b) => a.step - b.step);
+  }
+}
+
+function withRound(step: NodeStep, round: RoundTimes | undefined): NodeStep {
+  return round ? { ...step, round } : step;
+}
+
+/** Steps of a node that the next one follows. */
+function stepsOfNode(node: number, steps: readonly WorkerStep[], rounds: readonly RoundTimes[]): NodeStep[] {
+  const byStep = new Map(rounds.map((round) => [round.step, round]));
+  return steps.flatMap((step): NodeStep[] => {
+    const [round, next] = [byStep.get(step.step), byStep.get(step.step + 1)];
+    if (!round || !next) return [];
+    return [{ ...step, node, round, periodMs: next.spans[0].start - round.spans[0].start }];
+  });
 }

@@ -33,6 +33,8 @@ export interface JobScaling {
   readonly sweep: readonly { readonly shards: number; readonly samplesPerSec: number }[];
   readonly hashedSteps: number;
   readonly explanations: readonly Explanation[];
+  /** Largest share of a step that its worker takes to write its phases down; absent where no phases were looked at. */
+  readonly recordingShare?: number;
   readonly amdahl?: AmdahlFit;
   readonly costs?: JobCosts;
   /** Prediction against measurement where both are there. */

@@ -17,6 +17,7 @@ import { NodeFleet, openOnFleet } from './node-fleet.ts';
 import { noiseScale, workersUntilCritical } from './noise-scale.ts';
 import { checkSizes, planPoints } from './points.ts';
 import { costsOf, predict, predictionErrors } from './predict.ts';
+import { recordingMs } from './recording-cost.ts';
 import { type JobScaling, type NoiseReport, type ScalingReport, sweepOf } from './report.ts';
 import { Stage } from './stage.ts';
 import type { WhatIf } from './what-if.ts';
@@ -176,6 +177,7 @@ async function scaleOn(
     explanations: measured.points
       .filter(({ phases }) => phases.length > 0)
       .map((m) => explain(m, factsFor(m), peaks, singleOf(m, measured.points))),
+    ...recordingOf(measured.points),
     ...(amdahl ? { amdahl } : {}),
     ...(costs ? { costs } : {}),
     errors: costs
@@ -190,6 +192,17 @@ async function scaleOn(
     ...(options.noise && largest && !measured.stopped ? await noiseOf(timed, largest) : {}),
     notes: first.notes,
   };
+}
+
+/** What writing phases down costs, where it costs most. */
+function recordingOf(points: readonly Measured[]): Pick<JobScaling, 'recordingShare'> {
+  const shares = points
+    .filter(({ phases }) => phases.length > 0)
+    .map(({ point, shards, roundsMs }) => {
+      const parts = Math.ceil(shards / (point.workers * point.nodes));
+      return recordingMs(parts) / median(roundsMs);
+    });
+  return shares.length === 0 ? {} : { recordingShare: Math.max(...shares) };
 }
 
 /** S of every batch that points may have. @throws E_OPTION for a batch that the rows do not fill. */

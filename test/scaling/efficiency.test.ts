@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { PHASES, type PhaseName } from '../../src/parallel/timeline.ts';
-import type { Measured, Point, WorkerPhases } from '../../src/scaling/contract.ts';
+import type { RoundSpan } from '../../src/parallel/timeline.ts';
+import type { Measured, NodeStep, Point, WorkerPhases } from '../../src/scaling/contract.ts';
+import { STEP_PHASES as PHASES, type StepPhase as PhaseName } from '../../src/scaling/contract.ts';
 import { efficiency, fitAmdahl, rowsOf } from '../../src/scaling/efficiency.ts';
 import { explain } from '../../src/scaling/explain.ts';
-import { busyMs, phasesByWorker } from '../../src/scaling/phases.ts';
+import { busyMs, phasesByWorker, stepPhasesOf } from '../../src/scaling/phases.ts';
 
 const measured = (
   { workers, batch, shards, roles }: Omit<Point, 'nodes'>,
@@ -97,6 +98,45 @@ describe('phases', () => {
       update: 1.5,
     });
     expect(busyMs(workers[0])).toBeCloseTo(8.5, 9);
+  });
+});
+
+describe('phases of several machines', () => {
+  const span = (name: RoundSpan['name'], start: number, end: number) => ({ name, start, end });
+  // The coordinator asks at 100 and hears all at 150; node 1 has its parameters at 112 and computes until 130.
+  const coordinator: NodeStep = {
+    rank: 0, step: 3, start: 100, computed: 100, gathered: 150, reduced: 152, normed: 152.5, updated: 155, done: 155.5, gatherMs: 0, forwardMs: 0,
+    round: { step: 3, spans: [span('serialise', 101, 103), span('send', 103, 104), span('wait', 104, 140), span('receive', 140, 149)] },
+  }; // biome-ignore format: numbers
+  const node: NodeStep = {
+    node: 1, rank: 0, step: 3, start: 112, computed: 125, gathered: 127, reduced: 129, normed: 129, updated: 129, done: 129.5, gatherMs: 1, forwardMs: 4, periodMs: 55,
+    round: { step: 3, spans: [span('receive', 105, 112), span('wait', 112, 130), span('serialise', 130, 131), span('send', 131, 135)] },
+  }; // biome-ignore format: numbers
+
+  test('on a coordinator the wait for gradients is what making frames, sending and receiving leave', () => {
+    expect(stepPhasesOf(coordinator)).toEqual(
+      ms({ serialise: 2, send: 1, receive: 9, waitGradients: 50 - 12, reduce: 2, waitNorms: 0.5, update: 2.5, waitParameters: 0.5 }),
+    ); // biome-ignore format: numbers
+  });
+
+  test('on a node a step lasts until the next parameters come', () => {
+    const expected = { receive: 7, gather: 1, forward: 4, backward: 8, waitGradients: 2.5, reduce: 2, serialise: 1, send: 4, waitParameters: 25.5 }; // biome-ignore format: one line
+    expect(stepPhasesOf(node)).toEqual(ms(expected));
+  });
+
+  test('sum to the step on every worker; what is lost beyond a perfect division adds up to all of it', () => {
+    const phases = phasesByWorker([coordinator, node, { ...node, node: 2 }]);
+    for (const worker of phases) expect(Object.values(worker.ms).reduce((a, b) => a + b)).toBeCloseTo(worker.stepMs, 9); // biome-ignore format: one line
+    expect(phases.map(({ node: n, stepMs }) => [n, stepMs])).toEqual([[0, 55.5], [1, 55], [2, 55]]); // biome-ignore format: one line
+    const alone: WorkerPhases = { node: 0, rank: 0, stepMs: 30, ms: ms({ gather: 2, forward: 8, backward: 16, reduce: 1, update: 3 }) }; // biome-ignore format: one line
+    const one = measured({ workers: 1, batch: 64, roles: ['strong'] }, 8, [30], [alone]);
+    const point = { workers: 1, nodes: 2, batch: 64, roles: ['strong' as const] };
+    const facts = { batch: 64, shards: 8, elements: 1e6, slotElements: 2e6, wireBytes: { fp32: 4e6, bf16: 2e6, int8: 1e6, topk: 6e4 }, flops: 1e9, partialSums: 2 }; // biome-ignore format: one line
+    const found = explain({ ...one, point, phases }, facts, { gflops: 100, bandwidth: 20 }, one, 3);
+    const lost = Object.fromEntries(found.losses.map(({ cause, ms: lostMs }) => [cause, lostMs]));
+    expect(lost).toEqual({ 'slower computing': 0, imbalance: 0, reduction: 1.5, update: 1, latency: 6, transfer: 32 });
+    expect(found.losses.reduce((sum, { ms: lostMs }) => sum + lostMs, 0)).toBeCloseTo(55.5 - 30 / 2, 9);
+    expect(found.limit).toBe('network');
   });
 });
 

@@ -114,12 +114,37 @@ test('what was measured when it is stopped is told; before the first round there
 });
 
 test('node processes over loopback end in the bytes of one process', async () => {
-  const { report } = await scale({ workers: [1], nodes: [1, 2], mode: 'strong', rounds: 1, noise: false });
-  const [{ rows, errors }] = report.jobs;
+  const { report } = await scale({ workers: [1], nodes: [1, 2], mode: 'strong', rounds: 1, noise: false, trace });
+  const [{ rows, errors, explanations }] = report.jobs;
   const equal = rows.filter(({ mode }) => mode === 'equal-shards');
   expect(equal.map(({ nodes, workers }) => `${nodes}x${workers}`)).toEqual(['1x1', '2x1']);
   expect(new Set(equal.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
   expect(errors).toHaveLength(2);
+
+  // What each process did: the coordinator's workers, those of the nodes, and the main threads, which send and receive.
+  const onNodes = explanations.find(({ nodes }) => nodes === 2);
+  expect(new Set(onNodes?.perWorker.map(({ node }) => node))).toEqual(new Set([0, 1, 2]));
+  for (const { node, ms, stepMs } of onNodes?.perWorker ?? []) {
+    expect(Object.values(ms).reduce((a, b) => a + b)).toBeCloseTo(stepMs, 9);
+    expect(Math.min(ms.receive, ms.serialise)).toBeGreaterThan(0);
+    expect(ms.forward > 0).toBe(node > 0);
+    expect(ms.update > 0).toBe(node === 0);
+  }
+  const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8')) as {
+    traceEvents: { pid: number; tid: number; name: string; ts: number; dur: number; args?: { name?: string; step?: number } }[];
+  }; // biome-ignore format: a type
+  const tracks = traceEvents.flatMap(({ pid, name, args }) => (name.endsWith('_name') ? [`${pid} ${args?.name}`] : []));
+  expect(tracks).toEqual(expect.arrayContaining(['0 coordinator', '0 main thread', '1 node 1', '1 worker 0', '2 node 2', '2 main thread'])); // biome-ignore format: one line
+  // The clock is one: a node computes a step while the coordinator waits for it.
+  const of = (pid: number, what: string, step: number | undefined) => traceEvents.find((e) => e.pid === pid && e.name === what && e.args?.step === step); // biome-ignore format: one line
+  const computed = traceEvents.filter(({ pid, name }) => pid > 0 && name === 'backward');
+  expect(computed.length).toBeGreaterThan(10);
+  for (const { ts, dur, args } of computed) {
+    const waits = of(0, 'waitGradients', args?.step);
+    if (!waits) continue;
+    expect(ts).toBeGreaterThan(waits.ts);
+    expect(ts + dur).toBeLessThan(waits.ts + waits.dur);
+  }
 });
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
