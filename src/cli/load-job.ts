@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { closest, LockstepError } from '../errors.ts';
-import { registerOwnPackage } from '../parallel/own-package.ts';
+import { importModule, TYPESCRIPT } from '../parallel/import-module.ts';
 import type { Job } from '../train/job.ts';
 
 export interface LoadedJob {
@@ -13,7 +12,6 @@ export interface LoadedJob {
   readonly module: string;
 }
 
-const TYPESCRIPT = ['.ts', '.mts', '.cts'];
 const EXTENSIONS = [...TYPESCRIPT, '.js', '.mjs', '.cjs'];
 /** What makes an object a job rather than something else that a module exports. */
 const JOB_FIELDS = ['data', 'model', 'loss', 'optimizer'];
@@ -28,7 +26,7 @@ export async function loadJob(path: string): Promise<LoadedJob> {
   const module = pathToFileURL(file).href;
   let exports: object;
   try {
-    exports = unwrap(await importModule(file, module));
+    exports = unwrap(await importModule(module));
   } catch (error) {
     throw loadError(file, error);
   }
@@ -71,29 +69,6 @@ function checkFile(path: string, file: string): void {
     got: statSync(file).isDirectory() ? 'a folder' : `a file that ends in "${extname(file)}"`,
     fix: 'name the file that exports the job',
   });
-}
-
-/**
- * JavaScript is imported as it is. For TypeScript tsx is registered in this process, so that the job and the command share
- * one copy of this package (`tsImport` would give the job a second one).
- */
-async function importModule(file: string, url: string): Promise<object> {
-  registerOwnPackage();
-  if (TYPESCRIPT.includes(extname(file))) await registerTypeScript();
-  // As what it is: imported, what it requires would be looked for among the modules that are being imported.
-  if (extname(file) === '.cts') return createRequire(url)(file) as object;
-  return import(url);
-}
-
-let registered = import.meta.url.endsWith('.ts'); // running from sources: there is a loader already
-
-/** Once in a process: loaders pile up, and each one handles every module again. */
-async function registerTypeScript(): Promise<void> {
-  if (registered) return;
-  registered = true;
-  const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')]);
-  cjs.register();
-  esm.register();
 }
 
 /** The default export, else the one named `job`. */

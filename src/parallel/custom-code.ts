@@ -2,7 +2,7 @@ import type { ComputedRead } from '../data/contract.ts';
 import { LockstepError } from '../errors.ts';
 import { resolveOptimizer } from '../optim/catalogue.ts';
 import { definitionAt } from '../optim/custom.ts';
-import { registerOwnPackage } from './own-package.ts';
+import { importModule } from './import-module.ts';
 import type { ModuleRef, Session, SplitName } from './session.ts';
 import type { CustomCode } from './worker-state.ts';
 
@@ -18,8 +18,8 @@ export async function importCustomCode(session: Session): Promise<CustomCode> {
   return { reads, optimizer: resolveOptimizer(session.optimizer, custom) };
 }
 
-/** The value at `path` of a module's exports. TypeScript modules load through tsx. */
-export async function importValue(ref: ModuleRef): Promise<unknown> {
+/** The value at `path` of a module's exports. */
+async function importValue(ref: ModuleRef): Promise<unknown> {
   const exports = await importModule(ref.module);
   const value = valueAt(exports, ref.path) ?? valueAt(exports.default, ref.path); // CommonJS nests what ESM does not
   if (value === undefined) {
@@ -31,14 +31,6 @@ export async function importValue(ref: ModuleRef): Promise<unknown> {
     });
   }
   return value;
-}
-
-/** Imports a JavaScript or TypeScript module by URL, in any thread and on any supported Node. */
-export async function importModule(url: string): Promise<Record<string, unknown>> {
-  registerOwnPackage();
-  if (!/\.[cm]?ts$/.test(new URL(url).pathname)) return (await import(url)) as Record<string, unknown>;
-  const { tsImport } = await import('tsx/esm/api');
-  return (await tsImport(url, import.meta.url)) as Record<string, unknown>;
 }
 
 function valueAt(root: unknown, path: string): unknown {

@@ -20,11 +20,11 @@ export async function resolve(specifier, context, next) {
 let registered = false;
 
 /**
- * Lets a job import 'lockstep' where it is not installed: `npx lockstep init data.csv` works in an empty folder. What is installed
- * there still comes first.
+ * Lets the job at `url` import 'lockstep' where it is not installed: `npx lockstep init data.csv` works in an empty folder. What is
+ * installed there still comes first. Where something is, nothing is registered: hooks make each later import several times as slow.
  */
-export function registerOwnPackage(): void {
-  if (registered) return;
+export function provideOwnPackage(url: string): void {
+  if (registered || finds(url)) return;
   registered = true;
   withoutDeprecation(() =>
     register(`data:text/javascript,${encodeURIComponent(RESOLVE_HOOK)}`, { data: { self: import.meta.url } }),
@@ -41,6 +41,15 @@ export function registerOwnPackage(): void {
       return require.resolve(request);
     }
   });
+}
+
+function finds(url: string): boolean {
+  try {
+    createRequire(url).resolve('lockstep');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Node 26 deprecates `register` in favour of `registerHooks`, which Node 20 does not have: no news for users. */

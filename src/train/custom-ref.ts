@@ -1,6 +1,6 @@
 import { LockstepError } from '../errors.ts';
 import { definitionOf } from '../optim/custom.ts';
-import { importModule } from '../parallel/custom-code.ts';
+import { importApart } from '../parallel/import-module.ts';
 import type { ModuleRef } from '../parallel/session.ts';
 
 /**
@@ -40,7 +40,7 @@ async function findPath(module: string, code: unknown): Promise<string[] | undef
     return candidate === wanted || (text !== undefined && fingerprint(candidate) === text);
   };
   const loaded = await import(module).catch(() => undefined); // TypeScript where no loader is registered
-  return pathTo(loaded, matches, [], new Set()) ?? pathTo(await importModule(module), matches, [], new Set());
+  return pathTo(loaded, matches, [], new Set()) ?? pathTo(await importApart(module), matches, [], new Set());
 }
 
 const MAX_DEPTH = 8;
