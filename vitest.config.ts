@@ -6,7 +6,7 @@ export default defineConfig({
   plugins: [built],
   test: {
     include: ['test/**/*.test.ts'],
-    server: { deps: { external: [/\/dist\/(src|cluster)\//, /\/fixtures\/.*\.mjs$/] } },
+    server: { deps: { external: [/\/dist\/(src|cluster|test)\//, /\/fixtures\/.*\.mjs$/] } },
     pool: 'forks',
     // Most files wait for threads and processes of their own: two at a time, whatever the number of cores leaves for them.
     maxWorkers: 2,

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { fixtureUrl } from '../support/fixture.ts';
 
-/** A TypeScript fixture in a process of its own, with its lines of output. */
+/** A fixture in a process of its own, with its lines of output. */
 export class Child {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -11,9 +12,8 @@ export class Child {
   readonly exitCode: Promise<number | null>;
 
   constructor(fixture: string, args: readonly string[]) {
-    const path = fileURLToPath(new URL(`../fixtures/${fixture}`, import.meta.url));
-    const flags = ['--import', 'tsx', path, ...args];
-    this.process = spawn(process.execPath, flags, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const command = [fileURLToPath(fixtureUrl(fixture)), ...args];
+    this.process = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.exitCode = once(this.process, 'exit').then(([code]) => code as number | null);
     const { stdout } = this.process;
     if (!stdout) throw new Error('no pipe');

@@ -18,7 +18,7 @@ afterEach(async () => {
 
 /** A process that is about to take the lock. */
 async function claimant(): Promise<Child> {
-  const child = new Child('lock-holder.ts', [runDir]);
+  const child = new Child('lock-holder', [runDir]);
   children.push(child);
   expect(await child.line()).toBe('ready');
   return child;

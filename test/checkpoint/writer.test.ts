@@ -76,7 +76,7 @@ describe('the checkpoint writer', () => {
 
 describe('a process that saves', () => {
   it('ends by itself when its work is done: an idle writer holds nobody back', async () => {
-    const child = new Child('saving-process.ts', [runDir, '1', '2']);
+    const child = new Child('saving-process', [runDir, '1', '2']);
     expect([await child.line(), await child.line(), await child.line()]).toEqual(['1', '2', undefined]);
     expect(await child.exitCode).toBe(0);
   });
@@ -86,7 +86,7 @@ describe('a process that saves, killed with SIGKILL', () => {
   it('at random moments leaves a whole newest checkpoint, no older than the last that was reported', async () => {
     let next = 1;
     for (let round = 0; round < 5; round++) {
-      const child = new Child('saving-process.ts', [runDir, String(next), 'Infinity']);
+      const child = new Child('saving-process', [runDir, String(next), 'Infinity']);
       let reported = Number(await child.line());
       expect(reported).toBe(next);
       // Steps are written all the time: any moment falls into one.

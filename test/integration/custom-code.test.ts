@@ -1,17 +1,11 @@
-import { fileURLToPath } from 'node:url';
 import { LockstepError, train } from 'lockstep';
 import { tsImport } from 'tsx/esm/api';
 import { describe, expect, test } from 'vitest';
-import { importModule } from '../../src/parallel/custom-code.ts';
+import job, { asynchronous, cursed, mislabelled, signDescent, sparse } from '../fixtures/custom-job.ts';
+import { fixtureUrl } from '../support/fixture.ts';
 
-// As a program that runs its job through tsx has it: workers find the code by its text.
-const jobs = (await tsImport(
-  '../fixtures/custom-job.ts',
-  import.meta.url,
-)) as typeof import('../fixtures/custom-job.ts');
-const { default: job, asynchronous, cursed, mislabelled, signDescent, sparse } = jobs;
-
-const module = new URL('../fixtures/custom-job.ts', import.meta.url).href;
+type Exports = typeof import('../fixtures/custom-job.ts');
+const module = fixtureUrl('custom-job').href;
 
 async function failure(run: Promise<unknown>): Promise<LockstepError> {
   const error = await run.then(
@@ -23,10 +17,15 @@ async function failure(run: Promise<unknown>): Promise<LockstepError> {
 }
 
 describe('custom code in workers', () => {
-  test('a custom optimizer and computed rows give the same bytes on 1 and 3 workers', async () => {
+  test('a custom optimizer and computed rows give the same bytes on 1 and 3 workers, and in TypeScript', async () => {
     const runs = [];
     for (const workers of [1, 3]) runs.push(await train(job, { workers, module }));
     expect(runs[0].metrics['val.accuracy']).toBeGreaterThan(0.95);
+    // As a program that runs its job through tsx has it: the code is found by its text, and workers load TypeScript.
+    const source = '../fixtures/custom-job.ts';
+    const typed = (await tsImport(source, import.meta.url)) as Exports;
+    expect(typed.default.data.train).not.toBe(job.data.train);
+    runs.push(await train(typed.default, { workers: 2, module: new URL(source, import.meta.url).href }));
     for (const run of runs) {
       expect(run.parametersSha256).toBe(runs[0].parametersSha256);
       expect(run.metrics).toEqual(runs[0].metrics);
@@ -46,9 +45,9 @@ describe('custom code in workers', () => {
   });
 
   test('is found in a module that was loaded a second time', async () => {
-    const again = await importModule(`${module}?again`);
+    const again = (await import(/* @vite-ignore */ `${module}?again`)) as Exports;
     expect(again.signDescent).not.toBe(signDescent);
-    const result = await train(again.default as typeof job, { workers: 2, module });
+    const result = await train(again.default, { workers: 2, module });
     expect(result.step).toBe(15);
   });
 
@@ -60,10 +59,10 @@ describe('custom code in workers', () => {
 
   test('that no export contains is refused', async () => {
     const hidden = { ...job, optimizer: { ...job.optimizer } };
-    const elsewhere = new URL('../fixtures/blobs.ts', import.meta.url).href;
+    const elsewhere = fixtureUrl('blobs').href;
     const error = await failure(train(hidden, { workers: 1, module: elsewhere }));
     expect(error.code).toBe('E_CUSTOM_CODE');
-    expect(error.message).toContain(fileURLToPath(elsewhere).split('/').pop());
+    expect(error.message).toContain('blobs.js');
   });
 
   test('that throws in a worker ends the run with its message', async () => {

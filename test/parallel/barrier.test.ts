@@ -1,18 +1,14 @@
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 import { Piscina } from 'piscina';
 import { expect, test } from 'vitest';
 import { AbortedError, BARRIER_WORDS, Barrier, isPoisoned, poison } from '../../src/parallel/barrier.ts';
 import type { BarrierTask } from '../fixtures/barrier-worker.ts';
-
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+import { fixtureUrl } from '../support/fixture.ts';
 
 async function withThreads<T>(participants: number, use: (run: (task: BarrierTask) => Promise<unknown>) => Promise<T>) {
   const pool = new Piscina({
-    filename: new URL('../fixtures/barrier-worker.ts', import.meta.url).href,
+    filename: fixtureUrl('barrier-worker').href,
     minThreads: participants,
     maxThreads: participants,
-    execArgv: ['--import', tsx],
   });
   try {
     return await use((task) => pool.run(task));

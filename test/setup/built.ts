@@ -2,9 +2,9 @@ import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vitest/config';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const SOURCE = /^(src|cluster)\/(.*)\.ts$/;
+const SOURCE = /^(src|cluster|test\/fixtures)\/.*\.ts$/;
 
-/** Of a source file its path in dist; undefined for any other. */
+/** Of a source file or fixture its path in dist; undefined for any other. */
 function builtFile(path: string): string | undefined {
   if (!path.startsWith(root)) return undefined;
   const file = path.slice(root.length);
@@ -12,7 +12,7 @@ function builtFile(path: string): string | undefined {
 }
 
 /**
- * What tests import of the sources is what was built of them (build.ts), as Node loads it. So the threads and processes that the
+ * What tests import of the sources and fixtures is what was built of them (build.ts), as Node loads it. So the threads and processes that the
  * library starts are those that users have, and none waits for TypeScript to be transformed.
  */
 export const built: Plugin = {

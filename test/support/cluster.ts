@@ -5,6 +5,7 @@ import type { Job, TrainResult } from 'lockstep';
 import { type CoordinatorOptions, type NodeOptions, runCoordinator, runNode } from 'lockstep/cluster';
 import { payloadOf, type WireFrame } from '../../cluster/faults/websocket-stream.ts';
 import { decodeFrame } from '../../cluster/frames.ts';
+import { fixtureUrl } from './fixture.ts';
 
 /** What a process or a run has said: an event of coordinator or node, the result, an error. */
 export type Said = { readonly kind: string } & Readonly<Record<string, unknown>>;
@@ -64,9 +65,8 @@ export function startProcess(
   options: object,
   { env = {}, prefix = [], shell = '' }: { env?: NodeJS.ProcessEnv; prefix?: readonly string[]; shell?: string } = {},
 ): ClusterProcess {
-  const script = fileURLToPath(new URL('../fixtures/cluster-process.ts', import.meta.url));
-  const loader = ['--import', import.meta.resolve('tsx')];
-  const command = [...prefix, process.execPath, ...loader, script, role, JSON.stringify(options)];
+  const script = fileURLToPath(fixtureUrl('cluster-process'));
+  const command = [...prefix, process.execPath, script, role, JSON.stringify(options)];
   const child = spawn('sh', ['-c', `${shell}exec "$@"`, 'sh', ...command], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
