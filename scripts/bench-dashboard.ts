@@ -21,7 +21,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     steps: { type: 'string', default: '1000000' },
-    rounds: { type: 'string', default: '7' },
+    rounds: { type: 'string', default: '20' },
     workers: { type: 'string', default: String(availableParallelism()) },
   },
 });
@@ -107,7 +107,7 @@ async function sinks(rounds: number, workers: number): Promise<void> {
     clip: { globalNorm: 1 },
     batchSize: 128 * workers,
     epochs: 1000,
-    steps: 1500,
+    steps: 500,
   });
   const speed = { none: [] as number[], all: [] as number[] };
   for (let round = 0; round <= rounds; round++) {
