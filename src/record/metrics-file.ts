@@ -8,12 +8,14 @@ const PIECE_BYTES = 4 * 1024 * 1024;
 
 /** The records of a run folder, read as far as they are written; more may come. */
 export class MetricsFile {
+  readonly #folder: string;
   readonly #file: FileHandle;
   readonly #parser: MetricsParser;
   readonly #buffer = new Uint8Array(PIECE_BYTES);
   #at = 0;
 
-  private constructor(file: FileHandle, visitor: MetricsVisitor) {
+  private constructor(folder: string, file: FileHandle, visitor: MetricsVisitor) {
+    this.#folder = folder;
     this.#file = file;
     this.#parser = new MetricsParser(visitor);
   }
@@ -21,27 +23,28 @@ export class MetricsFile {
   /** @throws E_RUN_DIR where there is none. */
   static async open(runDir: string, visitor: MetricsVisitor): Promise<MetricsFile> {
     try {
-      return new MetricsFile(await open(join(runDir, METRICS_FILE)), visitor);
+      return new MetricsFile(runDir, await open(join(runDir, METRICS_FILE)), visitor);
     } catch (cause) {
-      const none = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-      throw new LockstepError('E_RUN_DIR', {
-        where: `run folder ${runDir}`,
-        expected: `a folder with ${METRICS_FILE}, as \`lockstep train --run-dir\` writes it`,
-        got: none ? 'none' : cause instanceof Error ? cause.message : String(cause),
-        fix: '`lockstep runs` lists those that are here',
-        cause,
-      });
+      throw unreadable(runDir, cause);
     }
   }
 
-  /** Reads what has been written since the last time, and gives how many bytes that were. */
+  /** Reads what has been written since the last time, and gives how many bytes that were. @throws E_RUN_DIR where it cannot be read. */
   async readMore(): Promise<number> {
     const before = this.#at;
     for (;;) {
-      const { bytesRead } = await this.#file.read(this.#buffer, 0, PIECE_BYTES, this.#at);
+      const bytesRead = await this.#read();
       if (bytesRead === 0) return this.#at - before;
       this.#at += bytesRead;
       this.#parser.feed(this.#buffer.subarray(0, bytesRead));
+    }
+  }
+
+  async #read(): Promise<number> {
+    try {
+      return (await this.#file.read(this.#buffer, 0, PIECE_BYTES, this.#at)).bytesRead;
+    } catch (cause) {
+      throw unreadable(this.#folder, cause);
     }
   }
 
@@ -53,4 +56,15 @@ export class MetricsFile {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+function unreadable(runDir: string, cause: unknown): LockstepError {
+  const none = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+  return new LockstepError('E_RUN_DIR', {
+    where: `run folder ${runDir}`,
+    expected: `a folder with ${METRICS_FILE}, as \`lockstep train --run-dir\` writes it`,
+    got: none ? 'none' : cause instanceof Error ? cause.message : String(cause),
+    fix: '`lockstep runs` lists those that are here',
+    cause,
+  });
 }

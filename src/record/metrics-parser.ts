@@ -155,7 +155,9 @@ export class MetricsParser {
     }
     if (record.kind === 'header') this.#visitor.header(record as unknown as RunHeader);
     else if (record.kind === 'step') this.#step(text, record);
-    else this.#visitor.record(record as unknown as EvaluationRecord | EventRecord);
+    else if (record.kind === 'evaluation' || record.kind === 'event') {
+      this.#visitor.record(record as unknown as EvaluationRecord | EventRecord);
+    } // else of a kind for others: samples of the gradient noise, or what a later version writes
   }
 
   #step(text: string, record: Readonly<Record<string, unknown>>): void {
@@ -203,12 +205,28 @@ function* numbersOf(value: Readonly<Record<string, unknown>>, path = ''): Genera
   }
 }
 
+/** Whether all is there that readers look at: a line may be JSON and damaged all the same. */
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> & { kind: string } {
-  if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
-  const { kind } = value;
-  if (kind === 'step') return 'step' in value && typeof value.step === 'number' && 'timings' in value;
-  if (kind === 'evaluation') return 'metrics' in value && 'step' in value;
-  return kind === 'header' || (kind === 'event' && 'event' in value);
+  if (!isObject(value) || typeof value.kind !== 'string') return false;
+  switch (value.kind) {
+    case 'header':
+      return (
+        ['job', 'versions', 'machine', 'kernels'].every((key) => isObject(value[key])) &&
+        typeof value.startedAt === 'string'
+      );
+    case 'step':
+      return typeof value.step === 'number' && isObject(value.timings);
+    case 'evaluation':
+      return typeof value.step === 'number' && isObject(value.metrics) && typeof value.seconds === 'number';
+    case 'event':
+      return typeof value.step === 'number' && ['event', 'at', 'text'].every((key) => typeof value[key] === 'string');
+    default:
+      return true;
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -146,18 +146,18 @@ export class SinkQueue {
 
   /** One call at a time. `count` is how many records it delivers. */
   #deliver(call: () => void | Promise<void>, count: number): void {
-    let answer: Promise<void> | undefined;
+    let answer: unknown;
     try {
-      answer = call() ?? undefined;
+      answer = call();
     } catch (error) {
       this.#fail(error, 'has failed');
       return;
     }
-    if (!answer) {
+    if (!isThenable(answer)) {
       this.#written += count;
       return;
     }
-    this.#busy = answer
+    this.#busy = Promise.resolve(answer)
       .then(
         () => {
           this.#written += count;
@@ -188,6 +188,11 @@ export class SinkQueue {
     this.#failure = asError(error);
     this.#onProblem(`sink ${this.name} ${what} (${this.#failure.message}): training goes on`);
   }
+}
+
+/** A sink in JavaScript may give anything. */
+function isThenable(answer: unknown): answer is PromiseLike<unknown> {
+  return typeof answer === 'object' && answer !== null && 'then' in answer && typeof answer.then === 'function';
 }
 
 async function settle(work: () => void | Promise<void>): Promise<void> {

@@ -61,7 +61,7 @@ test('numbers that JSON lacks, and what stands between the steps', () => {
 
 test('damaged lines are passed over and counted, wherever the damage is', () => {
   const good = toLine(step(7, 0.125));
-  const damage = [good.slice(0, 40), `${good.slice(0, 30)}#${good.slice(31)}`, '\0\0\0', '{"kind":"step"}', '[1,2]', 'null', good.replace('0.125', '0.1.25'), good.replace('0.125', '')]; // biome-ignore format: one line
+  const damage = [good.slice(0, 40), `${good.slice(0, 30)}#${good.slice(31)}`, '\0\0\0', '{"kind":"step"}', '[1,2]', 'null', '{"kind":"header"}', '{"kind":"event","event":"note","step":1}', '{"kind":"evaluation","step":1,"metrics":null,"seconds":1}', '{"kind":"step","step":8,"timings":null}', good.replace('0.125', '0.1.25'), good.replace('0.125', '')]; // biome-ignore format: one line
   for (const bad of damage) {
     const { steps, damaged } = parse(`${good}${bad.trimEnd()}\n${good}`);
     expect([bad, damaged]).toEqual([bad, 1]);
@@ -71,4 +71,10 @@ test('damaged lines are passed over and counted, wherever the damage is', () => 
 
 test('a line without its end waits for it', () => {
   expect(parse(toLine(step(1)).trimEnd()).steps).toEqual([]);
+});
+
+test('records for others (samples of the gradient noise) are no damage', () => {
+  const noise = { kind: 'gradient-noise', step: 1, small: 1, large: 2 };
+  const { steps, records, damaged } = parse([step(1), noise, step(2)].map(toLine).join(''));
+  expect([steps.length, records.length, damaged]).toEqual([2, 0, 0]);
 });

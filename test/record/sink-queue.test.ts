@@ -116,3 +116,16 @@ test('a LockstepError at the opening refuses the run, and every sink is closed',
   await expect(fanOf([other, bad])).rejects.toBe(refusal);
   expect(other.closed).toBe(1);
 });
+
+test('a sink in JavaScript may give anything, and throw what it likes', async () => {
+  const got: SinkRecord[] = [];
+  const thenable = Object.fromEntries([['then', (done: () => void) => done()]]);
+  const answers: unknown[] = [7, 'done', null, { done: 1 }, thenable];
+  const odd = { open: () => 1, write: (records: readonly SinkRecord[]) => { got.push(...records); return answers.shift(); }, close: () => 'x' }; // biome-ignore format: short
+  const thrower = { open() {}, write() { throw 'no error'; }, close() { throw undefined; } }; // biome-ignore format: short
+  const fan = await fanOf([odd, thrower] as unknown as Sink[]);
+  for (let n = 1; n <= 6; n++) fan.write([step(n)]);
+  expect((await fan.close()).map(({ message }) => message)).toEqual(['no error']);
+  expect(got.map((record) => record.kind === 'step' && record.step)).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(said).toHaveLength(1);
+});
