@@ -154,6 +154,11 @@ export class Connection {
     return this.#roundTripMs;
   }
 
+  /** Milliseconds since the last byte came, as far as it is known: between two heartbeats a byte may have come unnoticed. */
+  get quietMs(): number {
+    return this.#socket.bytesRead === this.#heardBytes ? performance.now() - this.#heardAt : 0;
+  }
+
   /**
    * Sends one frame. Resolves when all its bytes are with the operating system; until then the caller does not change them. They may
    * lie in shared memory. Rejects with E_CONNECTION when the connection ends before, or when too much waits already. A rejection that

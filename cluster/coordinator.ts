@@ -10,7 +10,7 @@ import { codecOf } from '../src/parallel/wire-format.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { AwakeClock } from './awake-clock.ts';
 import { Downlink } from './downlink.ts';
-import type { ClusterEvent, NodeRow } from './events.ts';
+import type { ClusterEvent, NodePart, NodeRow } from './events.ts';
 import { FrameError } from './frames.ts';
 import type { Arrival } from './listener.ts';
 import { type Member, phaseOf, rowOf } from './member.ts';
@@ -42,6 +42,10 @@ export interface CoordinatorSetup {
   /** No step after this one is begun. */
   readonly limit: number;
   onEvent(event: ClusterEvent): void;
+  /** How all nodes are, once a second. */
+  readonly onNodes?: ((nodes: readonly NodeRow[]) => void) | undefined;
+  /** A node has done its part of a round. */
+  readonly onPart?: ((part: NodePart) => void) | undefined;
   /** A round is complete. */
   readonly onRound?: ((times: RoundTimes) => void) | undefined;
   /** The run cannot go on: too few nodes for too long, or its limit is reached. */
@@ -49,6 +53,8 @@ export interface CoordinatorSetup {
 }
 
 const BEAT_MS = 100;
+/** Beats between two reports of all nodes. */
+const REPORT_BEATS = 10;
 
 /**
  * The main thread of a coordinator: hears from its workers which gradient pass they want, has the members compute the shards, and tells
@@ -80,6 +86,7 @@ export class Coordinator {
   readonly #watch: RoundWatch | undefined;
   #previous: AskedRound | undefined;
   #stopping = false;
+  #beats = 0;
   /** A step has been given out. */
   #begun = false;
   /** Round of which was said who is late. */
@@ -335,9 +342,18 @@ export class Coordinator {
     member.shardsDone += part.count;
     member.computeMs = message.computeMs;
     member.roundMs = this.#clock.now() - part.sentAt;
+    this.#sayPart(round, member, part);
     this.#patience.learn(member.roundMs);
     this.#membership = measured(this.#membership, member.id, part.count, message.computeMs);
     this.#settle(round);
+  }
+
+  #sayPart({ step }: Round, { name, computeMs, roundMs, parameterBytes }: Member, { received }: Part): void {
+    const { onPart } = this.#setup;
+    if (!onPart) return;
+    const end = performance.now();
+    const sumBytes = [...received.values()].reduce((sum, bytes) => sum + bytes, 0);
+    onPart({ name, step, start: end - roundMs, end, computeMs, parameterBytes, sumBytes });
   }
 
   /**
@@ -376,6 +392,8 @@ export class Coordinator {
   // ---- deadlines
 
   #beat(): void {
+    this.#beats += 1;
+    if (this.#beats % REPORT_BEATS === 0) this.#setup.onNodes?.(this.nodes);
     const round = this.#round;
     if (!round) return;
     const now = this.#clock.now();

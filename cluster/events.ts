@@ -53,6 +53,21 @@ export interface NodeRow {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly roundTripMs: number | undefined;
+  /** Milliseconds since anything was heard of it, in which this process ran: a node answers every heartbeat. */
+  readonly quietMs: number;
+}
+
+/** A node's part of a round, as the coordinator saw it. Times are those of its `performance.now`, in milliseconds. */
+export interface NodePart {
+  readonly name: string;
+  readonly step: number;
+  /** From the request, before which its parameters go out, to the last of its sums. */
+  readonly start: number;
+  readonly end: number;
+  /** Of that time its workers computed so long, by its own clock; the rest went into the network. */
+  readonly computeMs: number;
+  readonly parameterBytes: number;
+  readonly sumBytes: number;
 }
 
 /** What a node has to say. */

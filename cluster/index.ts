@@ -1,4 +1,4 @@
-export type { ClusterEvent, NodeEvent, NodeRow } from './events.ts';
+export type { ClusterEvent, NodeEvent, NodePart, NodeRow } from './events.ts';
 export { runNode } from './node.ts';
 export type { CoordinatorOptions, Deadlines, NodeOptions, NodeSummary } from './options.ts';
 export { runCoordinator } from './run.ts';

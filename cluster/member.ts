@@ -32,6 +32,7 @@ export function phaseOf({ connection, parts }: Member): NodePhase {
 /** As tables show it. `shards`: of a whole step, that are its. */
 export function rowOf(member: Member, shards: number): NodeRow {
   const { id, name, address, workers, shardsDone, computeMs, roundMs, connection } = member;
-  const { bytesSent, bytesReceived, roundTripMs } = connection;
-  return { id, name, address, workers, shards, shardsDone, computeMs, roundMs, bytesSent, bytesReceived, roundTripMs };
+  const { bytesSent, bytesReceived, roundTripMs, quietMs } = connection;
+  const work = { workers, shards, shardsDone, computeMs, roundMs };
+  return { id, name, address, ...work, bytesSent, bytesReceived, roundTripMs, quietMs };
 }

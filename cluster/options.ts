@@ -2,7 +2,7 @@ import type { RoundTimes } from '../src/parallel/timeline.ts';
 import type { WireFormat } from '../src/parallel/wire-format.ts';
 import type { TrainOptions } from '../src/train/options.ts';
 import type { ListenLimits } from './admission.ts';
-import type { ClusterEvent, NodeEvent } from './events.ts';
+import type { ClusterEvent, NodeEvent, NodePart, NodeRow } from './events.ts';
 import type { ServerTls } from './listener.ts';
 
 /** Deadlines of a coordinator, in milliseconds. */
@@ -70,6 +70,10 @@ export interface CoordinatorOptions extends TrainOptions {
   /** After each round: what the main thread, which has the sockets, did when. */
   readonly onRound?: (times: RoundTimes) => void;
   readonly onEvent?: (event: ClusterEvent) => void;
+  /** How all nodes are, once a second. */
+  readonly onNodes?: (nodes: readonly NodeRow[]) => void;
+  /** A node has done its part of a round. */
+  readonly onPart?: (part: NodePart) => void;
 }
 
 export const DEFAULT_PORT = 29400;

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { basename } from 'node:path';
+import { checkpointName } from '../src/checkpoint/store.ts';
 import { closest, LockstepError } from '../src/errors.ts';
 import { MOST_LOCAL_STEPS } from '../src/parallel/inner-steps.ts';
 import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
@@ -9,6 +11,8 @@ import type { TrainResult } from '../src/train/options.ts';
 import { planRun } from '../src/train/plan-run.ts';
 import { type OnOpen, trainPlan } from '../src/train/train.ts';
 import { Coordinator } from './coordinator.ts';
+import { factsOf, sentenceOf } from './event-text.ts';
+import type { ClusterEvent } from './events.ts';
 import { openFenceLog } from './fence-log.ts';
 import { listen } from './listener.ts';
 import { type CoordinatorOptions, DEADLINES, DEFAULT_PORT } from './options.ts';
@@ -51,9 +55,14 @@ export async function runCoordinator<J extends Job>(
   const localSteps = localStepsOf(options);
   const exchange = { wire: formatOf(wire), ...(localSteps && { localSteps }) };
   const plan = await planRun(job, used, undefined, 'coordinator', exchange);
-  const result = await trainPlan(plan, used, async (run) => {
+  const result = await trainPlan(plan, used, async (run, journal) => {
+    const tell = (event: ClusterEvent) => {
+      options.onEvent?.(event);
+      const text = sentenceOf(event);
+      if (text !== undefined) journal.note(text, event.kind === 'left' && event.lost ? 'lost' : 'note', factsOf(event));
+    };
     const { session, proof = '' } = run;
-    const close = await onOpen?.(run);
+    const close = await onOpen?.(run, journal);
     const identity = identityOf(plan, proof);
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
     const coordinator = new Coordinator({
@@ -69,7 +78,9 @@ export async function runCoordinator<J extends Job>(
       advise: wire === 'auto',
       deadlines: { ...DEADLINES, ...options.deadlines },
       limit: log?.limit ?? Number.POSITIVE_INFINITY,
-      onEvent: (event) => options.onEvent?.(event),
+      onEvent: tell,
+      onNodes: options.onNodes,
+      onPart: options.onPart,
       onRound: options.onRound,
       onEnd(error) {
         failure = error;
@@ -84,22 +95,31 @@ export async function runCoordinator<J extends Job>(
       ...(limits && { limits }),
       maxPayload: Coordinator.maxPayload(session),
       onConnection: (arrival) => coordinator.receive(arrival),
-      onRefused: (address, reason) => options.onEvent?.({ kind: 'refused', name: '', address, reason }),
+      onRefused: (address, reason) => tell({ kind: 'refused', name: '', address, reason }),
     });
+    let stopped = false;
     const onStop = () => {
+      if (stopped) return;
+      stopped = true;
       if (failure === undefined) log?.lower(coordinator.step);
       coordinator.stop();
     };
     if (signal?.aborted) onStop();
     else signal?.addEventListener('abort', onStop);
+    // The button does what Ctrl-C does: a step that nobody can compute is not waited for.
+    const { controls } = options;
+    const offControls = controls?.onChange(() => controls.wanted.stop && onStop());
     options.onListening?.(listener);
     options.onEvent?.({ kind: 'listening', url: listener.url });
-    return async () => {
+    return async (result) => {
       signal?.removeEventListener('abort', onStop);
-      await coordinator.close(signal?.aborted ? 'the run was stopped' : 'the run is over', failure !== undefined);
+      offControls?.();
+      await coordinator.close(stopped ? 'the run was stopped' : 'the run is over', failure !== undefined);
       await listener.close();
+      // The wish is fulfilled: who resumes the run wants it to go on.
+      if (result?.stopped === 'aborted' && failure === undefined && isSaved(result)) log?.end(result.step);
       log?.close();
-      await close?.();
+      await close?.(result);
     };
   });
   if (failure) throw failure;
@@ -144,4 +164,9 @@ function formatOf(wire: string): WireFormat {
     got: wire,
     fix: meant ? `did you mean ${meant}?` : 'take one of these',
   });
+}
+
+/** All that was trained is durable. */
+function isSaved({ checkpoint, step }: TrainResult): boolean {
+  return step === 0 || (checkpoint !== undefined && basename(checkpoint) === checkpointName(step));
 }

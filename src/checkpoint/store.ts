@@ -56,7 +56,8 @@ export function checkpointsFolder(runDir: string): string {
   return join(runDir, 'checkpoints');
 }
 
-function folderName(step: number): string {
+/** What the folder of a step's checkpoint is called. */
+export function checkpointName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
@@ -74,7 +75,7 @@ export function writeCheckpoint(
   savedAt = new Date().toISOString(),
 ): StoredCheckpoint & { readonly bytes: number } {
   const folder = checkpointsFolder(runDir);
-  const name = folderName(facts.step);
+  const name = checkpointName(facts.step);
   const temporary = join(folder, TEMPORARY + name);
   const path = join(folder, name);
   if (fs.stat(folder) === undefined) {
@@ -152,7 +153,7 @@ function writeAll(fs: StoreFs, file: number, bytes: Uint8Array, length: number):
 
 /** Removes a checkpoint. Its name goes first, so a crash leaves no half of it. */
 export function deleteCheckpoint(fs: StoreFs, runDir: string, step: number): void {
-  discard(fs, checkpointsFolder(runDir), folderName(step));
+  discard(fs, checkpointsFolder(runDir), checkpointName(step));
 }
 
 function discard(fs: StoreFs, folder: string, name: string): void {
@@ -193,7 +194,7 @@ export function listCheckpoints(fs: StoreFs, runDir: string): StoredCheckpoint[]
 function stepOf(name: string): number | undefined {
   const match = /^step-(\d{8,15})(\.replaced)?$/.exec(name);
   const step = match ? Number(match[1]) : Number.NaN;
-  return match && folderName(step) + (match[2] ?? '') === name ? step : undefined;
+  return match && checkpointName(step) + (match[2] ?? '') === name ? step : undefined;
 }
 
 function listFolder(fs: StoreFs, path: string): string[] {

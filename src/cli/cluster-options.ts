@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
-import type { ClusterEvent, CoordinatorOptions, NodeEvent, NodeOptions, NodeRow } from '../../cluster/index.ts';
+import type { CoordinatorOptions, NodeEvent, NodeOptions } from '../../cluster/index.ts';
 import { checkToken } from '../../cluster/security.ts';
 import { LockstepError } from '../errors.ts';
 import type { WireFormat } from '../parallel/wire-format.ts';
-import { formatDuration, plural } from './format.ts';
+import { formatDuration } from './format.ts';
 import type { Io } from './io.ts';
 import { givenToken } from './token.ts';
 
@@ -97,52 +97,6 @@ function readText(file: string, option: string): string {
       fix: 'check path and rights',
       cause: error,
     });
-  }
-}
-
-/** What happens to nodes, as notes. */
-export function clusterEvents(note: (text: string) => void): (event: ClusterEvent) => void {
-  return (event) => {
-    const text = renderClusterEvent(event);
-    if (text !== undefined) note(text);
-  };
-}
-
-/** Pure; undefined for what commands say themselves. */
-export function renderClusterEvent(event: ClusterEvent): string | undefined {
-  const workersOf = (node: NodeRow) => plural(node.workers, 'worker');
-  switch (event.kind) {
-    case 'listening':
-      return undefined;
-    case 'joined':
-      return `${event.node.name} joined from ${event.node.address} with ${workersOf(event.node)}${event.anew === undefined ? '' : `; its optimizer begins anew (${plural(event.anew, 'node')} so far)`}`;
-    case 'left': {
-      const { node, lost, reason, unsaid, leftOut } = event;
-      const others =
-        leftOut !== undefined
-          ? `; its ${plural(leftOut.steps, 'local step')} of this round count for nothing (${plural(leftOut.rounds, 'time')} so far)`
-          : lost
-            ? '; others compute its shards'
-            : '';
-      const rest = unsaid ? '; what rounding had left for its next sums is lost' : '';
-      return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}${rest}`;
-    }
-    case 'wire':
-      return event.text;
-    case 'refused':
-      return `refused ${event.name === '' ? event.address : `${event.name} at ${event.address}`}: ${event.reason}`;
-    case 'waiting': {
-      const { step, nodes, minNodes } = event;
-      return `step ${step} waits: ${plural(nodes, 'node')} of at least ${minNodes}`;
-    }
-    case 'late': {
-      const late = event.nodes.map(({ name, phase, ms }) => `${name} (${phase} for ${formatDuration(ms / 1000)})`);
-      return `step ${event.step} takes long; no answer yet from ${late.join(', ')}`;
-    }
-    case 'divided':
-      return `shards since step ${event.step}: ${event.shards.map(({ name, count }) => `${name} ${count}`).join(', ')}`;
-    default:
-      return event satisfies never;
   }
 }
 

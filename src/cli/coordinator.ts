@@ -1,8 +1,10 @@
+import type { Dashboard } from '../dashboard/dashboard.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions } from '../train/options.ts';
-import { clusterEvents, coordinatorOptions, type ListenCommandOptions, tokenOf } from './cluster-options.ts';
+import { coordinatorOptions, type ListenCommandOptions, tokenOf } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
+import { showNodes } from './node-table.ts';
 import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
 
 export interface CoordinatorCommandOptions extends TrainCommandOptions, ListenCommandOptions {}
@@ -17,14 +19,14 @@ export async function coordinatorCommand(
   const { runCoordinator } = await import('../../cluster/index.ts');
   const loaded = await loadJob(path);
   const token = tokenOf(options);
-  const coordinate = (job: Job, train: TrainOptions) => {
+  const coordinate = (job: Job, train: TrainOptions, page: Dashboard | undefined) => {
     const note = (text: string) => train.onProgress?.({ kind: 'note', text });
     return runCoordinator(job, {
       ...train,
       ...coordinatorOptions(options),
       token,
       onListening: ({ url }) => note(`listening; on each machine: lockstep node ${url} ${path}`),
-      onEvent: clusterEvents(note),
+      ...(page && showNodes(page)),
     });
   };
   await trainLoaded(coordinate, loaded, path, options, io, (runDir) => resumeAsGiven(args, runDir));

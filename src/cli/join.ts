@@ -6,13 +6,15 @@ import { findPlace } from '../../cluster/launch/place.ts';
 import type { NodeOrders } from '../../cluster/launch/remote.ts';
 import { DEFAULT_RECONNECT_MS } from '../../cluster/options.ts';
 import { makeToken } from '../../cluster/security.ts';
+import type { Dashboard } from '../dashboard/dashboard.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions, TrainResult } from '../train/options.ts';
-import { clusterEvents, coordinatorOptions, type ListenCommandOptions, tokenOf } from './cluster-options.ts';
+import { coordinatorOptions, type ListenCommandOptions, tokenOf } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { ownProgram } from './launch.ts';
 import { loadJob } from './load-job.ts';
 import { serve } from './node.ts';
+import { showNodes } from './node-table.ts';
 import { jobWords } from './options.ts';
 import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
 
@@ -61,7 +63,7 @@ async function lead(
   const resume = (runDir: string) => resumeAsGiven(args, runDir);
   await trainLoaded(coordinate, loaded, path, options, io, resume);
 
-  async function coordinate(job: Job, train: TrainOptions): Promise<TrainResult> {
+  async function coordinate(job: Job, train: TrainOptions, page: Dashboard | undefined): Promise<TrainResult> {
     const note = (text: string) => train.onProgress?.({ kind: 'note', text });
     let withdraw: () => Promise<void> = async () => {};
     const beside: LaunchOptions = {
@@ -88,7 +90,7 @@ async function lead(
           port,
           token,
           signal,
-          onEvent: clusterEvents(note),
+          ...(page && showNodes(page)),
           onListening: (at) => {
             note(`${place.engine}: rank 0 of ${place.size}, listening at ${at.url}`);
             onListening(at);

@@ -9,11 +9,11 @@ import type { Dashboard } from '../dashboard/dashboard.ts';
 import { LockstepError } from '../errors.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions } from '../train/options.ts';
-import { type ClusterCommandOptions, clusterEvents, coordinatorOptions } from './cluster-options.ts';
+import { type ClusterCommandOptions, coordinatorOptions } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { ownIdentity } from './node.ts';
-import { NodeTable } from './node-table.ts';
+import { showNodes } from './node-table.ts';
 import { jobWords } from './options.ts';
 import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
 
@@ -45,9 +45,7 @@ export async function launchCommand(
   const loaded = await loadJob(path);
   const token = makeToken();
   const train = (of: Job, run: TrainOptions, page: Dashboard | undefined) => {
-    const table = page && new NodeTable(page);
     const note = (text: string) => run.onProgress?.({ kind: 'note', text });
-    const tell = clusterEvents(note);
     const launched: LaunchOptions = {
       hosts,
       ...program,
@@ -72,10 +70,7 @@ export async function launchCommand(
         token,
         signal,
         onListening,
-        onEvent: (event) => {
-          tell(event);
-          table?.add(event);
-        },
+        ...(page && showNodes(page)),
       }),
     );
   };

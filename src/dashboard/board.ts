@@ -1,17 +1,18 @@
 import { hostname } from 'node:os';
+import { LockstepError } from '../errors.ts';
 import type { RunHeader, Sink, SinkRecord } from '../record/contract.ts';
+import { MetricsFile } from '../record/metrics-file.ts';
 import type { Controls, Request } from '../train/controls.ts';
-import type { NodeStatus, NodeStep, ViewFacts } from './contract.ts';
+import type { NodeStatus, TimedStep, ViewFacts } from './contract.ts';
 import { Hub } from './hub.ts';
 import { localNode } from './local-node.ts';
 import { RunView } from './run-view.ts';
+import { StepTimeline } from './step-timeline.ts';
 
 /** How often pages are told what is new. */
 const TICK_MS = 250;
 /** Ticks between two looks at the nodes. */
 const NODE_TICKS = 4;
-/** Records of worker and step that a timeline shows. */
-const TIMELINE_RECORDS = 240;
 /** Points of a curve that a page begins with. */
 const POINTS = 1000;
 
@@ -26,7 +27,9 @@ export class Board {
   #offControls: (() => void) | undefined;
   #nodes: readonly NodeStatus[] | undefined;
   #shownNodes = '';
-  #steps: NodeStep[] = [];
+  /** The run that is trained here. */
+  #trained: RunView | undefined;
+  readonly #timeline = new StepTimeline();
   #timelineIsNew = false;
   #heardAt: number | undefined;
   #ticks = 0;
@@ -43,9 +46,9 @@ export class Board {
     return this.#runs;
   }
 
-  /** The run that is trained here, or the first. */
+  /** The run that is trained here, or was last, or the first. */
   get run(): RunView | undefined {
-    return this.#runs[0];
+    return this.#trained ?? this.#runs[0];
   }
 
   get nodes(): readonly NodeStatus[] {
@@ -65,12 +68,16 @@ export class Board {
     this.hub.send('run', run.snapshot(POINTS));
   }
 
-  /** A sink that shows a run. */
-  sink(name: string): Sink {
+  /** A sink that shows a run. `before` is the run folder whose records it goes on with, where it does. */
+  sink(name: string, before?: string): Sink {
     const run = this.addRun({ name, totalSteps: 0, stepsPerEpoch: 1, metrics: [] });
     return {
       name: 'dashboard',
-      open: (header: RunHeader) => {
+      open: async (header: RunHeader) => {
+        this.#trained = run;
+        this.#timeline.clear();
+        this.#heardAt = undefined;
+        if (before !== undefined && header.resumedAfter !== undefined) await takeUp(run, before);
         run.header(header);
         this.announce(run);
       },
@@ -104,11 +111,10 @@ export class Board {
     this.#nodes = nodes;
   }
 
-  /** What workers did in steps that are over. */
-  addSteps(steps: readonly NodeStep[]): void {
+  /** What workers and nodes did in steps that are over. */
+  addSteps(steps: readonly TimedStep[]): void {
     if (steps.length === 0) return;
-    const last = steps.slice(-TIMELINE_RECORDS);
-    this.#steps = [...this.#steps, ...last].slice(-TIMELINE_RECORDS);
+    this.#timeline.add(steps);
     this.#timelineIsNew = true;
   }
 
@@ -116,6 +122,10 @@ export class Board {
   flush(): void {
     const watched = this.hub.size > 0;
     for (const run of this.#runs) {
+      if (run.begun && watched) {
+        this.announce(run);
+        continue;
+      }
       const news = run.news();
       if (!news) continue;
       if (watched) this.hub.send('news', news);
@@ -125,7 +135,7 @@ export class Board {
     this.#ticks += 1;
     if (this.#timelineIsNew && this.#ticks % 2 === 0) {
       this.#timelineIsNew = false;
-      this.hub.sendNow('timeline', this.#steps);
+      this.hub.sendNow('timeline', this.#timeline.view());
     }
     if (this.#ticks % NODE_TICKS !== 0) return;
     const nodes = this.#currentNodes();
@@ -148,7 +158,7 @@ export class Board {
     const header = this.run?.runHeader;
     if (!header || !this.#controls) return [];
     const age = this.#heardAt === undefined ? undefined : performance.now() - this.#heardAt;
-    return [localNode(hostname(), header, this.#steps, age)];
+    return [localNode(hostname(), header, this.#timeline.own, age)];
   }
 
   #controlState() {
@@ -164,7 +174,23 @@ export class Board {
       runs: this.#runs.map((run) => run.snapshot(POINTS)),
       controls: this.#controlState(),
       nodes: this.#currentNodes(),
-      timeline: this.#steps,
+      timeline: this.#timeline.view(),
     });
+  }
+}
+
+/** What a run has recorded before it was resumed, as far as it can be read; its totals are those of other processes. */
+async function takeUp(run: RunView, folder: string): Promise<void> {
+  let file: MetricsFile | undefined;
+  run.quiet = true;
+  try {
+    file = await MetricsFile.open(folder, run);
+    await file.readMore();
+  } catch (error) {
+    if (!(error instanceof LockstepError)) throw error;
+  } finally {
+    run.quiet = false;
+    run.forgetTotals();
+    await file?.close();
   }
 }

@@ -4,7 +4,7 @@ import type { RunHeader } from '../record/contract.ts';
 /** A row of the page's node table: one machine's process with its workers. Whoever runs nodes says how they are, as often as it likes. */
 export interface NodeStatus {
   readonly name: string;
-  readonly state: 'joining' | 'working' | 'silent' | 'lost' | 'left';
+  readonly state: 'working' | 'silent' | 'lost' | 'left';
   readonly workers: number;
   readonly shards: number;
   /** Since it was heard of last. */
@@ -16,8 +16,18 @@ export interface NodeStatus {
   readonly straggler?: string;
 }
 
-/** What a worker did in a step, and on which node. */
-export type NodeStep = WorkerStep & { readonly node?: string };
+/** When a node computed in its part of a step, in milliseconds on the machine's clock; the rest of the time is the network's. */
+export interface PartStep {
+  readonly node: string;
+  readonly step: number;
+  readonly start: number;
+  readonly computeFrom: number;
+  readonly computeTo: number;
+  readonly end: number;
+}
+
+/** What a worker of this process, or a node, did in a step. */
+export type TimedStep = WorkerStep | PartStep;
 
 /** Where a run stands, for its badge. */
 export type ViewState = 'waiting' | 'running' | 'pausing' | 'paused' | 'stopping' | 'ended' | 'failed' | 'interrupted';

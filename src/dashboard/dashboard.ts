@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Sink } from '../record/contract.ts';
 import { Controls } from '../train/controls.ts';
 import { Board } from './board.ts';
-import type { NodeStatus } from './contract.ts';
+import type { NodeStatus, TimedStep } from './contract.ts';
 import { DEFAULT_PORT, PageServer } from './server.ts';
 
 export interface DashboardOptions {
@@ -18,10 +18,15 @@ export interface Dashboard {
   readonly url: string;
   readonly port: number;
   readonly board: Board;
-  /** For `train`: a sink that shows a run, and the buttons that act on it. */
-  watch(name: string): { readonly sink: Sink; readonly controls: Controls };
+  /**
+   * For `train`: a sink that shows a run, and the buttons that act on it. `before`: a run folder, whose curves a run that is resumed goes
+   * on with.
+   */
+  watch(name: string, before?: string): { readonly sink: Sink; readonly controls: Controls };
   /** How the nodes of a run on several machines are. */
   setNodes(nodes: readonly NodeStatus[]): void;
+  /** When its nodes computed. */
+  addSteps(steps: readonly TimedStep[]): void;
   close(): Promise<void>;
 }
 
@@ -52,12 +57,13 @@ export async function openDashboard({
     url: server.url,
     port: server.port,
     board,
-    watch(name) {
+    watch(name, before) {
       const controls = new Controls();
       board.control(controls);
-      return { sink: board.sink(name), controls };
+      return { sink: board.sink(name, before), controls };
     },
     setNodes: (nodes) => board.setNodes(nodes),
+    addSteps: (steps) => board.addSteps(steps),
     async close() {
       board.close();
       await server.close();

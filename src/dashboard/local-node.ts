@@ -1,5 +1,6 @@
+import type { WorkerStep } from '../parallel/timeline.ts';
 import type { RunHeader } from '../record/contract.ts';
-import type { NodeStatus, NodeStep } from './contract.ts';
+import type { NodeStatus } from './contract.ts';
 
 /** A worker is told of when it computes for so much longer than the median. */
 const STRAGGLER_SHARE = 0.2;
@@ -8,7 +9,7 @@ const STRAGGLER_SHARE = 0.2;
 export function localNode(
   name: string,
   { workers, shards }: RunHeader,
-  steps: readonly NodeStep[],
+  steps: readonly WorkerStep[],
   heartbeatAgeMs: number | undefined,
 ): NodeStatus {
   return {
@@ -22,7 +23,7 @@ export function localNode(
 }
 
 /** The worker that computes longest, over the steps that are given. */
-function straggler(steps: readonly NodeStep[]): { straggler?: string } {
+function straggler(steps: readonly WorkerStep[]): { straggler?: string } {
   const computeMs = new Map<number, number>();
   for (const { rank, start, computed } of steps) computeMs.set(rank, (computeMs.get(rank) ?? 0) + computed - start);
   if (computeMs.size < 2) return {};

@@ -1,4 +1,5 @@
 import type { Board } from './board.ts';
+import type { NodeStatus } from './contract.ts';
 import type { RunView } from './run-view.ts';
 
 /** The text format that Prometheus scrapes (https://prometheus.io/docs/instrumenting/exposition_formats). */
@@ -15,6 +16,7 @@ export function prometheusText(board: Board): string {
   const header = run.runHeader;
   const gauge = (name: string, help: string, ...samples: Sample[]) => family(name, 'gauge', help, samples);
   const counter = (name: string, help: string, ...samples: Sample[]) => family(name, 'counter', help, samples);
+  const nodes = distinct(board.nodes);
   const one = (value: number | undefined): Sample[] => (value === undefined ? [] : [[{}, value]]);
   return [
     gauge('lockstep_info', 'What runs; always 1.', [
@@ -52,20 +54,25 @@ export function prometheusText(board: Board): string {
     gauge(
       'lockstep_node_workers',
       'Workers of each node.',
-      ...board.nodes.map(({ name, workers }): Sample => [{ node: name }, workers]),
+      ...nodes.map(({ name, workers }): Sample => [{ node: name }, workers]),
+    ),
+    gauge(
+      'lockstep_node_up',
+      '1 while a node takes part, 0 when it is lost or has left.',
+      ...nodes.map(({ name, state }): Sample => [{ node: name }, state === 'working' || state === 'silent' ? 1 : 0]),
     ),
     gauge(
       'lockstep_node_heartbeat_age_seconds',
       'Time since a node was heard of.',
-      ...board.nodes.flatMap(({ name, heartbeatAgeMs }): Sample[] =>
+      ...nodes.flatMap(({ name, heartbeatAgeMs }): Sample[] =>
         heartbeatAgeMs === undefined ? [] : [[{ node: name }, heartbeatAgeMs / 1000]],
       ),
     ),
-    counter('lockstep_node_sent_bytes_total', 'Bytes that a node has sent.', ...bytesOf(board, 'sentBytes')),
+    counter('lockstep_node_sent_bytes_total', 'Bytes that a node has sent.', ...bytesOf(nodes, 'sentBytes')),
     counter(
       'lockstep_node_received_bytes_total',
       'Bytes that a node has received.',
-      ...bytesOf(board, 'receivedBytes'),
+      ...bytesOf(nodes, 'receivedBytes'),
     ),
   ].join('');
 }
@@ -77,10 +84,18 @@ function metricsOf(run: RunView, last: Readonly<Record<string, number | undefine
   });
 }
 
-function bytesOf(board: Board, key: 'sentBytes' | 'receivedBytes'): Sample[] {
-  return board.nodes.flatMap(({ name, [key]: bytes }): Sample[] =>
-    bytes === undefined ? [] : [[{ node: name }, bytes]],
-  );
+/** Two nodes may have one name, two series not. */
+function distinct(nodes: readonly NodeStatus[]): readonly NodeStatus[] {
+  const seen = new Map<string, number>();
+  return nodes.map((node) => {
+    const count = (seen.get(node.name) ?? 0) + 1;
+    seen.set(node.name, count);
+    return count === 1 ? node : { ...node, name: `${node.name} #${count}` };
+  });
+}
+
+function bytesOf(nodes: readonly NodeStatus[], key: 'sentBytes' | 'receivedBytes'): Sample[] {
+  return nodes.flatMap(({ name, [key]: bytes }): Sample[] => (bytes === undefined ? [] : [[{ node: name }, bytes]]));
 }
 
 function samplesOf(label: string, values: Readonly<Record<string, number>>): Sample[] {

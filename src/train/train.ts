@@ -12,6 +12,7 @@ import { Controls } from './controls.ts';
 import { hasStopped, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
+import { Journal } from './journal.ts';
 import { badTensor, nonFiniteError } from './non-finite.ts';
 import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
@@ -40,8 +41,11 @@ export async function train<F extends Fields>(job: Job<F>, options: TrainOptions
   return trainPlan(await planRun(job as unknown as Job, used), used);
 }
 
-/** Called when the workers of a run are there and nothing is trained yet; what it gives is called when the run is over. */
-export type OnOpen = (run: OpenRun) => Promise<() => Promise<void>>;
+/**
+ * Called when the workers of a run are there and nothing is trained yet; what it gives is called when the run is over, with what came of
+ * it if it did not fail.
+ */
+export type OnOpen = (run: OpenRun, journal: Journal) => Promise<(result?: TrainResult) => Promise<void>>;
 
 /** Trains what `planRun` planned with the same options. A plan is good for one run. */
 export async function trainPlan(plan: RunPlan, options: TrainOptions, onOpen?: OnOpen): Promise<TrainResult> {
@@ -50,11 +54,14 @@ export async function trainPlan(plan: RunPlan, options: TrainOptions, onOpen?: O
   try {
     const run = await openRun(plan, options.module, folder.start);
     try {
-      const close = await onOpen?.(run);
+      const journal = new Journal();
+      const close = await onOpen?.(run, journal);
+      let result: TrainResult | undefined;
       try {
-        return await trainOpened(plan, run, options, rules, folder);
+        result = await trainOpened(plan, run, options, rules, folder, journal);
+        return result;
       } finally {
-        await close?.();
+        await close?.(result);
       }
     } finally {
       await run.pool.close();
@@ -71,12 +78,13 @@ async function trainOpened(
   options: TrainOptions,
   rules: RunRules,
   { start, notes }: RunFolder,
+  journal: Journal,
 ): Promise<TrainResult> {
   const log = await RunLog.open(plan, runHeader(plan, start), options);
   try {
     const training = new Training(plan, run, log, options, rules, start);
     try {
-      return await training.run(notes, start);
+      return await training.run(notes, start, journal);
     } catch (error) {
       log.failed(error);
       throw error;
@@ -84,6 +92,7 @@ async function trainOpened(
       await training.close();
     }
   } finally {
+    journal.close();
     await log.close();
     options.controls?.enter('ended');
   }
@@ -137,7 +146,7 @@ class Training {
     }
   }
 
-  async run(notes: readonly string[], start: StartPoint | undefined): Promise<TrainResult> {
+  async run(notes: readonly string[], start: StartPoint | undefined, journal: Journal): Promise<TrainResult> {
     const { compiled, job, data } = this.#plan;
     const { callbacks } = job;
     const { stopping, plateau } = this.#rules;
@@ -151,6 +160,7 @@ class Training {
     const problems: Error[] = [];
 
     this.#log.attach(this.#run.session, notes);
+    journal.open((...entry) => this.#log.note(...entry));
     this.#controls.enter('running', this.#checkpoints !== undefined);
     await callbacks.onStart?.(this.#log.header, control);
     while (step < compiled.totalSteps && !this.#finished()) {

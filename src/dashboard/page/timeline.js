@@ -1,73 +1,55 @@
 import { ms } from './format.js';
 
-/** Phases of a worker's step in order, with the index of their colour. Waits are pale: they are what is lost. */
-const PHASES = [
+/** What workers and nodes can be at, with the index of its colour. Waits are pale: they are what is lost. */
+const ACTIVITIES = [
   ['gather', 4],
   ['forward', 0],
   ['backward', 6],
-  ['wait', 'wait'],
+  ['compute', 0],
   ['reduce', 2],
-  ['wait', 'wait'],
   ['update', 3],
+  ['network', 1],
   ['wait', 'wait'],
 ];
-const NAMES = ['gather', 'forward', 'backward', 'reduce', 'update', 'wait'];
-const HUES = { gather: 4, forward: 0, backward: 6, reduce: 2, update: 3, wait: 'wait' };
-const STEPS = 8;
+const HUES = Object.fromEntries(ACTIVITIES);
+const DRAWN = 32;
 const ROW = 22;
 const GAP = 6;
 
-function spans(step) {
-  const { start, computed, gathered, reduced, normed, updated, done, gatherMs, forwardMs } = step;
-  const ends = [start + gatherMs, start + gatherMs + forwardMs, computed, gathered, reduced, normed, updated, done];
-  let from = start;
-  return ends.map((to, i) => {
-    const span = { phase: PHASES[i][0], hue: PHASES[i][1], from, to };
-    from = to;
-    return span;
-  });
-}
-
-/** Draws what each worker did in the last steps, and fills the table of means. */
-export function drawTimeline(section, records) {
-  section.hidden = records.length === 0;
-  if (records.length === 0) return;
-  const last = Math.max(...records.map(({ step }) => step));
-  const rows = new Map();
-  for (const record of records) {
-    const key = `${record.node ?? ''}/${record.rank}`;
-    if (!rows.has(key))
-      rows.set(key, { name: record.node ? `${record.node} ${record.rank}` : `${record.rank}`, records: [] });
-    rows.get(key).records.push(record);
-  }
-  const workers = [...rows.values()];
-  draw(
-    section.querySelector('canvas'),
-    workers.map((w) => ({ ...w, records: w.records.filter(({ step }) => step > last - STEPS) })),
-  );
-  table(section.querySelector('table'), workers);
+/** Draws what each worker and node did in the last steps, and fills the table of means. */
+export function drawTimeline(section, { rows, leftOut }) {
+  section.hidden = rows.length === 0;
+  if (rows.length === 0) return;
+  const names = ACTIVITIES.map(([name]) => name).filter((name) => rows.some(({ meanMs }) => name in meanMs));
+  draw(section.querySelector('canvas'), rows.slice(0, DRAWN));
+  fillTable(section.querySelector('table'), rows, names);
+  const note = section.querySelector('#left-out');
+  const [more, others] = [
+    rows.length > DRAWN ? `The picture has the first ${DRAWN}. ` : '',
+    leftOut > 0 ? `${leftOut} more are not shown.` : '',
+  ];
+  note.textContent = more + others;
+  note.hidden = note.textContent === '';
   const legend = section.querySelector('#phases');
-  if (legend.children.length > 0) return;
+  if (legend.dataset.names === names.join()) return;
+  legend.dataset.names = names.join();
   legend.replaceChildren(
-    ...NAMES.map((name) => {
+    ...names.map((name) => {
       const item = document.createElement('li');
-      item.append(
-        Object.assign(document.createElement('i'), {
-          className: `swatch block ${HUES[name] === 'wait' ? 'wait' : `c${HUES[name]}`}`,
-        }),
-        name,
-      );
+      const className = `swatch block ${HUES[name] === 'wait' ? 'wait' : `c${HUES[name]}`}`;
+      item.append(Object.assign(document.createElement('i'), { className }), name);
       return item;
     }),
   );
 }
 
-function draw(canvas, workers) {
+function draw(canvas, rows) {
   const style = getComputedStyle(document.documentElement);
   const paint = (hue) => style.getPropertyValue(hue === 'wait' ? '--wait' : `--c${hue}`).trim();
-  const shown = workers.slice(0, 32);
+  const colors = Object.fromEntries(ACTIVITIES.map(([name, hue]) => [name, paint(hue)]));
+  const [soft, surface] = [style.getPropertyValue('--soft'), style.getPropertyValue('--surface')];
   const width = canvas.clientWidth;
-  const height = shown.length * (ROW + GAP) + 20;
+  const height = rows.length * (ROW + GAP) + 20;
   const ratio = devicePixelRatio || 1;
   canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * ratio);
@@ -75,55 +57,51 @@ function draw(canvas, workers) {
   const g = canvas.getContext('2d');
   g.scale(ratio, ratio);
   g.font = '12px system-ui, sans-serif';
-  const all = shown.flatMap(({ records }) => records);
-  const [begin, end] = [Math.min(...all.map((r) => r.start)), Math.max(...all.map((r) => r.done))];
-  const left = 8 + Math.max(...shown.map(({ name }) => g.measureText(name).width));
-  const x = (t) => left + ((t - begin) / (end - begin || 1)) * (width - left);
-  shown.forEach(({ name, records }, row) => {
+  const short = rows.map(({ name }) => fitted(g, name, width / 4));
+  const end = Math.max(...rows.flatMap(({ steps }) => steps.map(({ spans }) => spans.at(-1)[2])));
+  const left = 8 + Math.max(...short.map((name) => g.measureText(name).width));
+  const x = (t) => left + (t / (end || 1)) * (width - left);
+  rows.forEach(({ steps }, row) => {
     const top = row * (ROW + GAP);
-    g.fillStyle = style.getPropertyValue('--soft');
-    g.fillText(name, 0, top + 15);
-    for (const record of records) {
-      for (const { hue, from, to } of spans(record)) {
-        const [a, b] = [x(from), x(to)];
-        g.fillStyle = paint(hue);
-        g.fillRect(a, top, Math.max(0.5, b - a), ROW);
+    g.fillStyle = soft;
+    g.fillText(short[row], 0, top + 15);
+    for (const { spans } of steps) {
+      for (const [what, from, to] of spans) {
+        g.fillStyle = colors[what];
+        g.fillRect(x(from), top, Math.max(0.5, x(to) - x(from)), ROW);
       }
-      g.fillStyle = style.getPropertyValue('--surface');
-      g.fillRect(x(record.done) - 0.75, top, 1.5, ROW);
+      g.fillStyle = surface;
+      g.fillRect(x(spans.at(-1)[2]) - 0.75, top, 1.5, ROW);
     }
   });
-  g.fillStyle = style.getPropertyValue('--soft');
-  const bottom = height - 4;
-  g.fillText('0', left, bottom);
-  const text = ms(end - begin);
-  g.fillText(text, width - g.measureText(text).width, bottom);
+  g.fillStyle = soft;
+  g.fillText('0', left, height - 4);
+  const text = ms(end);
+  g.fillText(text, width - g.measureText(text).width, height - 4);
 }
 
-function table(element, workers) {
+/** As much of a text as there is room for. */
+function fitted(g, text, width) {
+  let shown = text;
+  while (shown.length > 1 && g.measureText(`${shown}…`).width > width) shown = shown.slice(0, -1);
+  return shown === text || g.measureText(text).width <= width ? text : `${shown}…`;
+}
+
+function fillTable(element, rows, names) {
   const head = document.createElement('tr');
-  for (const [i, name] of ['worker', ...NAMES, 'step'].entries()) {
-    head.append(
-      Object.assign(document.createElement('th'), {
-        scope: 'col',
-        textContent: name,
-        className: i === 0 ? '' : 'number',
-      }),
-    );
+  for (const [i, name] of ['worker', ...names, 'step'].entries()) {
+    const className = i === 0 ? '' : 'number';
+    head.append(Object.assign(document.createElement('th'), { scope: 'col', textContent: name, className }));
   }
-  const rows = workers.slice(0, 64).map(({ name, records }) => {
+  const lines = rows.map(({ name, meanMs }) => {
     const row = document.createElement('tr');
     row.append(Object.assign(document.createElement('th'), { scope: 'row', textContent: name }));
-    const means = Object.fromEntries(NAMES.map((phase) => [phase, 0]));
-    for (const record of records)
-      for (const { phase, from, to } of spans(record)) means[phase] += (to - from) / records.length;
-    const total = Object.values(means).reduce((a, b) => a + b, 0);
-    for (const value of [...NAMES.map((phase) => means[phase]), total]) {
-      row.append(
-        Object.assign(document.createElement('td'), { className: 'number', textContent: ms(Math.max(0, value)) }),
-      );
+    const total = Object.values(meanMs).reduce((a, b) => a + b, 0);
+    for (const value of [...names.map((what) => meanMs[what]), total]) {
+      const textContent = value === undefined ? '–' : ms(value);
+      row.append(Object.assign(document.createElement('td'), { className: 'number', textContent }));
     }
     return row;
   });
-  element.replaceChildren(head, ...rows);
+  element.replaceChildren(head, ...lines);
 }
