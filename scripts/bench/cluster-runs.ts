@@ -44,9 +44,9 @@ export class ClusterRun extends KeptRun {
             }
           },
         },
-        async (run) => {
+        async (run, journal) => {
           this.#parameters = run.session.tensors.reduce((sum, { size }) => sum + size, 0);
-          return onOpen(run);
+          return onOpen(run, journal);
         },
       );
     super(start, setup.batch, 1 + nodes);

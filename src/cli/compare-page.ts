@@ -6,15 +6,15 @@ import type { RunView } from '../dashboard/run-view.ts';
 import type { StepRecord } from '../record/contract.ts';
 import { Controls } from '../train/controls.ts';
 
-/** Trials that a page shows, the newest and longest: more curves cannot be told apart. */
+/** Trials that a page shows: more curves cannot be told apart. */
 const MOST_RUNS = 60;
 
 /** The trials of a comparison as runs of a page: a curve each when it is done, of an optimizer's colour. */
 export class ComparePage {
   readonly #board: Board;
   readonly #several: boolean;
-  /** By job, optimizer and learning rate: a longer trial takes the place of a shorter one. */
-  readonly #runs = new Map<string, RunView>();
+  /** By job, optimizer, learning rate and seed of a final: a longer trial takes the place of a shorter one. In the order of their latest trials. */
+  readonly #runs = new Map<string, Shown>();
 
   constructor(board: Board, several: boolean) {
     this.#board = board;
@@ -27,16 +27,29 @@ export class ComparePage {
     if (phase === 'calibrate') return;
     const job = this.#several ? `${event.job}: ` : '';
     const name = `${job}${optimizer}, lr ${lr}${phase === 'final' ? `, seed ${seed}` : ''}`;
-    const known = this.#runs.get(name);
-    if (!known && this.#runs.size >= MOST_RUNS) return;
     const facts = { name, group: `${job}${optimizer}`, stepsPerEpoch: 1, ...factsOf(event.result) };
-    const run = known ?? this.#board.addRun(facts);
-    this.#runs.set(name, run);
+    const run = this.#runs.get(name)?.run ?? this.#freed() ?? this.#board.addRun(facts);
+    this.#runs.delete(name);
+    this.#runs.set(name, { run, final: phase === 'final' });
     run.restart(facts);
     run.state = event.result.outcome === 'finished' ? 'ended' : 'failed';
     for (const point of event.result.curve) addPoint(run, point, event.result);
     this.#board.announce(run);
   }
+
+  /** Where the page is full: the oldest trial that only looked for a learning rate makes room, or the oldest. */
+  #freed(): RunView | undefined {
+    if (this.#runs.size < MOST_RUNS) return undefined;
+    const all = [...this.#runs];
+    const [name, { run }] = all.find(([, { final }]) => !final) ?? all[0];
+    this.#runs.delete(name);
+    return run;
+  }
+}
+
+interface Shown {
+  readonly run: RunView;
+  readonly final: boolean;
 }
 
 function factsOf({ trial, curve }: TrialResult) {

@@ -1,5 +1,4 @@
 import { runOwner } from '../checkpoint/lock.ts';
-import { standardMetric } from '../predict/standard-metric.ts';
 import type { EvaluationRecord, EventRecord, RunHeader } from '../record/contract.ts';
 import { jobFacts } from '../record/header-facts.ts';
 import { MetricsFile } from '../record/metrics-file.ts';
@@ -7,7 +6,7 @@ import { MetricsFile } from '../record/metrics-file.ts';
 /** A run folder in a line. */
 export interface RunSummary {
   readonly folder: string;
-  readonly state: 'running' | 'paused' | 'ended' | 'failed' | 'interrupted';
+  readonly state: 'running' | 'paused' | 'ended' | 'failed' | 'interrupted' | 'unreadable';
   /** Why it ended: 'epochs', 'early-stopping' ... */
   readonly stopped?: string;
   readonly step: number;
@@ -86,17 +85,10 @@ function better(
   const metric = first !== undefined && `val.${first}` in metrics ? `val.${first}` : 'val.loss';
   const value = Number(metrics[metric]);
   if (!Number.isFinite(value)) return best;
-  const improves = !best || (directionOfMetric(metric) === 'max' ? value > best.value : value < best.value);
+  const improves = !best || (isLowerBetter(metric, header) ? value < best.value : value > best.value);
   return improves ? { metric, value, step } : best;
 }
 
-/** A metric of the user's own is one of which more is better: its records do not say. */
-function directionOfMetric(metric: string): 'min' | 'max' {
-  const name = metric.replace(/^val\./, '');
-  if (name === 'loss') return 'min';
-  try {
-    return standardMetric(name).mode;
-  } catch {
-    return 'max';
-  }
+function isLowerBetter(metric: string, header: RunHeader | undefined): boolean {
+  return (header?.lowerIsBetter ?? ['loss']).includes(metric.replace(/^val\./, ''));
 }

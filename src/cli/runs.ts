@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { LockstepError } from '../errors.ts';
 import { METRICS_FILE, toLine } from '../record/jsonl.ts';
@@ -12,11 +12,21 @@ const RUNS = 'runs';
 export async function runsCommand(folders: readonly string[], options: { json?: boolean }, io: Io): Promise<void> {
   const found = (folders.length === 0 ? [RUNS] : folders).flatMap((folder) => runFolders(folder, folders.length > 0));
   const runs: RunSummary[] = [];
-  for (const folder of found) runs.push(await summarizeRun(folder));
+  for (const folder of found) runs.push(await summaryOf(folder));
   runs.sort((a, b) => (b.startedAt ?? '').localeCompare(a.startedAt ?? ''));
   if (options.json) io.out(toLine(runs).trimEnd());
   else if (runs.length === 0) io.out('no runs in runs/: `lockstep train <job> --run-dir runs/a` makes one');
   else for (const line of formatTable(HEAD, runs.map(rowOf))) io.out(line);
+}
+
+/** One that cannot be read must not hide the others. */
+async function summaryOf(folder: string): Promise<RunSummary> {
+  try {
+    return await summarizeRun(folder);
+  } catch (error) {
+    if (!(error instanceof LockstepError)) throw error;
+    return { folder, state: 'unreadable', step: 0, totalSteps: 0, seconds: 0, damagedLines: 0 };
+  }
 }
 
 const HEAD = ['run', 'state', 'steps', 'best', 'duration', 'started'] as const;
@@ -36,9 +46,9 @@ function rowOf({
   return [
     folder,
     damagedLines === 0 ? why : `${why}, ${damagedLines} damaged ${damagedLines === 1 ? 'line' : 'lines'}`,
-    `${formatCount(step)} of ${formatCount(totalSteps)}`,
+    state === 'unreadable' ? '-' : `${formatCount(step)} of ${formatCount(totalSteps)}`,
     best ? `${best.metric} ${formatNumber(best.value)} at ${formatCount(best.step)}` : '-',
-    formatDuration(seconds),
+    state === 'unreadable' ? '-' : formatDuration(seconds),
     startedAt?.slice(0, 16).replace('T', ' ') ?? '-',
   ];
 }
@@ -46,12 +56,12 @@ function rowOf({
 /** The folder itself if it is a run, else those in it. */
 function runFolders(folder: string, named: boolean): string[] {
   if (existsSync(join(folder, METRICS_FILE))) return [folder];
-  if (!existsSync(folder)) {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     if (!named) return [];
     throw new LockstepError('E_RUN_DIR', {
       where: `folder ${folder}`,
       expected: 'a folder with runs in it',
-      got: 'none',
+      got: existsSync(folder) ? 'a file' : 'none',
       fix: 'name another one; without a name it is runs/',
     });
   }

@@ -6,7 +6,7 @@ import type { Dashboard } from '../dashboard/dashboard.ts';
 import { LockstepError } from '../errors.ts';
 import type { Sink } from '../record/contract.ts';
 import { CsvSink } from '../record/csv.ts';
-import { toLine } from '../record/jsonl.ts';
+import { METRICS_FILE, toLine } from '../record/jsonl.ts';
 import { TensorBoardSink } from '../record/tensorboard.ts';
 import { TraceSink } from '../record/trace.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
@@ -59,7 +59,7 @@ export async function trainLoaded(
   const display = options.quiet ? undefined : terminal({ stream: io.progress });
   const name = runDir === undefined ? basename(path) : basename(resolve(runDir));
   const page = await dashboardFor(options.dashboard, name, io);
-  const watched = page?.watch(name);
+  const watched = page?.watch(name, options.resume === undefined ? undefined : recordedBefore(runDir, options.resume));
   const kept = runDir !== undefined || isTrial(options);
   try {
     const run: TrainOptions = {
@@ -88,6 +88,11 @@ export async function trainLoaded(
     display?.close();
     await page?.close();
   }
+}
+
+/** The run folder that has the records of the run which is resumed: what goes on in another folder has left them where it was. */
+function recordedBefore(...folders: readonly (string | undefined)[]): string | undefined {
+  return folders.find((folder) => folder !== undefined && existsSync(join(folder, METRICS_FILE)));
 }
 
 /** Says at the start, not after hours, that nothing will be left of the run. */

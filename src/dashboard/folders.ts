@@ -4,18 +4,30 @@ import { MetricsFile } from '../record/metrics-file.ts';
 import type { Board } from './board.ts';
 import type { RunView } from './run-view.ts';
 
-/** How often a run that still goes on is looked at. */
+/** How often it is looked whether a run goes on. */
 const FOLLOW_MS = 500;
 
 export interface OpenFolders {
   /** Lines of all files that could not be read. */
   readonly damagedLines: number;
+  /** Reads what has come. Done by itself now and then. */
+  follow(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Shows run folders on a board: what is in them, and what comes while their runs go on. @throws E_RUN_DIR for a folder without records. */
+interface OpenFolder {
+  readonly folder: string;
+  readonly run: RunView;
+  readonly file: MetricsFile;
+}
+
+/**
+ * Shows run folders on a board: what is in them, and what comes while their runs go on, or when they are resumed.
+ *
+ * @throws E_RUN_DIR for a folder without records.
+ */
 export async function openFolders(board: Board, folders: readonly string[]): Promise<OpenFolders> {
-  const opened: { folder: string; run: RunView; file: MetricsFile }[] = [];
+  const opened: OpenFolder[] = [];
   const close = async () => {
     for (const { file } of opened) await file.close();
   };
@@ -36,24 +48,23 @@ export async function openFolders(board: Board, folders: readonly string[]): Pro
   }
   for (const { run } of opened) board.announce(run);
 
-  async function read({ folder, run, file }: (typeof opened)[number]): Promise<void> {
-    await file.readMore();
-    run.damagedLines = file.damaged;
-    if (run.state === 'running' && runOwner(folder) === undefined) {
-      await file.readMore(); // it may have ended in between
-      if (run.state === 'running') run.state = 'interrupted';
-    }
-  }
-
-  let reading = Promise.resolve();
-  const timer = setInterval(() => {
-    const going = opened.filter(({ run }) => run.state === 'running' || run.state === 'paused');
-    for (const one of going) reading = reading.then(() => read(one)).catch(() => undefined);
-  }, FOLLOW_MS);
+  let reading: Promise<void> | undefined;
+  const follow = (): Promise<void> => {
+    reading ??= (async () => {
+      // A folder that cannot be read for now does not hold up the others.
+      for (const one of opened) await read(one).catch(() => undefined);
+    })().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  };
+  const timer = setInterval(follow, FOLLOW_MS);
+  timer.unref();
   return {
     get damagedLines() {
       return opened.reduce((sum, { run }) => sum + run.damagedLines, 0);
     },
+    follow,
     async close() {
       clearInterval(timer);
       await reading;
@@ -61,6 +72,17 @@ export async function openFolders(board: Board, folders: readonly string[]): Pro
     },
   };
 }
+
+async function read({ folder, run, file }: OpenFolder): Promise<void> {
+  await file.readMore();
+  if (isGoing(run) && runOwner(folder) === undefined) {
+    await file.readMore(); // it may have ended in between
+    if (isGoing(run)) run.state = 'interrupted';
+  }
+  run.damagedLines = file.damaged;
+}
+
+const isGoing = ({ state }: RunView): boolean => state === 'running' || state === 'paused';
 
 /** The name of the folder, or its path where several have that name. */
 function distinctName(folder: string, at: number, folders: readonly string[]): string {

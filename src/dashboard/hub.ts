@@ -78,7 +78,9 @@ export class Hub {
   sendNow(type: string, data: unknown): void {
     if (this.#clients.size === 0) return;
     const frame = `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
-    for (const { response, behind } of this.#clients) if (!behind) response.write(frame);
+    for (const { response, behind } of this.#clients) {
+      if (!behind && response.writableLength <= MOST_WAITING) response.write(frame);
+    }
   }
 
   /** Nobody was there to see what has changed: whoever comes back gets the whole state. */

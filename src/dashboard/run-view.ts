@@ -45,6 +45,8 @@ export interface RunSnapshot {
 /** What came of a run since the last look. */
 export interface RunNews {
   readonly id: number;
+  readonly state?: ViewState;
+  readonly damagedLines?: number;
   readonly curves?: CurveData;
   readonly evaluations?: CurveData;
   readonly test?: Readonly<Record<string, number | null>>;
@@ -57,7 +59,6 @@ export interface RunTotals {
   samples: number;
   clipped: number;
   seconds: number;
-  waitSeconds: number;
   phases: Record<'gather' | 'compute' | 'wait' | 'reduce' | 'update', number>;
   events: Record<string, number>;
 }
@@ -81,21 +82,16 @@ export class RunView implements MetricsVisitor {
   #leftOut = 0;
   #seconds = 0;
   /** Places of the columns for the names of a file. */
-  #places: { readonly names: readonly string[]; readonly at: Int32Array; readonly clip: number } | undefined;
+  #places: { names: readonly string[]; at: Int32Array; clip: number; step: number } | undefined;
   state: ViewState = 'waiting';
   damagedLines = 0;
   /** What comes now is no news: a file is read that pages get as a whole. */
   quiet = false;
-  readonly totals: RunTotals = {
-    steps: 0,
-    samples: 0,
-    clipped: 0,
-    seconds: 0,
-    waitSeconds: 0,
-    phases: { gather: 0, compute: 0, wait: 0, reduce: 0, update: 0 },
-    events: {},
-  };
-  /** Latest numbers by name, of steps and of evaluations. */
+  /** A header has come since the last news: pages need the whole. */
+  begun = false;
+  #told: { state: ViewState; damagedLines: number } = { state: 'waiting', damagedLines: 0 };
+  #totals = noTotals();
+  /** Latest evaluations by name. */
   readonly latest: Record<string, number> = {};
 
   constructor(id: number, facts: ViewFacts) {
@@ -119,6 +115,15 @@ export class RunView implements MetricsVisitor {
     return this.#facts.metrics;
   }
 
+  get totals(): Readonly<RunTotals> {
+    return this.#totals;
+  }
+
+  /** What was counted so far is not this process's. */
+  forgetTotals(): void {
+    this.#totals = noTotals();
+  }
+
   get lastStep(): number {
     return this.#curves.lastStep;
   }
@@ -135,6 +140,7 @@ export class RunView implements MetricsVisitor {
     }
     this.#places = undefined;
     this.state = 'running';
+    this.begun = true;
   }
 
   #begin(facts: ViewFacts): void {
@@ -145,6 +151,7 @@ export class RunView implements MetricsVisitor {
     this.#row = row;
     this.#evaluations = undefined;
     this.#newEvaluations = [];
+    this.#test = undefined;
     this.#seconds = 0;
   }
 
@@ -186,11 +193,11 @@ export class RunView implements MetricsVisitor {
   }
 
   step(numbers: Float64Array, names: readonly string[]): void {
-    const { at, clip } = this.#placesOf(names);
+    const { at, clip, step } = this.#placesOf(names);
     const row = this.#row;
     for (let i = 0; i < at.length; i++) if (at[i] >= 0) row[at[i]] = numbers[i];
     row[AT.clipped] = numbers[clip] < 1 ? 1 : 0;
-    this.#push(numbers[0]);
+    this.#push(numbers[step]);
   }
 
   #placesOf(names: readonly string[]) {
@@ -200,7 +207,7 @@ export class RunView implements MetricsVisitor {
       const metric = name.startsWith('metrics.') ? metrics.indexOf(name.slice('metrics.'.length)) : -1;
       return metric >= 0 ? COLUMNS.length + metric : (IN_FILE[name] ?? -1);
     });
-    this.#places = { names, at, clip: names.indexOf('clipScale') };
+    this.#places = { names, at, clip: names.indexOf('clipScale'), step: names.indexOf('step') };
     return this.#places;
   }
 
@@ -212,7 +219,7 @@ export class RunView implements MetricsVisitor {
     row[AT.seconds] = this.#seconds;
     this.#curves.push(step, row);
     if (!this.quiet) this.#news.push(step, row);
-    const { totals } = this;
+    const totals = this.#totals;
     totals.steps += 1;
     totals.samples += row[AT.samples];
     totals.clipped += row[AT.clipped];
@@ -249,7 +256,7 @@ export class RunView implements MetricsVisitor {
   }
 
   #event(record: EventRecord): void {
-    this.totals.events[record.event] = (this.totals.events[record.event] ?? 0) + 1;
+    this.#totals.events[record.event] = (this.#totals.events[record.event] ?? 0) + 1;
     if (record.event === 'pause') this.state = 'paused';
     else if (record.event === 'resume') this.state = 'running';
     else if (record.event === 'end') this.state = 'ended';
@@ -300,12 +307,21 @@ export class RunView implements MetricsVisitor {
     }
     const events = this.#newEvents;
     const test = this.#testIsNew ? this.#test : undefined;
+    const { state, damagedLines } = this;
+    const changed = {
+      ...(state !== this.#told.state && { state }),
+      ...(damagedLines !== this.#told.damagedLines && { damagedLines }),
+    };
+    this.#told = { state, damagedLines };
+    this.begun = false;
     this.#newEvaluations = [];
     this.#newEvents = [];
     this.#testIsNew = false;
-    if (!curves && !evaluations && events.length === 0 && !test) return undefined;
+    const nothing = !curves && !evaluations && events.length === 0 && !test;
+    if (nothing && Object.keys(changed).length === 0) return undefined;
     return {
       id: this.id,
+      ...changed,
       ...(curves && { curves }),
       ...(evaluations && { evaluations }),
       ...(events.length > 0 && { events }),
@@ -318,6 +334,15 @@ export class RunView implements MetricsVisitor {
     return Object.fromEntries(this.#curves.names.map((name, i) => [name, this.#row[i]]));
   }
 }
+
+const noTotals = (): RunTotals => ({
+  steps: 0,
+  samples: 0,
+  clipped: 0,
+  seconds: 0,
+  phases: { gather: 0, compute: 0, wait: 0, reduce: 0, update: 0 },
+  events: {},
+});
 
 const NO_CURVES: CurveData = { step: [], count: [], mean: {} };
 

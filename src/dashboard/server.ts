@@ -44,12 +44,18 @@ export class PageServer {
       response.on('error', () => undefined); // the reader went away
       this.#answer(request, response);
     });
+    // Without a listener a connection that cannot be accepted (too many open files) would end the process, and the run with it.
+    this.#server.on('error', () => undefined);
     this.#alive = setInterval(() => this.#board.hub.sendNow('alive', {}), ALIVE_MS);
     this.#alive.unref();
   }
 
-  /** Listens on a port of loopback, or on one of the next if that is taken; 0: any. @throws E_DASHBOARD if all are. */
+  /** Listens on a port of loopback, or on one of the next if that is taken; 0: any. @throws E_DASHBOARD if all are, E_OPTION for what is no port. */
   static async open(board: Board, token: string, port: number): Promise<PageServer> {
+    if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+      const fix = 'name one, or leave it out';
+      throw new LockstepError('E_OPTION', { where: 'port of the dashboard', expected: 'a whole number from 0 to 65535', got: String(port), fix }); // biome-ignore format: one line
+    }
     const page = new PageServer(board, token);
     let cause: unknown;
     for (let tried = port; tried < port + TRIES && tried < 65_536; tried++) {
@@ -134,6 +140,7 @@ export class PageServer {
 
   #events(request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
+    response.flushHeaders(); // the page is to know that it is connected, also when there is nothing new
     request.socket.setNoDelay();
     const last = request.headers['last-event-id'];
     this.#board.hub.connect(response, Array.isArray(last) ? last[0] : last);
@@ -163,6 +170,7 @@ export class PageServer {
   #act(body: string): Answer {
     const { controls, actions } = this.#board;
     if (!controls) return text(409, 'nothing is trained here');
+    if (controls.state === 'ended') return text(409, 'the run is over');
     const action = actions.find((name) => body === JSON.stringify({ action: name }));
     if (!action) return text(400, `{"action":"..."}, one of ${actions.join(', ')}`);
     if (action === 'checkpoint' && !controls.canSave) {

@@ -52,6 +52,8 @@ export interface RunHeader {
   readonly shards: number;
   readonly parameters: number;
   readonly startedAt: string;
+  /** What is the better the lower it is: 'loss', and metrics by name. */
+  readonly lowerIsBetter?: readonly string[];
   /** The step after which this run goes on with an earlier one: what that one recorded of later steps is void. */
   readonly resumedAfter?: number;
 }

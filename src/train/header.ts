@@ -33,6 +33,7 @@ export function runHeader(plan: RunPlan, start?: StartPoint): RunHeader {
     shards: compiled.shards,
     parameters: compiled.tensors.reduce((sum, t) => sum + t.size, 0),
     startedAt: new Date().toISOString(),
+    lowerIsBetter: ['loss', ...compiled.metrics.flatMap(({ name, mode }) => (mode === 'min' ? [name] : []))],
     ...(start && !start.warm && { resumedAfter: start.checkpoint.step }),
   };
 }

@@ -152,12 +152,57 @@ test('a page that comes back gets what it has missed, once; after too long it ge
   expect(anew.type).toBe('state');
 });
 
+test('20 pages at once get the same; one that has lost its connection is told at once that it has it again', async () => {
+  page = await openDashboard({ port: 0 });
+  const { board } = page;
+  const { sink } = page.watch('a');
+  await sink.open(header);
+  const reading = Array.from({ length: 20 }, () => events({}, (types) => types.includes('news')));
+  while (board.hub.size < 20) await new Promise(setImmediate);
+  void sink.write([step(1)]);
+  board.flush();
+  const all = await Promise.all(reading);
+  for (const frames of all) expect(JSON.parse(frames.at(-1)?.data ?? '')).toMatchObject({ curves: { step: [1] } });
+  while (board.hub.size > 0) await new Promise(setImmediate);
+  // Nothing has come since: the answer begins all the same.
+  const status = await new Promise((resolve, reject) => {
+    const headers = { ...bearer(), 'last-event-id': all[0].at(-1)?.id ?? '' };
+    const sent = request({ host: '127.0.0.1', port: page.port, path: '/events', headers }, (response) => {
+      resolve(response.statusCode);
+      response.destroy();
+    });
+    sent.on('error', reject).end();
+  });
+  expect(status).toBe(200);
+});
+
+test('the state of a run reaches pages that are open, and buttons of one that is over do nothing', async () => {
+  page = await openDashboard({ port: 0 });
+  const { sink, controls } = page.watch('a');
+  await sink.open(header);
+  const reading = events({}, (types) => types.includes('news'));
+  while (page.board.hub.size < 1) await new Promise(setImmediate);
+  const [run] = page.board.runs;
+  run.state = 'interrupted';
+  page.board.flush();
+  expect(JSON.parse((await reading).at(-1)?.data ?? '')).toEqual({ id: 0, state: 'interrupted' });
+  controls.enter('ended');
+  expect(await ask('/control', bearer(), 'POST', pause)).toMatchObject({ status: 409, body: '409: the run is over\n' });
+});
+
+test('what is no port is refused', async () => {
+  for (const port of [-1, 1.5, 65_536, Number.NaN]) {
+    await expect(openDashboard({ port })).rejects.toMatchObject({ code: 'E_OPTION' });
+  }
+});
+
 test('/metrics is read by a parser of Prometheus', async () => {
   page = await openDashboard({ port: 0 });
   const { sink } = page.watch('a "run"\nwith\\signs');
   await sink.open(header);
   void sink.write([step(1), { ...step(2, Number.NaN), clipScale: 0.5 }, evaluation]);
-  page.setNodes([{ name: 'n1', state: 'working', workers: 2, shards: 4, heartbeatAgeMs: 1500, sentBytes: 10 }]);
+  const node = { name: 'n1', state: 'working', workers: 2, shards: 4, heartbeatAgeMs: 1500, sentBytes: 10 } as const;
+  page.setNodes([node, { ...node, state: 'lost' }]); // of one name
   const { headers, body } = await ask('/metrics', bearer());
   expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
   const families = parsePrometheus(body);
@@ -170,8 +215,12 @@ test('/metrics is read by a parser of Prometheus', async () => {
   expect(valuesOf('lockstep_clipped_steps_total')).toEqual([[{}, '1']]);
   expect(valuesOf('lockstep_phase_seconds_total')).toContainEqual([{ phase: 'compute' }, '0.002']);
   expect(valuesOf('lockstep_evaluation')).toEqual([[{ metric: 'val.loss' }, '0.5']]);
-  expect(valuesOf('lockstep_node_heartbeat_age_seconds')).toEqual([[{ node: 'n1' }, '1.5']]);
+  expect(valuesOf('lockstep_node_heartbeat_age_seconds')).toEqual([[{ node: 'n1' }, '1.5'], [{ node: 'n1 #2' }, '1.5']]); // biome-ignore format: one line
+  expect(valuesOf('lockstep_node_up')).toEqual([[{ node: 'n1' }, '1'], [{ node: 'n1 #2' }, '0']]); // biome-ignore format: one line
   expect(valuesOf('lockstep_info')?.[0][0]).toMatchObject({ gemm: 'wasm' });
+  expect(body).toContain(String.raw`run="a \"run\"\nwith\\signs"`); // as the format wants it; the parser leaves it so
+  const series = body.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.slice(0, line.lastIndexOf(' '))); // biome-ignore format: one line
+  expect(new Set(series).size).toBe(series.length); // Prometheus refuses a page that says anything twice
   for (const { name, type, help } of families) {
     expect(help).not.toBe('');
     expect([name, type]).toEqual([name, name.endsWith('_total') ? 'COUNTER' : 'GAUGE']);

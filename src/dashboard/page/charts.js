@@ -107,7 +107,9 @@ function gradientLines({ runs, shown }) {
       several,
     });
     const { mean } = curvesOf(run);
-    const marks = (mean.clipped ?? []).map((share, i) => (share > 0 ? mean.gradNorm[i] : null));
+    // Of several steps in one place those with the greatest norms are clipped.
+    const norms = curvesOf(run).max.gradNorm ?? mean.gradNorm;
+    const marks = (mean.clipped ?? []).map((share, i) => (share > 0 ? norms[i] : null));
     if (several || !marks.some((v) => v !== null)) return [line];
     return [line, { label: 'clipped', hue: 1, x: line.x, y: marks, marks: true }];
   });
@@ -176,6 +178,10 @@ export function chartSpecs(store) {
             format: rate,
             lines: ratioLines('samples', 'stepMs', 1000, 'samples/s'),
           },
+        ]
+      : []),
+    ...(any('waitMs')
+      ? [
           {
             id: 'sync',
             title: 'Synchronisation',
@@ -390,7 +396,9 @@ export class Chart {
     const xs = plot.data[0];
     const at = Math.min(xs.length - 1, Math.max(0, (plot.cursor.idx ?? xs.length - 1) + move));
     plot.setCursor({ left: plot.valToPos(xs[at], 'x'), top: 10 });
-    this.#elements.readout.setAttribute('aria-live', 'polite');
+    this.#read();
+    const spoken = [...this.#elements.readout.children].map(({ textContent }) => textContent).join(', ');
+    document.getElementById('spoken').textContent = `${this.#spec.title}: ${spoken}`;
   }
 
   /** The values at the cursor, or the last ones. */
@@ -421,7 +429,7 @@ export class Chart {
       const swatch = Object.assign(document.createElement('i'), {
         className: `swatch ${line.filled || line.marks ? 'block ' : ''}${line.hue === 'wait' ? 'wait' : `c${line.hue % 8}`}`,
       });
-      item.append(swatch, line.label, Object.assign(document.createElement('b'), { textContent: text }));
+      item.append(swatch, `${line.label} `, Object.assign(document.createElement('b'), { textContent: text }));
       return item;
     });
     if (idx !== null && xs[at] !== undefined)

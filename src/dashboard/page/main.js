@@ -8,7 +8,14 @@ const byId = (id) => document.getElementById(id);
 const store = new Store();
 let charts = [];
 let over = false;
+/** The connection has broken; the browser tries again. */
+let away = false;
 let due = false;
+
+/** Only a change: whatever is set anew is read out anew. */
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
 
 /** Draws at most once a frame, whatever has come. */
 function redraw({ anew = false, facts = false } = {}) {
@@ -53,26 +60,27 @@ function showState() {
   const { controls, runs } = store;
   const [run] = runs;
   const several = runs.length > 1;
-  const state =
-    over && run?.state === 'running'
-      ? 'lost'
-      : ((controls && !over && controls.state !== 'waiting' ? controls.state : run?.state) ?? 'waiting');
+  const ofRun = (controls && !over && controls.state !== 'waiting' ? controls.state : run?.state) ?? 'waiting';
+  const goes = ['running', 'paused', 'pausing', 'stopping'].includes(ofRun);
+  const state = goes && over ? 'lost' : goes && away ? 'away' : ofRun;
   const damaged = runs.reduce((sum, { damagedLines }) => sum + damagedLines, 0);
-  byId('title').textContent = several ? store.title : (run?.name ?? store.title);
+  say(byId('title'), several ? store.title : (run?.name ?? store.title));
+  byId('title').title = byId('title').textContent;
   document.title = several || !run ? store.title : `${run.name}, ${state}`;
   byId('state').hidden = several && !controls;
   byId('state').dataset.state = state;
-  byId('state').textContent = state === 'lost' ? 'not connected' : state;
+  say(byId('state'), { lost: 'not connected', away: 'reconnecting' }[state] ?? state);
   byId('buttons').hidden = !controls || over || state === 'ended' || state === 'failed';
   if (controls) {
     for (const name of ['pause', 'checkpoint', 'stop']) byId(name).hidden = !controls.actions.includes(name);
     const resumes = state === 'paused' || state === 'pausing';
-    byId('pause').textContent = resumes ? 'Resume' : 'Pause';
-    byId('pause').disabled = state === 'stopping';
-    byId('checkpoint').disabled = !controls.canSave || controls.saving || state === 'stopping';
+    const still = away || state === 'stopping';
+    say(byId('pause'), resumes ? 'Resume' : 'Pause');
+    byId('pause').disabled = still;
+    byId('checkpoint').disabled = !controls.canSave || controls.saving || still;
     byId('checkpoint').title = controls.canSave ? '' : 'The run has no folder to save into (--run-dir)';
-    byId('checkpoint').textContent = controls.saving ? 'Saving' : 'Checkpoint';
-    byId('stop').disabled = state === 'stopping';
+    say(byId('checkpoint'), controls.saving ? 'Saving' : 'Checkpoint');
+    byId('stop').disabled = still;
   }
   const notice = byId('notice');
   const lines =
@@ -80,10 +88,13 @@ function showState() {
       ? ''
       : `${damaged} ${damaged === 1 ? 'line' : 'lines'} of metrics.jsonl could not be read and ${damaged === 1 ? 'was' : 'were'} passed over. `;
   if (notice.dataset.fixed) return;
-  notice.textContent = over
-    ? `${lines}The page is no longer fed: the run is over or its process has ended. lockstep dashboard RUN_DIR opens it again.`
-    : lines;
-  notice.hidden = notice.textContent === '' || (over && several);
+  say(
+    notice,
+    over && !several
+      ? `${lines}The page is no longer fed: the run is over or its process has ended. lockstep dashboard RUN_DIR opens it again.`
+      : lines,
+  );
+  notice.hidden = notice.textContent === '';
 }
 
 function tell(text) {
@@ -106,8 +117,10 @@ async function zoom(range) {
   await Promise.all(
     store.shown.map(async (run) => {
       const [from, to] = stepsOf(run, range);
-      const answer = await fetch(`/curves?run=${run.id}&from=${from}&to=${to}&points=${Math.ceil(innerWidth)}`);
-      if (!answer.ok || view.zoom !== range) return;
+      const answer = await fetch(`/curves?run=${run.id}&from=${from}&to=${to}&points=${Math.ceil(innerWidth)}`).catch(
+        () => undefined,
+      );
+      if (!answer?.ok || view.zoom !== range) return; // what is here already must do
       const { step, count, mean, min = {}, max = {} } = await answer.json();
       if (view.zoom === range) run.detail = { step, count, mean, min, max };
     }),
@@ -136,7 +149,7 @@ async function act(action) {
 
 const TAKE = {
   state(state) {
-    over = false;
+    over = away = false;
     store.replace(state);
     redraw({ facts: true, anew: true });
   },
@@ -168,8 +181,18 @@ const TAKE = {
     over = true;
     redraw();
   },
+  away() {
+    away = true;
+    redraw();
+  },
+  back() {
+    away = false;
+    redraw();
+  },
 };
 
+// What scrolls is to scroll by keyboard in every browser.
+for (const element of document.querySelectorAll('.scroll, .events')) element.tabIndex = 0;
 byId('smoothing').addEventListener('input', (event) => {
   view.smoothing = Number(event.target.value);
   redraw();

@@ -17,7 +17,8 @@ export function showFigures(store) {
     const value = run.evaluated(name);
     if (value) figures.push([name, number(value.last), value.best === value.last ? '' : `best ${number(value.best)}`]);
   }
-  for (const [name, value] of Object.entries(run.test ?? {})) figures.push([name, number(value), '']);
+  figures.splice(5); // there may be many metrics: the charts have all of them
+  for (const [name, value] of Object.entries(run.test ?? {}).slice(0, 4)) figures.push([name, number(value), '']);
   const stepMs = run.recent('stepMs');
   if (Number.isFinite(stepMs)) {
     figures.push(['samples/s', rate((1000 * run.recent('samples')) / stepMs), '']);
@@ -25,16 +26,14 @@ export function showFigures(store) {
     figures.push(['learning rate', number(run.last('lr')), '']);
   }
   byId('figures').replaceChildren(
-    ...figures
-      .slice(0, 9)
-      .map(([name, value, note]) =>
-        make(
-          'div',
-          {},
-          make('dt', { textContent: name }),
-          make('dd', { textContent: value }, ...(note ? [make('small', { textContent: note })] : [])),
-        ),
+    ...figures.map(([name, value, note]) =>
+      make(
+        'div',
+        {},
+        make('dt', { textContent: name, title: name }),
+        make('dd', { textContent: value }, ...(note ? [make('small', { textContent: note })] : [])),
       ),
+    ),
   );
 }
 
@@ -60,6 +59,10 @@ export function showEvents(store) {
   const all = store.shown.flatMap((run) => run.events.map((event) => ({ ...event, run: run.name })));
   all.sort((a, b) => b.at.localeCompare(a.at));
   const list = byId('event-list');
+  // Rebuilt when something has come only: a reader's place and selection stay.
+  const shown = [all.length, all[0]?.at, all[0]?.text, several, store.shown.length].join('|');
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
   if (all.length === 0) return list.replaceChildren(make('li', { className: 'empty', textContent: 'None yet' }));
   list.replaceChildren(
     ...all.slice(0, 100).map(({ event, step, at, text, run }) => {
@@ -192,11 +195,13 @@ function describe(value) {
 export function showRuns(store, hue, onChange) {
   const section = byId('runs');
   section.hidden = store.runs.length < 2;
+  const focused = document.activeElement?.dataset.run;
   section.replaceChildren(
     ...store.runs.map((run) => {
       const box = make('input', { type: 'checkbox', checked: run.shown });
+      box.dataset.run = run.id;
       box.addEventListener('change', () => {
-        run.shown = box.checked;
+        store.runs.find(({ id }) => id === run.id).shown = box.checked;
         onChange();
       });
       return make(
@@ -209,4 +214,5 @@ export function showRuns(store, hue, onChange) {
       );
     }),
   );
+  if (focused !== undefined) section.querySelector(`[data-run="${focused}"]`)?.focus();
 }

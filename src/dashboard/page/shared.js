@@ -14,9 +14,13 @@ function connect() {
       if (type === 'bye') source.close();
     });
   }
-  source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) for (const tab of tabs) tab.take({ type: 'lost', number: Infinity });
-  };
+  source.onopen = () => tell('back');
+  // 'away': the browser tries again by itself, with Last-Event-ID.
+  source.onerror = () => tell(source.readyState === EventSource.CLOSED ? 'lost' : 'away');
+}
+
+function tell(type) {
+  for (const tab of tabs) tab.take({ type, number: Infinity });
 }
 
 const numberOf = (id) => Number(id.split('/')[1] ?? Infinity);

@@ -36,26 +36,43 @@ function append(into, data) {
 const least = (a, b) => (a === null ? b : b === null ? a : Math.min(a, b));
 const greatest = (a, b) => (a === null ? b : b === null ? a : Math.max(a, b));
 
-/** Half as many points, each of two. No peak is lost where least and greatest are kept. */
+/**
+ * About half as many points, each of at least so many steps as their number asks for: those that hold more stay as they are, so that
+ * the beginning of a run keeps its points however long the page is open. No peak is lost where least and greatest are kept.
+ */
 function merge(curves) {
   const { count } = curves;
-  const pairs = (values, of) => {
-    const merged = [];
-    for (let i = 0; i < values.length; i += 2)
-      merged.push(i + 1 < values.length ? of(values[i], values[i + 1], i) : values[i]);
-    return merged;
-  };
-  const mean = (a, b, i) =>
-    a === null ? b : b === null ? a : (a * count[i] + b * count[i + 1]) / (count[i] + count[i + 1]);
+  const wanted = (2 * count.reduce((a, b) => a + b, 0)) / MOST_POINTS;
+  /** Where each new point begins among the old ones, and where the last one ends. */
+  const starts = [0];
+  let steps = 0;
+  for (let i = 0; i < count.length; i++) {
+    steps += count[i];
+    const full = steps >= wanted || (i + 1 < count.length && steps + count[i + 1] > 2 * wanted);
+    if (!full && i + 1 < count.length) continue;
+    starts.push(i + 1);
+    steps = 0;
+  }
+  const groups = (values, of) =>
+    starts.slice(1).map((end, i) => {
+      let merged = values[starts[i]];
+      let weight = count[starts[i]];
+      for (let at = starts[i] + 1; at < end; at++) {
+        merged = of(merged, values[at], weight, count[at]);
+        weight += count[at];
+      }
+      return merged;
+    });
+  const mean = (a, b, m, n) => (a === null ? b : b === null ? a : (a * m + b * n) / (m + n));
   for (const name of Object.keys(curves.mean)) {
     if (curves.min[name] || ['loss', 'gradNorm'].includes(name)) {
-      curves.min[name] = pairs(curves.min[name] ?? curves.mean[name], least);
-      curves.max[name] = pairs(curves.max[name] ?? curves.mean[name], greatest);
+      curves.min[name] = groups(curves.min[name] ?? curves.mean[name], least);
+      curves.max[name] = groups(curves.max[name] ?? curves.mean[name], greatest);
     }
-    curves.mean[name] = pairs(curves.mean[name], mean);
+    curves.mean[name] = groups(curves.mean[name], mean);
   }
-  curves.step = pairs(curves.step, (_, b) => b);
-  curves.count = pairs(count, (a, b) => a + b);
+  curves.step = groups(curves.step, (_, b) => b);
+  curves.count = groups(count, (a, b) => a + b);
 }
 
 class Run {
@@ -77,11 +94,9 @@ class Run {
     if (news.test) this.test = news.test;
     for (const event of news.events ?? []) {
       this.events.push(event);
-      if (event.event === 'pause') this.state = 'paused';
-      else if (event.event === 'resume') this.state = 'running';
-      else if (event.event === 'end') this.state = 'ended';
-      else if (event.event === 'failed') this.state = 'failed';
     }
+    if (news.state) this.state = news.state;
+    if (news.damagedLines) this.damagedLines = news.damagedLines;
     if (this.events.length > 500) this.events.splice(0, this.events.length - 500);
   }
 
@@ -107,11 +122,11 @@ class Run {
     return this.curves.mean[name]?.at(-1);
   }
 
-  /** Best and last value of an evaluated metric. */
+  /** Best and last value of an evaluated metric ('val.loss'). */
   evaluated(name) {
     const values = (this.evaluations.mean[name] ?? []).filter((v) => v !== null);
     if (values.length === 0) return undefined;
-    const lowers = /loss|error|mae|mse/.test(name);
+    const lowers = (this.header?.lowerIsBetter ?? ['loss']).includes(name.replace(/^val\./, ''));
     const bests = (this.evaluations[lowers ? 'min' : 'max'][name] ?? values).filter((v) => v !== null);
     return { last: values.at(-1), best: lowers ? Math.min(...bests) : Math.max(...bests) };
   }
@@ -121,7 +136,7 @@ export class Store {
   runs = [];
   controls = null;
   nodes = [];
-  timeline = [];
+  timeline = { rows: [], leftOut: 0 };
   title = 'Lockstep';
 
   replace(state) {
@@ -138,7 +153,10 @@ export class Store {
     const known = this.runs.findIndex((run) => run.id === snapshot.id);
     const run = new Run(snapshot);
     if (known < 0) this.runs.push(run);
-    else this.runs[known] = run;
+    else {
+      run.shown = this.runs[known].shown || run.name !== this.runs[known].name;
+      this.runs[known] = run;
+    }
   }
 
   apply(news) {

@@ -16,6 +16,7 @@ export function listen(take) {
       if (type === 'bye') source.close();
     });
   }
-  // Else the browser tries again by itself, with Last-Event-ID.
-  source.onerror = () => source.readyState === EventSource.CLOSED && pass({ type: 'lost' });
+  source.onopen = () => pass({ type: 'back' });
+  // 'away': the browser tries again by itself, with Last-Event-ID.
+  source.onerror = () => pass({ type: source.readyState === EventSource.CLOSED ? 'lost' : 'away' });
 }
