@@ -5,15 +5,16 @@ import { compileProgram } from '../../src/graph/compile.ts';
 import { layoutTensors } from '../../src/graph/layout.ts';
 import * as ops from '../../src/graph/ops/index.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
-import { gru, lambda, lstm, type Model, type RnnOptions, rnn, zeros } from '../../src/nn/index.ts';
+import { gru, lstm, type Model, type RnnOptions, rnn } from '../../src/nn/index.ts';
 import { traceModel } from '../../src/nn/trace.ts';
-import { gradCheck, referenceExecutor } from '../../src/testing.ts';
+import { gradCheck } from '../../src/testing.ts';
 import { wasmExecutors } from '../graph/models.ts';
+import { expectGolden, type GoldenValues, given, wave } from './golden.ts';
 import { evaluate, f32, i32, trace } from './harness.ts';
 
 interface Golden {
   readonly sizes: [rows: number, time: number, features: number, hidden: number];
-  readonly cases: readonly {
+  readonly cases: readonly ({
     readonly cell: 'rnn' | 'lstm' | 'gru';
     readonly layers: number;
     readonly bidirectional: boolean;
@@ -21,10 +22,7 @@ interface Golden {
     readonly return: 'last' | 'sequence';
     readonly bias: boolean;
     readonly activation?: 'relu';
-    readonly output: readonly number[];
-    /** By parameter: its sum, and its sum weighted by sin(0.7 i). */
-    readonly gradients: Readonly<Record<string, readonly [number, number]>>;
-  }[];
+  } & GoldenValues)[];
 }
 
 /** By scripts/golden/recurrent.py, which says what the numbers are. */
@@ -32,7 +30,6 @@ const golden: Golden = JSON.parse(
   readFileSync(new URL('../golden/recurrent-pytorch-1.13.json', import.meta.url), 'utf8'),
 );
 const LAYERS = { rnn: (n: number, o: RnnOptions) => rnn(n, o), lstm, gru };
-const wave = (count: number, f: (i: number) => number): number[] => Array.from({ length: count }, (_, i) => f(i));
 
 describe('as PyTorch', () => {
   const [rows, time, features, hidden] = golden.sizes;
@@ -51,45 +48,18 @@ describe('as PyTorch', () => {
       bias: options.bias,
       ...(activation ? { activation } : {}),
     });
-    // x is a parameter too, for its gradient.
-    const x = lambda((_, { parameter }) => parameter('x', [rows, time, features], zeros()), { name: 'given' });
-    const model: Model = ({ n }: Record<string, Tensor>) => layer(x(n), lengths ? { lengths: n } : {});
-    const traced = traceModel(model, [i32('n', time + 1)], rows, { training: true });
-    const { entries } = layoutTensors(traced.parameters);
-    const weight = wave(output.length, (i) => ((i % 7) - 3) / 4);
-    const y = traced.outputs.output;
-    const program = compileProgram({
-      rows,
-      fields: [i32('n', time + 1)],
-      tensors: entries,
-      outputs: { y },
-      loss: { value: y, weight: ops.constant(weight, y.shape) },
-      gradients: true,
-    });
-    const executor = referenceExecutor(program, entries);
-    executor.field('n')?.set(lengths ?? []);
-    const names = Object.keys(gradients).map((name) => (name === 'x' ? 'given/x' : `${cell}/${name}`));
-    expect(entries.map((entry) => entry.name).sort()).toEqual([...names].sort());
-    for (const [p, name] of names.entries()) {
-      const target = executor.parameter(name);
-      target.set(wave(target.length, (i) => (name === 'given/x' ? Math.cos(0.9 * i) : 0.6 * Math.sin(1.7 * i + p))));
-    }
-    executor.run();
-    const { data } = executor.output('y');
-    expect(data.length).toBe(output.length);
-    for (const [i, value] of output.entries()) expect(data[i]).toBeCloseTo(value, 12);
-    for (const [p, expected] of Object.values(gradients).entries()) {
-      const gradient = Array.from(executor.gradient(names[p]));
-      const weighted = (f: (i: number) => number): number => gradient.reduce((sum, g, i) => sum + g * f(i), 0);
-      expect(
-        weighted(() => 1),
-        names[p],
-      ).toBeCloseTo(expected[0], 11);
-      expect(
-        weighted((i) => Math.sin(0.7 * i)),
-        names[p],
-      ).toBeCloseTo(expected[1], 11);
-    }
+    const x = given('given', [rows, time, features]);
+    expectGolden(
+      {
+        rows,
+        fields: [i32('n', time + 1)],
+        data: { n: lengths ?? [] },
+        model: ({ n }: Record<string, Tensor>) => layer(x(n), lengths ? { lengths: n } : {}),
+        kind: cell,
+        given: { x: ['given/x', (i) => Math.cos(0.9 * i)] },
+      },
+      { output, gradients },
+    );
   });
 });
 

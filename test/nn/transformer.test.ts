@@ -25,17 +25,13 @@ import { applyLoss } from '../../src/nn/losses.ts';
 import { traceModel } from '../../src/nn/trace.ts';
 import { referenceExecutor } from '../../src/testing.ts';
 import { wasmExecutors } from '../graph/models.ts';
+import { expectGolden, type GoldenValues, given, wave } from './golden.ts';
 import { evaluate, f32, i32, trace } from './harness.ts';
 
-interface Values {
-  readonly output: readonly number[];
-  /** By parameter: its sum, and its sum weighted by sin(0.7 i). */
-  readonly gradients: Readonly<Record<string, readonly [number, number]>>;
-}
 interface Golden {
-  readonly attention: readonly (Values & { cross: boolean; causal: boolean; mask: number[][] | null })[];
-  readonly norm: readonly (Values & { groups: number | null })[];
-  readonly decoder: readonly (Values & { rotary: boolean; loss: number })[];
+  readonly attention: readonly (GoldenValues & { cross: boolean; causal: boolean; mask: number[][] | null })[];
+  readonly norm: readonly (GoldenValues & { groups: number | null })[];
+  readonly decoder: readonly (GoldenValues & { rotary: boolean; loss: number })[];
 }
 
 /** By scripts/golden/transformer.py, which says what the numbers are. */
@@ -43,46 +39,21 @@ const golden: Golden = JSON.parse(
   readFileSync(new URL('../golden/transformer-pytorch-1.13.json', import.meta.url), 'utf8'),
 );
 const [ROWS, POSITIONS, WIDTH, KEYS, CONTEXT, HEADS] = [2, 5, 6, 4, 3, 2];
-const wave = (count: number, f: (i: number) => number): number[] => Array.from({ length: count }, (_, i) => f(i));
 
-/** Runs a model whose data are parameters, `given/x` and `given/context`, and compares result and all gradients. */
-function checkGolden(build: (x: Tensor, context: Tensor) => Tensor, kind: string, { output, gradients }: Values): void {
-  const given = lambda((_, { parameter }) => parameter('x', [ROWS, POSITIONS, WIDTH], zeros()), { name: 'given' });
-  const other = lambda((_, { parameter }) => parameter('x', [ROWS, KEYS, CONTEXT], zeros()), { name: 'context' });
-  const model: Model = ({ n }: Record<string, Tensor>) => build(given(n), other(n));
-  const traced = traceModel(model, [i32('n', 2)], ROWS, { training: true });
-  const { entries } = layoutTensors(traced.parameters);
-  const y = traced.outputs.output;
-  const weight = wave(output.length, (i) => ((i % 7) - 3) / 4);
-  const program = compileProgram({
-    rows: ROWS,
-    fields: [i32('n', 2)],
-    tensors: entries,
-    outputs: { y },
-    loss: { value: y, weight: ops.constant(weight, y.shape) },
-    gradients: true,
-  });
-  const executor = referenceExecutor(program, entries);
-  const special: Record<string, [string, (i: number) => number]> = {
-    x: ['given/x', (i) => Math.cos(0.9 * i)],
-    context: ['context/x', (i) => Math.sin(1.1 * i)],
-  };
-  const names = Object.keys(gradients).map((name) => special[name]?.[0] ?? `${kind}/${name}`);
-  for (const [p, name] of Object.keys(gradients).entries()) {
-    const target = executor.parameter(names[p]);
-    target.set(wave(target.length, special[name]?.[1] ?? ((i) => 0.6 * Math.sin(1.7 * i + p))));
-  }
-  executor.run();
-  const { data } = executor.output('y');
-  expect(data.length).toBe(output.length);
-  for (const [i, value] of output.entries()) expect(data[i]).toBeCloseTo(value, 11);
-  for (const [p, expected] of Object.values(gradients).entries()) {
-    const gradient = Array.from(executor.gradient(names[p]));
-    const plain = gradient.reduce((sum, g) => sum + g, 0);
-    const weighted = gradient.reduce((sum, g, i) => sum + g * Math.sin(0.7 * i), 0);
-    expect(plain, names[p]).toBeCloseTo(expected[0], 10);
-    expect(weighted, names[p]).toBeCloseTo(expected[1], 10);
-  }
+/** Runs a model whose data are parameters, and compares result and all gradients. */
+function checkGolden(build: (x: Tensor, context: () => Tensor) => Tensor, kind: string, values: GoldenValues): void {
+  const [x, context] = [given('given', [ROWS, POSITIONS, WIDTH]), given('context', [ROWS, KEYS, CONTEXT])];
+  expectGolden(
+    {
+      rows: ROWS,
+      fields: [i32('n', 2)],
+      data: {},
+      model: ({ n }: Record<string, Tensor>) => build(x(n), () => context(n)),
+      kind,
+      given: { x: ['given/x', (i) => Math.cos(0.9 * i)], context: ['context/x', (i) => Math.sin(1.1 * i)] },
+    },
+    values,
+  );
 }
 
 describe('as PyTorch', () => {
@@ -93,7 +64,7 @@ describe('as PyTorch', () => {
   test.each(titled)('attention, %s', (_, { cross, causal, mask, ...values }) => {
     const layer = multiHeadAttention({ heads: HEADS, causal });
     const seen = mask && ops.constant(mask);
-    const inputs = (context: Tensor) => ({ ...(cross && { context }), ...(seen && { mask: seen }) });
+    const inputs = (context: () => Tensor) => ({ ...(cross && { context: context() }), ...(seen && { mask: seen }) });
     checkGolden((x, context) => layer(x, inputs(context)), 'multiHeadAttention', values);
   });
   test.each(golden.norm.map((c) => [c.groups ?? 'layer', c] as const))('normalisation, groups: %s', (_, c) => {
