@@ -23,7 +23,7 @@ import {
   workers,
 } from './options.ts';
 import type { PredictCommandOptions } from './predict.ts';
-import { type ScaleCommandOptions, sizeList, whatIf } from './scale-options.ts';
+import { linkSpeed, type ScaleCommandOptions, sizeList, whatIf } from './scale-options.ts';
 import type { SummaryCommandOptions } from './summary.ts';
 import type { TrainCommandOptions } from './train.ts';
 
@@ -342,6 +342,11 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     'most steps of a measurement (default: as many as --seconds has)',
   )
     .option('--nodes <list>', 'numbers of node processes on this machine, over loopback (default: 1)', sizeList)
+    .option(
+      '--link <speed>',
+      'slow the way to all nodes but the first down, e.g. 100mbit/2ms (default: loopback as it is)',
+      linkSpeed,
+    )
     .option('--mode <kind>', 'strong, weak or both (default: both)', choice('strong', 'weak', 'both'))
     .option('--rounds <n>', 'interleaved rounds (default: 6)', count(1))
     .option('--seconds <s>', 'measured seconds of each row and round (default: 0.8)', positive)

@@ -2,10 +2,12 @@
  * Entry of the node processes of `lockstep scale --nodes` (src/scaling/node-fleet.ts). Loads the job once and then takes part in runs, several
  * at a time. Ctrl-C goes to the whole group: the parent decides what to end.
  */
+import { FaultyProxy } from '../../cluster/faults/proxy.ts';
 import { type NodeOptions, runNode } from '../../cluster/index.ts';
 import { LockstepError } from '../errors.ts';
 import type { Session } from '../parallel/session.ts';
 import { type RoundTimes, TIMELINE_STEPS, TimelineReader } from '../parallel/timeline.ts';
+import { answerProbe } from '../scaling/link-probe.ts';
 import { stripped } from '../scaling/local.ts';
 import { type NodeAnswer, type NodeRequest, nodeJob } from '../scaling/node-fleet.ts';
 import { type LoadedJob, loadJob } from './load-job.ts';
@@ -20,18 +22,61 @@ export type NodeJob =
 const parentGone = new AbortController();
 /** A coordinator that is gone for so long does not come back: each run has one of its own. */
 const RECONNECT_MS = 5000;
-let loading: Promise<Omit<LoadedJob, 'module'> & { readonly module?: string }> | undefined;
+type Loaded = Omit<LoadedJob, 'module'> & { readonly module?: string };
+/** Loads the job, once. */
+let loaded = (): Promise<Loaded> => Promise.reject(new Error('no job'));
 
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 process.on('disconnect', () => parentGone.abort());
 process.on('message', (request: NodeRequest) => {
-  if (request.kind === 'open') {
-    loading = load(request.job as NodeJob);
-    loading.catch(() => {}); // told by the first run
-  } else if (request.kind === 'look') process.send?.(lookAt(request) satisfies NodeAnswer);
-  else void answer(request);
+  switch (request.kind) {
+    case 'open': {
+      let loading: Promise<Loaded> | undefined;
+      loaded = () => {
+        loading ??= load(request.job as NodeJob);
+        return loading;
+      };
+      return;
+    }
+    case 'look':
+      return say(lookAt(request));
+    case 'run':
+      return reply(request.id, async () => {
+        await takePart(request);
+        return { kind: 'done' };
+      });
+    case 'probe':
+      return reply(request.id, async () => {
+        await answerProbe(request);
+        return { kind: 'done' };
+      });
+    case 'link':
+      return reply(request.id, async () => {
+        const { port, speed } = request;
+        const { url } = await FaultyProxy.start({ target: { port }, up: speed, down: speed });
+        return { kind: 'linked', url };
+      });
+  }
 });
+
+function say(answer: NodeAnswer): void {
+  process.send?.(answer);
+}
+
+/** Does it and says so, or why not. */
+function reply(
+  id: number,
+  work: () => Promise<{ readonly kind: 'linked'; readonly url: string } | { readonly kind: 'done' }>,
+): void {
+  work().then(
+    (done) => say({ id, ...done }),
+    (error: unknown) => {
+      const code = error instanceof LockstepError ? error.code : '';
+      say({ id, kind: 'failed', code, message: error instanceof Error ? error.message : String(error) });
+    },
+  );
+}
 
 /** The runs that it takes part in. */
 const runs = new Map<number, { session?: Session; readonly rounds: RoundTimes[] }>();
@@ -42,13 +87,11 @@ async function load(from: NodeJob) {
   return { job: overrideJob(job, from.options), module };
 }
 
-async function answer({ id, url, workers, ...task }: Extract<NodeRequest, { kind: 'run' }>): Promise<void> {
-  let outcome: NodeAnswer;
+async function takePart({ id, url, workers, ...task }: Extract<NodeRequest, { kind: 'run' }>): Promise<void> {
   const run: { session?: Session; readonly rounds: RoundTimes[] } = { rounds: [] };
   runs.set(id, run);
   try {
-    if (!loading) throw new Error('no job');
-    const { job, module } = await loading;
+    const { job, module } = await loaded();
     const options: NodeOptions = {
       url,
       workers,
@@ -63,13 +106,9 @@ async function answer({ id, url, workers, ...task }: Extract<NodeRequest, { kind
     await runNode(nodeJob(stripped(job), task), options, ({ session }) => {
       run.session = session;
     });
-    outcome = { kind: 'done', id };
-  } catch (error) {
-    const code = error instanceof LockstepError ? error.code : '';
-    outcome = { kind: 'failed', id, code, message: error instanceof Error ? error.message : String(error) };
+  } finally {
+    runs.delete(id);
   }
-  runs.delete(id);
-  process.send?.(outcome);
 }
 
 function lookAt({ id, of, first, last }: Extract<NodeRequest, { kind: 'look' }>): NodeAnswer {

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import { LockstepError } from '../errors.ts';
-import { parseWhatIf, type WhatIf } from '../scaling/what-if.ts';
+import { parseLink, parseWhatIf, type WhatIf } from '../scaling/what-if.ts';
 import type { JobOptions } from './options.ts';
 
 export interface ScaleCommandOptions extends JobOptions {
@@ -9,6 +9,7 @@ export interface ScaleCommandOptions extends JobOptions {
   readonly mode?: 'strong' | 'weak' | 'both';
   readonly rounds?: number;
   readonly seconds?: number;
+  readonly link?: WhatIf['link'];
   readonly whatIf?: WhatIf;
   readonly workloads?: readonly string[];
   readonly noise: boolean;
@@ -26,9 +27,14 @@ export function sizeList(text: string): number[] {
 }
 
 /** `nodes=2..1024,link=1gbit/0.5ms`. */
-export function whatIf(text: string): WhatIf {
+export const whatIf = (text: string): WhatIf => asArgument(() => parseWhatIf(text));
+
+/** `1gbit/0.5ms`. */
+export const linkSpeed = (text: string): WhatIf['link'] => asArgument(() => parseLink(text));
+
+function asArgument<T>(parse: () => T): T {
   try {
-    return parseWhatIf(text);
+    return parse();
   } catch (error) {
     if (!(error instanceof LockstepError)) throw error;
     throw new InvalidArgumentError(`${error.detail.expected} (got ${error.detail.got})`);

@@ -43,6 +43,7 @@ export async function scaleCommand(path: string | undefined, options: ScaleComma
       whatIf: options.whatIf ?? parseWhatIf(DEFAULT_WHAT_IF),
       noise: options.noise,
       nodeEntry: NODE_ENTRY,
+      link: options.link,
       signal: io.stop,
       onProgress: display,
     },

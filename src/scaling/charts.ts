@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
-import { type Chart, draw } from '../compare/draw.ts';
+import { type Chart, COLOURS, draw } from '../compare/draw.ts';
+import type { StepPhase } from './contract.ts';
 import { PHASE_NAMES, phasesOfAll, workerName } from './describe.ts';
 import type { JobScaling } from './report.ts';
 
@@ -46,7 +47,7 @@ function efficiencyChart({ rows }: JobScaling): SeriesChart | undefined {
             strokeWidth: 1.5,
             strokeOpacity: 0.6,
           }),
-          Plot.line(points, { x: 'workers', y: 'efficiency', stroke: 'kind', strokeWidth: 2 }),
+          Plot.line(points, { x: 'workers', y: 'efficiency', z: 'kind', stroke: 'kind', strokeWidth: 2 }),
           Plot.dot(points, { x: 'workers', y: 'efficiency', fill: 'kind', r: 4 }),
         ],
       }),
@@ -55,14 +56,17 @@ function efficiencyChart({ rows }: JobScaling): SeriesChart | undefined {
 }
 
 function phasesChart({ explanations }: JobScaling): SeriesChart | undefined {
-  const phases = phasesOfAll(explanations);
-  const names = phases.map((name) => PHASE_NAMES[name]);
+  const all = phasesOfAll(explanations);
+  const merges = all.length > COLOURS; // then the two short waits are one
+  const phases = all.filter((name) => !merges || name !== 'waitNorms');
+  const nameOf = (name: StepPhase) => (merges && name === 'waitParameters' ? 'wait for norms, parameters' : PHASE_NAMES[name]); // biome-ignore format: one line
+  const names = phases.map(nameOf);
   const parts = explanations.flatMap((e) =>
     e.perWorker.flatMap(({ node, rank, ms }) =>
       phases.map((name) => ({
         worker: `${e.nodes === 1 ? '' : `${e.nodes} x `}${e.workers} x ${e.batch}, S ${e.shards}: ${e.nodes === 1 ? 'worker ' : ''}${workerName(e.nodes, node, rank)}`,
-        phase: PHASE_NAMES[name],
-        ms: ms[name],
+        phase: nameOf(name),
+        ms: ms[name] + (merges && name === 'waitParameters' ? ms.waitNorms : 0),
       })),
     ),
   );
@@ -112,8 +116,8 @@ function predictionChart({ series, whatIf, costs }: JobScaling): SeriesChart | u
         marginLeft: 70,
         marks: [
           Plot.line(ideal, { x: 'nodes', y: 'samplesPerSec', stroke: 'currentColor', strokeDasharray: '5 4' }),
-          Plot.areaY(points, { x: 'nodes', y1: 'low', y2: 'high', fill: 'name', fillOpacity: 0.15 }),
-          Plot.line(points, { x: 'nodes', y: 'samplesPerSec', stroke: 'name', strokeWidth: 2 }),
+          Plot.areaY(points, { x: 'nodes', y1: 'low', y2: 'high', z: 'name', fill: 'name', fillOpacity: 0.15 }),
+          Plot.line(points, { x: 'nodes', y: 'samplesPerSec', z: 'name', stroke: 'name', strokeWidth: 2 }),
           Plot.dot(points, { x: 'nodes', y: 'samplesPerSec', fill: 'name', r: 2.5 }),
         ],
       }),

@@ -1,6 +1,7 @@
 import { type Row, type RowMode, STEP_PHASES, type StepPhase } from './contract.ts';
 import { type Explanation, sentence } from './explain.ts';
 import { stepsFactor } from './noise-scale.ts';
+import type { Series } from './predict.ts';
 import { headlineOf, type JobScaling } from './report.ts';
 
 /** Words and cells of a scaling report, for terminal and page alike. Pure. */
@@ -156,23 +157,40 @@ export function seriesCells({ series }: JobScaling): string[][] {
   );
 }
 
-/** "star, fp32: stop at 6 nodes". */
+const LIMITS = {
+  compute: 'computing',
+  up: 'sums on their way up',
+  update: 'the update',
+  down: 'parameters on their way down',
+  shards: 'no shards are left to be given',
+} satisfies Record<Series['limit'], string>;
+
+/** "star over 1gbit/0.5ms: stop at 6 nodes (...); bf16 moves it to 11". */
 export function stopLines({ series, whatIf }: JobScaling): string[] {
   const most = Math.max(...whatIf.nodes);
-  return series.map(({ topology, format, stopAt, limit, rows }) => {
-    const changed = rows.find(({ repeatedShards }) => repeatedShards > 0);
+  return [...new Set(series.map(({ topology }) => topology))].map((topology) => {
+    const [first, ...others] = series.filter((s) => s.topology === topology);
+    const place = ({ stopAt }: Series) => (stopAt >= most ? `all ${most}` : String(stopAt));
+    const nodes = first.stopAt >= most ? `all ${most} nodes pay` : `stop at ${first.stopAt} ${first.stopAt === 1 ? 'node' : 'nodes'}`; // biome-ignore format: one line
+    const why = first.stopAt >= most ? '' : `, for then it is ${first.limit === 'shards' ? `that ${LIMITS.shards}` : `mostly ${LIMITS[first.limit]}`}`; // biome-ignore format: one line
+    const moved = others
+      .filter(({ stopAt }) => stopAt !== first.stopAt)
+      .map((s) => `${s.format} moves it to ${place(s)}`);
+    const same = others.length > 0 && moved.length === 0 ? `; ${others.map(({ format }) => format).join(', ')}: the same` : ''; // biome-ignore format: one line
+    const changed = first.rows.find(({ repeatedShards }) => repeatedShards > 0);
     const lost = changed
       ? `; ${changed.repeatedShards} shards of lost nodes computed again, ${changed.shardsAtEnd.length} nodes at the end`
       : '';
-    const where = stopAt >= most ? `all ${most} nodes pay` : `stop at ${stopAt} ${stopAt === 1 ? 'node' : 'nodes'}`;
-    return `${topology}, ${format} over ${whatIf.link.name}: ${where} (then mostly ${limit})${lost}`;
+    const by = `${topology === 'tree' ? 'two-level tree (simulated only)' : topology}, ${first.format}`;
+    return `${by} over ${whatIf.link.name}: ${nodes}${why}${moved.length > 0 ? `; ${moved.join(', ')}` : same}${lost}`;
   });
 }
 
-export function errorLines({ errors }: JobScaling): string[] {
+export function errorLines({ errors, link }: JobScaling): string[] {
+  const over = link ? ` over ${link.name}` : '';
   return errors.map(
     ({ workers, nodes, measured, predicted, error }) =>
-      `predicted against measured, ${nodes === 1 ? '' : `${nodes} nodes x `}${workers} ${workers === 1 ? 'worker' : 'workers'}: ${thousands(predicted)} against ${thousands(measured)} samples/s (${error >= 0 ? '+' : ''}${share(error)})`,
+      `predicted against measured, ${nodes === 1 ? '' : `${nodes} nodes${over} x `}${workers} ${workers === 1 ? 'worker' : 'workers'}: ${thousands(predicted)} against ${thousands(measured)} samples/s (${error >= 0 ? '+' : ''}${share(error)})`,
   );
 }
 

@@ -49,14 +49,113 @@ function before(a: { at: number; order: number }, b: { at: number; order: number
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** Something that does one thing after the other: a processor, one direction of a network card. */
-export class Server {
-  /** When it has done all that it was given. */
-  free = 0;
+/** One direction of a network card, and the way behind it: carries one thing after the other. */
+export class Card {
+  readonly #queue: EventQueue;
+  readonly #bytesPerMs: number;
+  #free = 0;
 
-  /** It takes `ms` from when it is ready and both are there; gives the time at which it is done. */
-  take(ready: number, ms: number): number {
-    this.free = Math.max(this.free, ready) + ms;
-    return this.free;
+  constructor(queue: EventQueue, bytesPerMs: number) {
+    this.#queue = queue;
+    this.#bytesPerMs = bytesPerMs;
+  }
+
+  /** Bytes leave from now on, behind what leaves before them; `gone` when all have, and `latencyMs` later. */
+  send(bytes: number, latencyMs: number, gone: () => void): void {
+    this.#free = Math.max(this.#queue.now, this.#free) + bytes / this.#bytesPerMs;
+    this.#queue.at(this.#free + latencyMs, gone);
+  }
+
+  /** Bytes that somebody's card has just sent have come in, unless those of others fill this one. */
+  take(bytes: number, there: () => void): void {
+    this.#free = Math.max(this.#queue.now, this.#free + bytes / this.#bytesPerMs);
+    this.#queue.at(this.#free, there);
+  }
+}
+
+/**
+ * The cores of a machine. Threads that have work share them evenly, as an operating system has them do, and slow each other down by what
+ * memory and caches they share.
+ */
+export class Cores {
+  readonly #queue: EventQueue;
+  readonly #cores: number;
+  readonly #slowdown: (running: number) => number;
+  /** Work that each thread has got done since the beginning; it moves at the speed of now. */
+  #worked = 0;
+  #at = 0;
+  /** Running threads, the first to be done first. */
+  #running: { readonly until: number; readonly done: () => void }[] = [];
+  /** Counts the plans for the next to be done: only the newest counts. */
+  #plan = 0;
+
+  /** @param slowdown how many times as long a thread takes while so many run on cores of their own. */
+  constructor(queue: EventQueue, cores: number, slowdown: (running: number) => number) {
+    this.#queue = queue;
+    this.#cores = cores;
+    this.#slowdown = slowdown;
+  }
+
+  /** A thread computes, from now on, what takes `ms` where it is alone. */
+  run(ms: number, done: () => void): void {
+    this.#advance();
+    const task = { until: this.#worked + ms, done };
+    let i = this.#running.length;
+    while (i > 0 && this.#running[i - 1].until > task.until) i--;
+    this.#running.splice(i, 0, task);
+    this.#next();
+  }
+
+  /** Milliseconds of work that a thread gets done in one. */
+  get #speed(): number {
+    const running = this.#running.length;
+    return Math.min(1, this.#cores / running) / this.#slowdown(Math.min(running, this.#cores));
+  }
+
+  #advance(): void {
+    const { now } = this.#queue;
+    if (this.#running.length > 0) this.#worked += (now - this.#at) * this.#speed;
+    this.#at = now;
+  }
+
+  #next(): void {
+    const plan = ++this.#plan;
+    const [first] = this.#running;
+    if (first === undefined) return;
+    const due = this.#at + Math.max(0, first.until - this.#worked) / this.#speed;
+    this.#queue.at(due, () => {
+      if (plan !== this.#plan) return;
+      this.#advance();
+      this.#worked = Math.max(this.#worked, first.until); // rounding
+      this.#running.shift();
+      this.#next();
+      first.done();
+    });
+  }
+}
+
+/** A thread that does one thing after the other: the one of a process that has the sockets. */
+export class Thread {
+  readonly #cores: Cores;
+  readonly #waiting: { readonly ms: number; readonly done: () => void }[] = [];
+  #busy = false;
+
+  constructor(cores: Cores) {
+    this.#cores = cores;
+  }
+
+  run(ms: number, done: () => void): void {
+    this.#waiting.push({ ms, done });
+    if (!this.#busy) this.#next();
+  }
+
+  #next(): void {
+    const task = this.#waiting.shift();
+    this.#busy = task !== undefined;
+    if (!task) return;
+    this.#cores.run(task.ms, () => {
+      task.done();
+      this.#next();
+    });
   }
 }

@@ -29,11 +29,24 @@ export function renderScaling(report: ScalingReport): string {
 
 /** What was measured where, in a line. */
 export function machineLine(machine: MachineBlock): string {
-  const { cpu, cores, memoryGiB, platform, node, date, loadBefore, kernels, gemmGflops } = machine;
+  const {
+    cpu,
+    cores,
+    memoryGiB,
+    platform,
+    node,
+    date,
+    loadBefore,
+    busyElsewhere,
+    speedDrift = 0,
+    kernels,
+    gemmGflops,
+  } = machine;
+  const percent = (share: number) => `${Math.round(100 * share)} %`;
   const rates = Object.entries(kernels).map(
     ([gemm, name]) => `${gemm} ${name} at ${(gemmGflops[gemm] ?? Number.NaN).toFixed(0)} GFLOP/s a core`,
   );
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${rates.join(', ')}, load ${loadBefore.toFixed(2)} before; ${date}`;
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${rates.join(', ')}, load ${loadBefore.toFixed(2)} before, others used up to ${percent(busyElsewhere)} of the cores between rounds, the speed of a core moved by ${percent(speedDrift)}; ${date}`;
 }
 
 function section(job: JobScaling): string {

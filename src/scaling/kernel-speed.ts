@@ -1,7 +1,9 @@
 import { median } from '../compare/statistics.ts';
+import type { Block } from '../graph/layout.ts';
 import { type BackendChoice, openGemm } from '../kernels/backend.ts';
-import { GEMM_SCRATCH_BYTES, type KernelTable } from '../kernels/table.ts';
+import { GEMM_SCRATCH_BYTES, type KernelTable, TOPK_SCRATCH_BYTES } from '../kernels/table.ts';
 import { instantiateKernels } from '../kernels/wasm.ts';
+import { CODECS, type WireFormat } from '../parallel/wire-format.ts';
 
 const PAGE = 64 * 1024;
 
@@ -39,6 +41,26 @@ export class KernelSpeed {
     const [a, b, c] = [0, 1, 2].map((i) => base + 4 * VECTOR * i);
     kernels.fill(a, 1, 2 * VECTOR);
     return (12 * VECTOR) / median(repeat(() => kernels.addPartials(c, a, b, VECTOR), 1, seconds)) / 1e6;
+  }
+
+  /** Milliseconds of encoding and decoding these blocks on one thread, by wire format. */
+  codecs(
+    blocks: readonly Block[],
+    seconds: number,
+  ): Record<WireFormat, { readonly encodeMs: number; readonly decodeMs: number }> {
+    const longest = blocks.reduce((most, { length }) => Math.max(most, length), 1);
+    const { kernels, base } = this.#open(8 * longest + TOPK_SCRATCH_BYTES);
+    const [x, out, scratch] = [base, base + 4 * longest, base + 8 * longest];
+    const found = { fp32: { encodeMs: 0, decodeMs: 0 } } as Record<WireFormat, { encodeMs: number; decodeMs: number }>;
+    const floats = blocks.reduce((sum, { length }) => sum + length, 0);
+    for (const codec of Object.values(CODECS)) {
+      kernels.randomUniform(x, longest, 1, 0, 0, 0, 0, 0, -1, 1);
+      const encode = repeat(() => codec.encode(kernels, out, x, longest, scratch), 2, seconds / 6);
+      const decode = repeat(() => codec.decode(kernels, x, out, longest, true), 2, seconds / 6);
+      const [encodeMs, decodeMs] = [encode, decode].map((times) => (median(times) * floats) / longest);
+      found[codec.format] = { encodeMs, decodeMs };
+    }
+    return found;
   }
 
   #open(bytes: number): { memory: WebAssembly.Memory; kernels: KernelTable; base: number } {

@@ -16,6 +16,8 @@ export interface MachineBlock {
   readonly kernels: Record<string, string>;
   /** GFLOP/s of one thread, 1024 x 1024 x 1024, in this run. */
   readonly gemmGflops: Record<string, number>;
+  /** How far the speed of one core moved between rounds: (largest - smallest) / median. */
+  speedDrift?: number;
   readonly warnings: string[];
 }
 
@@ -64,6 +66,7 @@ export function drift(speeds: readonly number[]): number {
 }
 
 export function warnIfDrifting(machine: MachineBlock, speeds: readonly number[]): void {
+  machine.speedDrift = Math.max(machine.speedDrift ?? 0, drift(speeds));
   if (drift(speeds) <= DRIFT_LIMIT) return;
   machine.warnings.push(
     `the speed of one core moved by ${Math.round(100 * drift(speeds))} % between rounds (frequency, other guests): compare rows of this run only`,

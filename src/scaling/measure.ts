@@ -9,10 +9,12 @@ import type { Stage } from './stage.ts';
 /** Steps that a point runs first: they give its hash and how long a step takes. */
 export const HASHED_STEPS = 20;
 /** Fewest steps of a slice that count, whatever they take. */
-export const LEAST_STEPS = 20;
+const LEAST_STEPS = 20;
 /** Share of a slice's time, and fewest steps, that warm it up and are dropped. */
 const WARM_UP = 0.2;
 const LEAST_WARM_UP = 5;
+/** Fewest steps of a slice, warm-up included. */
+export const LEAST_SLICE = LEAST_STEPS + LEAST_WARM_UP;
 /** Edge of the square matrices whose product watches the speed of a core. */
 const GEMM_SIZE = 768;
 
@@ -144,7 +146,7 @@ function quicker(a: readonly NodeStep[], b: readonly NodeStep[]): readonly NodeS
 
 function stepsFor(stepMs: number, seconds: number, most: number | undefined): number {
   const wanted = Math.ceil((1000 * seconds * (1 + WARM_UP)) / Math.max(stepMs, 1e-3));
-  return Math.min(most ?? Number.POSITIVE_INFINITY, Math.max(LEAST_STEPS + LEAST_WARM_UP, wanted));
+  return Math.min(most ?? Number.POSITIVE_INFINITY, Math.max(LEAST_SLICE, wanted));
 }
 
 /** The median step after the warm-up. */
@@ -154,7 +156,7 @@ function stepOf(stepsMs: readonly number[]): number {
 }
 
 function refuseTooShort(steps: number | undefined): void {
-  const least = LEAST_STEPS + LEAST_WARM_UP;
+  const least = LEAST_SLICE;
   if (steps === undefined || steps >= least) return;
   throw new LockstepError('E_OPTION', {
     where: `--steps ${steps}`,

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { LinkSpeed } from '../../cluster/faults/link.ts';
 import { type CoordinatorOptions, runCoordinator } from '../../cluster/index.ts';
 import { loaderOf } from '../compare/fork-slot.ts';
 import { isErrorCode, LockstepError } from '../errors.ts';
@@ -8,10 +9,13 @@ import type { RoundTimes, WorkerStep } from '../parallel/timeline.ts';
 import type { Job } from '../train/job.ts';
 import type { NodeStep, OpenPoint, Point } from './contract.ts';
 import { KEPT_STEPS, KeptRun, type StartRun } from './kept-run.ts';
+import { type ProbeTask, probeLink } from './link-probe.ts';
 import { sizedJob, type TimedJob } from './local.ts';
+import type { WireCosts } from './scenario.ts';
 
 /** What a node process is asked to do: the point's job, at a coordinator. */
 export interface NodeTask {
+  /** Of the coordinator, or of a link that leads to it. */
   readonly url: string;
   readonly workers: number;
   readonly rows: number;
@@ -21,10 +25,15 @@ export interface NodeTask {
 export type NodeRequest =
   | { readonly kind: 'open'; readonly job: unknown }
   | ({ readonly kind: 'run'; readonly id: number } & NodeTask)
+  /** Measure what sockets cost, with the coordinator at that address. */
+  | ({ readonly kind: 'probe'; readonly id: number } & ProbeTask)
+  /** Lead connections over a link of this speed to a port. */
+  | { readonly kind: 'link'; readonly id: number; readonly port: number; readonly speed: LinkSpeed }
   /** What its workers and its main thread did in these steps of run `of`. */
   | { readonly kind: 'look'; readonly id: number; readonly of: number; readonly first: number; readonly last: number };
 export type NodeAnswer = { readonly id: number } & (
   | { readonly kind: 'done' }
+  | { readonly kind: 'linked'; readonly url: string }
   | { readonly kind: 'seen'; readonly seen: NodeSteps }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 );
@@ -35,8 +44,13 @@ export interface NodeSteps {
   readonly rounds: readonly RoundTimes[];
 }
 
-/** Nodes that have not come after so long do not answer. */
-const JOIN_MS = 120_000;
+/** How nodes reach the coordinator. */
+export interface Reach {
+  /** Those that have not come after so long do not answer. */
+  readonly joinMs: number;
+  /** Of all but the first. Absent: loopback as it is. */
+  readonly link?: LinkSpeed;
+}
 
 /**
  * Node processes on this machine, which take part in one run or in several that take turns. Each loads the job by itself, as on machines of
@@ -48,6 +62,8 @@ export class NodeFleet {
   readonly #entry: string;
   readonly #job: unknown;
   readonly #children: ChildProcess[] = [];
+  /** A process for links, which is none of the nodes. */
+  #links: ChildProcess | undefined;
   #requests = 0;
 
   constructor(entry: string, job: unknown) {
@@ -56,11 +72,26 @@ export class NodeFleet {
   }
 
   /** Has nodes take part in a run: its number, and a promise that resolves when all have done their part and rejects when one fails. */
-  run(count: number, task: NodeTask): { readonly id: number; readonly done: Promise<void> } {
+  run(tasks: readonly NodeTask[]): { readonly id: number; readonly done: Promise<void> } {
     const id = ++this.#requests;
-    while (this.#children.length < count) this.#children.push(this.#start());
-    const asked = this.#children.slice(0, count).map((child) => ask(child, { kind: 'run', id, ...task }));
+    while (this.#children.length < tasks.length) this.#children.push(this.#start());
+    const asked = tasks.map((task, i) => ask(this.#children[i], { kind: 'run', id, ...task }));
     return { id, done: Promise.all(asked).then(() => undefined) };
+  }
+
+  /** Address of a link of this speed that leads to a port of this machine. It stays until `close`. */
+  async link(port: number, speed: LinkSpeed): Promise<string> {
+    this.#links ??= this.#start();
+    const answer = await ask(this.#links, { kind: 'link', id: ++this.#requests, port, speed });
+    if (answer.kind !== 'linked') throw new RangeError(`node fleet: ${answer.kind} instead of a link`);
+    return answer.url;
+  }
+
+  /** What the sockets of two processes cost here, for vectors of so many bytes. */
+  probe(bytes: number): Promise<WireCosts> {
+    if (this.#children.length === 0) this.#children.push(this.#start());
+    const [child] = this.#children;
+    return probeLink(bytes, (task) => ask(child, { kind: 'probe', id: ++this.#requests, ...task }));
   }
 
   /** What the nodes of a run did in these steps. */
@@ -71,6 +102,7 @@ export class NodeFleet {
   }
 
   close(): void {
+    this.#links?.kill('SIGKILL');
     for (const child of this.#children.splice(0)) child.kill('SIGKILL'); // they own nothing that could be left half written
   }
 
@@ -80,7 +112,7 @@ export class NodeFleet {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     child.setMaxListeners(0); // one for each run
-    child.send({ kind: 'open', job: this.#job } satisfies NodeRequest);
+    child.send({ kind: 'open', job: this.#job } satisfies NodeRequest); // it is loaded when it is needed
     return child;
   }
 }
@@ -119,9 +151,11 @@ export function nodeJob(job: Job, { rows, size }: Pick<NodeTask, 'rows' | 'size'
   return sizedJob({ ...job, data }, rows, size, KEPT_STEPS);
 }
 
-/** Runs points on real node processes over loopback. The coordinator's threads, which reduce and update, are those of all nodes. */
-export function openOnFleet(fleet: NodeFleet, timed: TimedJob): OpenPoint {
-  return async (point) => new FleetRun(fleet, timed, point);
+/**
+ * Runs points on real node processes over loopback; all but the first, which is thought to be beside the coordinator, over a link, where one is given. The coordinator's threads, which reduce and update, are those of all nodes.
+ */
+export function openOnFleet(fleet: NodeFleet, timed: TimedJob, reach: Reach): OpenPoint {
+  return async (point) => new FleetRun(fleet, timed, point, reach);
 }
 
 class FleetRun extends KeptRun {
@@ -132,7 +166,7 @@ class FleetRun extends KeptRun {
   /** What the main thread here did, by step: of the last slice. */
   #rounds = new Map<number, RoundTimes>();
 
-  constructor(fleet: NodeFleet, timed: TimedJob, point: Point) {
+  constructor(fleet: NodeFleet, timed: TimedJob, point: Point, { joinMs, link }: Reach) {
     const { roles: _, ...size } = point;
     const rows = timed.data.train.size;
     const { signal } = timed.options;
@@ -146,13 +180,17 @@ class FleetRun extends KeptRun {
         port: 0,
         workers: Math.min(availableParallelism(), point.workers * point.nodes),
         minNodes: point.nodes,
-        deadlines: { quorumMs: JOIN_MS },
+        deadlines: { quorumMs: joinMs },
         signal: AbortSignal.any([broken.signal, ...(signal ? [signal] : [])]),
-        onListening: ({ url }) => {
-          const { id, done } = fleet.run(point.nodes, { url, workers: point.workers, rows, size });
-          this.#run = id;
-          nodes = done;
-          done.catch((error: unknown) => {
+        onListening: ({ url, port }) => {
+          nodes = (async () => {
+            const far = link ? await fleet.link(port, link) : url;
+            const tasks = Array.from({ length: point.nodes }, (_, i) => ({ url: i === 0 ? url : far, workers: point.workers, rows, size })); // biome-ignore format: one line
+            const { id, done } = fleet.run(tasks);
+            this.#run = id;
+            await done;
+          })();
+          nodes.catch((error: unknown) => {
             problem = error;
             broken.abort();
           });
@@ -164,7 +202,7 @@ class FleetRun extends KeptRun {
         if (!signal?.aborted) await nodes; // else they may still look for a coordinator that is gone
         return result;
       } catch (error) {
-        throw signal?.aborted ? error : (problem ?? error);
+        throw signal?.aborted ? error : (problem ?? withoutAnswer(error, point, joinMs));
       }
     };
     super(start, point.batch, 1 + point.nodes);
@@ -188,6 +226,18 @@ class FleetRun extends KeptRun {
       ...nodes.flatMap(({ steps, rounds }, i) => stepsOfNode(i + 1, steps, rounds)),
     ].sort((a, b) => a.step - b.step);
   }
+}
+
+/** Where nodes have not come: what it means here. */
+function withoutAnswer(error: unknown, { nodes }: Point, joinMs: number): unknown {
+  if (!(error instanceof LockstepError) || error.code !== 'E_QUORUM') return error;
+  return new LockstepError('E_QUORUM', {
+    where: `--nodes ${nodes}`,
+    expected: `${nodes} node processes that load the job and join within ${joinMs / 1000} s`,
+    got: `${error.detail.got}: the others do not answer`,
+    fix: 'see whether the job loads by itself (lockstep check), or leave --nodes out',
+    cause: error,
+  });
 }
 
 function withRound(step: NodeStep, round: RoundTimes | undefined): NodeStep {

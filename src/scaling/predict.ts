@@ -1,39 +1,72 @@
 import { median, standardDeviation } from '../compare/statistics.ts';
+import { assignShards } from '../membership/assignment.ts';
 import type { WireFormat } from '../parallel/wire-format.ts';
 import type { Measured, NodeStep } from './contract.ts';
 import type { JobFacts } from './facts.ts';
-import { busyMs, computeMs } from './phases.ts';
-import { type Change, type JobCosts, type Scenario, type Simulated, simulate } from './simulate.ts';
+import { computeMs } from './phases.ts';
+import { rootsOf } from './protocol.ts';
+import type { Change, JobCosts, Link, Scenario, Simulated, Together, WireCosts } from './scenario.ts';
+import { simulate } from './simulate.ts';
 import type { WhatIf } from './what-if.ts';
 
 /** Exchanges of a prediction. */
 const ROUNDS = 12;
-/** CPU time of a byte of a frame at one end: 5.4 ns a float32 parameter and node, up and down, both ends (loopback, zero masks). */
-const MS_PER_BYTE = 5.4e-6 / 16;
 /** A further node is not worth it when it gives less than this share of what one node does by itself. */
 export const WORTH_IT = 0.25;
 
-/** What a job costs, from the phases of the point with the most workers. */
-export function costsOf({ point, phases, shards }: Measured, timeline: readonly NodeStep[], facts: JobFacts): JobCosts {
-  const { workers, batch } = point;
-  const mean = (of: (w: Measured['phases'][number]) => number) =>
-    phases.reduce((sum, w) => sum + of(w), 0) / phases.length;
-  const slowest = Math.max(...phases.map(computeMs));
-  const stepMs = mean((w) => w.stepMs);
-  const additions = Math.max(1, facts.partialSums - 1);
+/**
+ * What a job costs, from the phases of points of one batch and S on one machine: what a worker computes by itself, how it slows down beside
+ * others, and the reduction and the update on the most workers.
+ */
+export function costsOf(
+  points: readonly Measured[],
+  timeline: readonly NodeStep[],
+  facts: JobFacts,
+  wire: WireCosts,
+  codec: JobCosts['codec'],
+): JobCosts {
+  const ordered = [...points].sort((a, b) => a.point.workers - b.point.workers);
+  const [{ point, shards }] = ordered;
+  const slowest = ({ phases }: Measured) => Math.max(...phases.map(computeMs));
+  const ofShard = ordered.map((m): readonly [number, number] => {
+    const { workers } = m.point;
+    return [workers, slowest(m) / Math.ceil(m.shards / workers)];
+  });
+  const [[, shardMs]] = ofShard;
   return {
-    batch,
+    batch: point.batch,
     shards,
-    workers,
     bytes: facts.wireBytes,
-    shardMs: slowest / Math.ceil(shards / workers),
-    // Where nothing is added, the reduction only takes norms: that is work of the update.
-    additionMs: facts.partialSums > 1 ? mean(({ ms }) => ms.reduce) / additions : mean(({ ms }) => ms.reduce),
-    updateMs: mean(({ ms }) => ms.update),
-    fixedMs: Math.max(0, stepMs - slowest - mean(({ ms }) => ms.reduce + ms.update)),
-    msPerByte: MS_PER_BYTE,
+    shardMs,
+    slowdown: slowdownOf(ofShard.map(([n, ms]) => [n, Math.max(1, ms / shardMs)])),
+    together: ordered.map((m): Together => {
+      const mean = (of: (w: Measured['phases'][number]) => number) => m.phases.reduce((sum, w) => sum + of(w), 0) / m.phases.length; // biome-ignore format: one line
+      const [reduceMs, updateMs] = [mean(({ ms }) => ms.reduce), mean(({ ms }) => ms.update)];
+      const additions = Math.max(1, sumsOf(m.point.workers, shards) - 1); // where nothing is added, norms are taken all the same
+      const fixedMs = Math.max(0, mean((w) => w.stepMs) - slowest(m) - reduceMs - updateMs);
+      return { workers: m.point.workers, additionMs: reduceMs / additions, updateMs, fixedMs };
+    }),
+    wire,
+    codec,
     jitter: jitterOf(timeline),
   };
+}
+
+/** Partial sums in which so many workers of one process end. */
+function sumsOf(workers: number, shards: number): number {
+  return assignShards(shards, workers).reduce((sum, range) => sum + rootsOf(range, shards).length, 0);
+}
+
+/** From some numbers of workers to all up to the largest: straight lines between. The least of them counts as one. */
+export function slowdownOf(known: readonly (readonly [workers: number, factor: number])[]): number[] {
+  const [[first], ...rest] = known;
+  const factors: number[] = Array.from({ length: first }, () => 1);
+  let [n, factor] = [first, 1];
+  for (const [next, its] of rest) {
+    for (let k = n + 1; k <= next; k++) factors.push(factor + ((k - n) / (next - n)) * (its - factor));
+    [n, factor] = [next, its];
+  }
+  return factors;
 }
 
 /** Spread of the computing time of one worker from step to step: of its logarithm, by quartiles, so that a pause counts little. */
@@ -68,7 +101,8 @@ export interface Series {
   readonly rows: readonly Predicted[];
   /** The most nodes of which each is still worth it. */
   readonly stopAt: number;
-  readonly limit: keyof Simulated['phases'];
+  /** What takes most of the time then, or that no shards are left to be given. */
+  readonly limit: keyof Simulated['phases'] | 'shards';
 }
 
 /** All series that the question asks for. */
@@ -80,7 +114,8 @@ export function predict(costs: JobCosts, workers: number, whatIf: WhatIf): Serie
       const rows = whatIf.nodes.map(at);
       const stopAt = stopOf(at, Math.max(...whatIf.nodes));
       const { phases } = at(stopAt + 1);
-      return { topology, format, rows, stopAt, limit: largest(phases) };
+      const given = whatIf.mode === 'strong' && stopAt * workers >= costs.shards;
+      return { topology, format, rows, stopAt, limit: given ? 'shards' : largest(phases) };
     }),
   );
 }
@@ -151,34 +186,25 @@ function largest(phases: Simulated['phases']): keyof Simulated['phases'] {
   return entries.reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0];
 }
 
-/** Between processes of one machine. */
-const LOOPBACK: Scenario['link'] = { latencyMs: 0.05, bytesPerMs: 4e6 };
+/** Between processes of one machine there is no card: it takes the time of their main threads. */
+export const LOOPBACK: Link = { latencyMs: 0, bytesPerMs: Number.POSITIVE_INFINITY };
 
-/** Prediction against measurement, for the points that were measured here: relative error of the throughput. */
+/**
+ * Prediction against measurement, for the points that were measured here, processes of one machine: relative error of the throughput. Nodes
+ * alone are seen through `link`.
+ */
 export function predictionErrors(
   costs: JobCosts,
   measured: readonly Measured[],
   cores: number,
+  link: Link = LOOPBACK,
 ): { point: Measured['point']; measured: number; predicted: number; error: number }[] {
   return measured
     .filter(({ point }) => point.batch === costs.batch && point.shards === undefined)
     .map(({ point, roundsMs }) => {
-      const scenario = {
-        link: LOOPBACK,
-        format: 'fp32',
-        syncEvery: 1,
-        topology: 'star',
-        rounds: ROUNDS,
-        sharedCores: cores,
-      } as const;
+      const scenario = { link, format: 'fp32', syncEvery: 1, topology: 'star', rounds: 4 * ROUNDS, sharedCores: cores } as const; // biome-ignore format: one line
       const predicted = simulate(costs, { ...scenario, nodes: point.nodes, workers: point.workers }).samplesPerSec;
       const real = (1000 * point.batch) / median(roundsMs);
       return { point, measured: real, predicted, error: predicted / real - 1 };
     });
-}
-
-/** Share of the step in which the workers of a point really work. */
-export function busyShare({ phases }: Pick<Measured, 'phases'>): number {
-  const stepMs = phases.reduce((sum, w) => sum + w.stepMs, 0);
-  return stepMs === 0 ? Number.NaN : phases.reduce((sum, w) => sum + busyMs(w), 0) / stepMs;
 }

@@ -5,7 +5,7 @@ import type { JobFacts } from './facts.ts';
 import type { MachineBlock } from './machine.ts';
 import type { NoiseScale } from './noise-scale.ts';
 import type { Series } from './predict.ts';
-import type { JobCosts } from './simulate.ts';
+import type { JobCosts, Link } from './scenario.ts';
 import type { WhatIf } from './what-if.ts';
 
 /** What `lockstep scale` found out, as plain data: scaling.json. */
@@ -24,6 +24,8 @@ export interface JobScaling {
   /** Absent where only the other kind of scaling was measured. */
   readonly strongBatch?: number;
   readonly weakBatch?: number;
+  /** Of the nodes that are not beside the coordinator, where it was slowed down. */
+  readonly link?: Link & { readonly name: string };
   readonly facts: JobFacts;
   readonly peaks: Peaks;
   /** That were begun. */

@@ -12,13 +12,14 @@ import { factsOf, type JobFacts } from './facts.ts';
 import { KernelSpeed } from './kernel-speed.ts';
 import { openLocally, openTimedJob, planPoint, sampleNoise, type TimedJob } from './local.ts';
 import { describeMachine, type MachineBlock, warnIfDrifting, warnIfLoaded } from './machine.ts';
-import { type MeasureEvent, type Measurement, measure } from './measure.ts';
+import { HASHED_STEPS, LEAST_SLICE, type MeasureEvent, type Measurement, measure } from './measure.ts';
 import { NodeFleet, openOnFleet } from './node-fleet.ts';
 import { noiseScale, workersUntilCritical } from './noise-scale.ts';
 import { checkSizes, planPoints } from './points.ts';
 import { costsOf, predict, predictionErrors } from './predict.ts';
 import { recordingMs } from './recording-cost.ts';
 import { type JobScaling, type NoiseReport, type ScalingReport, sweepOf } from './report.ts';
+import type { Link } from './scenario.ts';
 import { Stage } from './stage.ts';
 import type { WhatIf } from './what-if.ts';
 
@@ -46,8 +47,12 @@ export interface ScaleOptions {
   readonly whatIf: WhatIf;
   /** Estimate the gradient-noise scale. */
   readonly noise: boolean;
-  /** File of the node processes, as URL; needed for more than one node. */
-  readonly nodeEntry?: string | undefined;
+  /** File of the node processes, as URL. */
+  readonly nodeEntry: string;
+  /** So long nodes may take to join. Default two minutes. */
+  readonly joinMs?: number;
+  /** Of nodes that are not beside the coordinator. Absent: loopback as it is. */
+  readonly link?: (Link & { readonly name: string }) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((job: string, event: MeasureEvent) => void) | undefined;
 }
@@ -56,6 +61,8 @@ export interface ScaleOptions {
 const NOISE_EVERY = 10;
 const NOISE_EVERY_OF = 50;
 const NOISE_SAMPLES = 60;
+/** Nodes that have not come after so long do not answer. */
+const JOIN_MS = 120_000;
 
 /** Measures, explains and predicts how jobs scale. Timelines of the largest points go to `onTimeline`. */
 export async function scale(
@@ -92,12 +99,12 @@ async function scaleJob(
   try {
     return await scaleOn(fleet, scaled, options, machine, onTimeline);
   } finally {
-    fleet?.close();
+    fleet.close();
   }
 }
 
 async function scaleOn(
-  fleet: NodeFleet | undefined,
+  fleet: NodeFleet,
   scaled: ScaledJob,
   options: ScaleOptions & { readonly nodes: readonly number[] },
   machine: MachineBlock,
@@ -124,8 +131,12 @@ async function scaleOn(
   const speed = new KernelSpeed(first.backend, (await compileKernels({ simd: first.backend.simd })).module);
   const { rounds, seconds, steps, onProgress } = options;
   const local = openLocally(timed);
-  const remote = fleet && openOnFleet(fleet, timed);
-  const stage = new Stage((point: Point) => (point.nodes > 1 && remote ? remote : local)(point), freemem() / 2);
+  const { link } = options;
+  const remote = openOnFleet(fleet, timed, {
+    joinMs: options.joinMs ?? JOIN_MS,
+    ...(link && { link: { delayMs: link.latencyMs, bytesPerSecond: 1000 * link.bytesPerMs } }),
+  });
+  const stage = new Stage((point: Point) => (point.nodes > 1 ? remote : local)(point), freemem() / 2);
   let measured: Measurement;
   try {
     measured = await measure(points, stage, {
@@ -154,8 +165,12 @@ async function scaleOn(
     facts.set(m, factsOf(await planPoint(timed, { ...m.point, workers: m.point.workers }, 1)));
   const factsFor = (m: Measured): JobFacts => facts.get(m) ?? factsOf(first);
   const table = rowsOf(measured.points);
-  const largest = largestOf(measured.points.filter(({ point, phases }) => point.nodes === 1 && phases.length > 0));
-  const costs = largest && costsOf(largest, measured.timelines.get(largest.point) ?? [], factsFor(largest));
+  const here = measured.points.filter(({ point, phases }) => point.nodes === 1 && phases.length > 0);
+  const largest = largestOf(here);
+  const peers = here.filter((m) => m.point.batch === largest?.point.batch && m.shards === largest.shards);
+  const wire = largest && !measured.stopped ? await fleet.probe(4 * factsFor(largest).elements) : undefined;
+  const codec = wire && speed.codecs(first.compiled.blocks, 0.3);
+  const costs = largest && wire && codec && costsOf(peers, measured.timelines.get(largest.point) ?? [], factsFor(largest), wire, codec); // biome-ignore format: one line
   const strong = measured.points.filter(({ point }) => point.roles.includes('strong'));
   const amdahl = fitAmdahl(
     strong
@@ -168,6 +183,7 @@ async function scaleOn(
     parameters: first.compiled.tensors.reduce((sum, { size }) => sum + size, 0),
     ...(strongBatch === undefined ? {} : { strongBatch }),
     ...(weakBatch === undefined ? {} : { weakBatch }),
+    ...(link === undefined ? {} : { link }),
     facts: factsFor(largest ?? measured.points[0]),
     peaks,
     rounds: measured.gflops.length,
@@ -176,12 +192,14 @@ async function scaleOn(
     hashedSteps: measured.points[0].hashedSteps,
     explanations: measured.points
       .filter(({ phases }) => phases.length > 0)
-      .map((m) => explain(m, factsFor(m), peaks, singleOf(m, measured.points))),
+      .map((m) =>
+        explain(m, factsFor(m), peaks, singleOf(m, measured.points), (wire?.messageMs ?? 0) + (link?.latencyMs ?? 0)),
+      ),
     ...recordingOf(measured.points),
     ...(amdahl ? { amdahl } : {}),
     ...(costs ? { costs } : {}),
     errors: costs
-      ? predictionErrors(costs, measured.points, machine.cores).map(({ point, ...error }) => ({
+      ? predictionErrors(costs, measured.points, machine.cores, link).map(({ point, ...error }) => ({
           workers: point.workers,
           nodes: point.nodes,
           ...error,
@@ -190,8 +208,17 @@ async function scaleOn(
     whatIf,
     series: costs ? predict(costs, whatIf.workers ?? Math.max(...workers), whatIf) : [],
     ...(options.noise && largest && !measured.stopped ? await noiseOf(timed, largest) : {}),
-    notes: first.notes,
+    notes: [...shortNote(scaled.job, own, rows), ...first.notes],
   };
+}
+
+/** A job that is over before it could be measured is measured beyond its end. */
+function shortNote(job: Job, batch: number, rows: number): string[] {
+  const { steps, epochs } = resolveJob(job);
+  const total = steps ?? (epochs ?? 1) * Math.ceil(rows / batch);
+  const least = HASHED_STEPS + LEAST_SLICE;
+  if (total >= least) return [];
+  return [`the job has ${total} steps, at least ${least} are needed to measure it: it was measured beyond its end`];
 }
 
 /** What writing phases down costs, where it costs most. */
@@ -235,9 +262,8 @@ async function shardsByBatch(
   return shards;
 }
 
-function fleetOf({ nodeJob }: ScaledJob, { nodes, nodeEntry }: ScaleOptions): NodeFleet | undefined {
-  if (!nodes?.some((n) => n > 1)) return undefined;
-  if (nodeEntry !== undefined && nodeJob !== undefined) return new NodeFleet(nodeEntry, nodeJob);
+function fleetOf({ nodeJob }: ScaledJob, { nodes, nodeEntry }: ScaleOptions): NodeFleet {
+  if (nodeJob !== undefined || !nodes?.some((n) => n > 1)) return new NodeFleet(nodeEntry, nodeJob);
   throw new LockstepError('E_OPTION', {
     where: '--nodes',
     expected: 'a job in a file, which node processes can load',

@@ -1,88 +1,65 @@
-import type { ShardRange } from '../membership/assignment.ts';
+import { assignShards, type ShardRange } from '../membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../membership/members.ts';
 import type { TreeNode } from '../parallel/gradient-tree.ts';
-import type { WireFormat } from '../parallel/wire-format.ts';
-import { EventQueue, Server } from './events.ts';
+import { Card, Cores, EventQueue, Thread } from './events.ts';
 import { additionsOf, mergedSums, rootsOf } from './protocol.ts';
-
-/** A network card: what leaves a machine waits for what left before, what comes for what came. */
-export interface Link {
-  readonly latencyMs: number;
-  readonly bytesPerMs: number;
-}
-
-/** What a job costs, from measured phases. */
-export interface JobCosts {
-  /** Rows and shards of a step. */
-  readonly batch: number;
-  readonly shards: number;
-  /** Workers of the node on which the following was measured. */
-  readonly workers: number;
-  /** Bytes of a partial sum, and of what comes back, in each format. */
-  readonly bytes: Readonly<Record<WireFormat, number>>;
-  /** Gather, forward and backward of one shard on one worker of a busy node. */
-  readonly shardMs: number;
-  /** Adding two partial sums, on all workers of a node. */
-  readonly additionMs: number;
-  /** Norm, clip and update of all parameters, on all workers of a node. */
-  readonly updateMs: number;
-  /** Barriers and whatever else a step has on a node. */
-  readonly fixedMs: number;
-  /** Encoding or decoding a byte of a frame, at one end. */
-  readonly msPerByte: number;
-  /** Standard deviation of the logarithm of a node's computing time from step to step. */
-  readonly jitter: number;
-}
-
-export interface Scenario {
-  readonly nodes: number;
-  /** Workers of each node. */
-  readonly workers: number;
-  readonly link: Link;
-  readonly format: WireFormat;
-  /** Steps between two exchanges. */
-  readonly syncEvery: number;
-  /** `tree`: groups of about the square root of the nodes, each with one that collects for the others. */
-  readonly topology: 'star' | 'tree';
-  /** Exchanges to simulate. */
-  readonly rounds: number;
-  /** All nodes are processes of one machine with so many cores; absent: machines of their own. */
-  readonly sharedCores?: number;
-  /** Nodes that take so many times as long. */
-  readonly stragglers?: { readonly count: number; readonly factor: number };
-  /** Nodes that are lost, or join, in the middle of that exchange. */
-  readonly changes?: readonly Change[];
-  readonly seed?: number;
-}
-
-export interface Change {
-  readonly round: number;
-  readonly lose?: number;
-  readonly join?: number;
-}
-
-export interface Simulated {
-  /** Rows a second over all exchanges but the first. */
-  readonly samplesPerSec: number;
-  /** Of single exchanges: a tenth is below the first, a tenth above the second. */
-  readonly band: readonly [number, number];
-  /** Milliseconds of an exchange in the coordinator's view, on average; together they are the exchange. */
-  readonly phases: { readonly compute: number; readonly up: number; readonly update: number; readonly down: number };
-  /** Shards of each node at the end, in the order of the members, and shards that were computed again because their node was lost. */
-  readonly shardsAtEnd: readonly number[];
-  readonly repeatedShards: number;
-}
+import type { JobCosts, Scenario, Simulated, Together } from './scenario.ts';
 
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
+/** What the cluster sends at a time; many nodes are simulated in larger pieces. */
+const PIECE_BYTES = 256 * 1024;
+const [MOST_PIECES, FEW_NODES] = [64, 16];
 
 /**
  * A discrete-event simulation of the synchronous step. Node 0 runs on the coordinator's machine, the others reach it over their cards; all
- * compute their shards, send their partial sums, and wait for the parameters. Who takes part, who computes what, what is computed again and
- * which partial sums travel is decided by the code of the trainer and the cluster themselves.
+ * compute their shards, send their partial sums, and wait for the parameters. Threads share the cores of their machine. Who takes part, who
+ * computes what, what is computed again and which partial sums travel is decided by the code of the trainer and the cluster themselves.
  */
 export function simulate(costs: JobCosts, scenario: Scenario): Simulated {
   return new Simulation(costs, scenario).run();
+}
+
+/** A node: a process with workers, and a main thread with a socket. */
+interface Node {
+  readonly id: number;
+  readonly cores: Cores;
+  readonly main: Thread;
+  readonly out: Card;
+  readonly in: Card;
+  /** It is going to be lost before it finishes anything, and is. */
+  dying: boolean;
+  lost: boolean;
+  /** Runs of shards that it is to compute, one after the other. */
+  readonly todo: ShardRange[];
+  /** The parameters of the exchange are on their way to it, or there. */
+  sent: boolean;
+  ready: boolean;
+  busy: boolean;
+}
+
+/** An exchange in hand. */
+interface Exchange {
+  readonly round: number;
+  readonly start: number;
+  /** One node, without a network. */
+  readonly alone: boolean;
+  /** When the last node had its parameters, and was done with its shards. */
+  lastReady: number;
+  lastDone: number;
+  /** Shards whose sums have not come. */
+  missing: number;
+  readonly sums: TreeNode[];
+  /** Of each group with one that collects for the others: what is still to come to it. */
+  readonly groups: readonly Group[];
+}
+
+interface Group {
+  readonly leader: Node;
+  readonly members: ReadonlySet<number>;
+  /** Shards of which its leader waits for sums; then it sends what they add up to. */
+  missing: number;
+  readonly came: { readonly node: Node; readonly range: ShardRange }[];
 }
 
 class Simulation {
@@ -90,28 +67,39 @@ class Simulation {
   readonly #scenario: Scenario;
   readonly #queue = new EventQueue();
   readonly #random: () => number;
-  /** By name: processors and cards. 'in', 'out' and 'frames' are the coordinator's card and its thread for frames. */
-  readonly #servers = new Map<string, Server>();
+  readonly #nodes = new Map<number, Node>();
+  /** Of the machine that has the coordinator. */
+  readonly #cores: Cores;
+  readonly #main: Thread;
+  readonly #out: Card;
+  readonly #in: Card;
   readonly #ends: number[] = [0];
   readonly #phases = { compute: 0, up: 0, update: 0, down: 0 };
+  readonly #pieceBytes: number;
   #membership: Membership = NOBODY;
   #nextId = 0;
   #repeated = 0;
 
   constructor(costs: JobCosts, scenario: Scenario) {
-    const divided = costs.workers / scenario.workers; // blocks are divided among the workers of a node
-    this.#costs = { ...costs, additionMs: costs.additionMs * divided, updateMs: costs.updateMs * divided };
+    this.#costs = costs;
     this.#scenario = scenario;
     this.#random = uniform(scenario.seed ?? 1);
+    this.#cores = this.#machine();
+    this.#main = new Thread(this.#cores);
+    const { bytesPerMs } = scenario.link;
+    this.#out = new Card(this.#queue, bytesPerMs);
+    this.#in = new Card(this.#queue, bytesPerMs);
+    const size = costs.bytes[scenario.format];
+    this.#pieceBytes = scenario.nodes > FEW_NODES ? size : Math.max(PIECE_BYTES, size / MOST_PIECES);
     for (let n = 0; n < scenario.nodes; n++) this.#join();
   }
 
   run(): Simulated {
     const { rounds, syncEvery } = this.#scenario;
-    this.#round(1, new Map());
+    this.#exchange(1);
     this.#queue.run();
     const rows = this.#costs.batch * syncEvery;
-    const skip = rounds > 1 ? 1 : 0; // before the first no parameters are on their way
+    const skip = rounds > 1 ? 1 : 0;
     const each = this.#ends.slice(1).map((end, i) => (1000 * rows) / (end - this.#ends[i]));
     const sorted = each.slice(skip).sort((a, b) => a - b);
     const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
@@ -125,167 +113,312 @@ class Simulation {
     };
   }
 
-  /** One exchange; `ready`: when each node has the parameters, by id; absent: at once. */
-  #round(round: number, ready: ReadonlyMap<number, number>): void {
-    const { shards } = this.#costs;
+  /** Phase 1: everybody is told which shards are its own, and is sent the parameters. */
+  #exchange(round: number): void {
+    const { shards, wire } = this.#costs;
+    const { now } = this.#queue;
     this.#membership = divide(this.#membership, shards);
     const { members, ranges } = this.#membership;
-    const start = this.#ends[round - 1];
-    const lost = this.#losses(round);
-    const collected: Collected = { expected: 0, arrived: 0, last: start, sums: [], complete: () => undefined };
-    const work = members.map(({ id }, i) => this.#computeMs(id, ranges[i].count));
-    const done = members.map(({ id }, i) => (ready.get(id) ?? start) + work[i]);
-    const alone = members.length === 1;
-
-    const send = (i: number, range: ShardRange, at: number): void => {
-      if (range.count === 0) return;
-      this.#deliver(collected, members[i].id, this.#sumsOf(range), at, alone);
+    const nodes = members.map(({ id }) => this.#node(id));
+    const groups = this.#scenario.topology === 'tree' ? groupsOf(nodes.length) : [];
+    const exchange: Exchange = {
+      round,
+      start: now,
+      alone: members.length === 1,
+      lastReady: now,
+      lastDone: now,
+      missing: shards,
+      sums: [],
+      groups: groups.slice(1).map(({ first, count }) => ({
+        leader: nodes[first],
+        members: new Set(nodes.slice(first, first + count).map(({ id }) => id)),
+        missing: ranges.slice(first, first + count).reduce((sum, range) => sum + range.count, 0),
+        came: [],
+      })),
     };
-    const groups =
-      this.#scenario.topology === 'tree' ? groupsOf(members.length) : members.map((_, first) => ({ first, count: 1 }));
-    for (const { first, count } of groups) {
-      const present = Array.from({ length: count }, (_, k) => first + k).filter((i) => !lost.has(i));
-      if (first === 0 || present.length < count || count === 1) for (const i of present) send(i, ranges[i], done[i]);
-      else
-        this.#collect(
-          collected,
-          present.map((i) => members[i].id),
-          present.map((i) => ranges[i]),
-          present.map((i) => done[i]),
-        );
-    }
-    for (const i of lost) {
-      // Half way through: the others take its shards when they are done with theirs.
-      const noticed = (ready.get(members[i].id) ?? start) + work[i] / 2 + NOTICE_MS;
-      done[i] = noticed;
-      this.#membership = leave(this.#membership, members[i].id);
-      this.#repeated += ranges[i].count;
-      const others = members.map((_, k) => k).filter((k) => !lost.has(k));
-      divideAmong(
-        others.map((k) => members[k]),
-        ranges[i],
-      ).forEach((range, k) => {
-        const other = others[k];
-        done[other] = Math.max(done[other], noticed) + this.#computeMs(members[other].id, range.count);
-        send(other, range, done[other]);
-      });
-    }
-    members.forEach(({ id }, i) => {
-      if (!lost.has(i)) this.#membership = measured(this.#membership, id, ranges[i].count, work[i]);
+    nodes.forEach((node, i) => {
+      node.ready = false;
+      node.sent = ranges[i].count > 0;
+      node.todo.length = 0;
+      if (node.sent) node.todo.push(ranges[i]);
     });
-    collected.complete = (time) => this.#update(round, start, time, work, done, collected.sums);
+    const losing = this.#losses(round);
+    const begin = (node: Node): void => {
+      node.ready = true;
+      exchange.lastReady = Math.max(exchange.lastReady, this.#queue.now);
+      if (losing.has(node.id)) this.#loseHalfWay(exchange, node);
+      else this.#compute(exchange, node);
+    };
+    if (exchange.alone) begin(nodes[0]);
+    else this.#queue.at(now + wire.wakeMs, () => this.#spread(nodes, groups, begin));
   }
 
-  /** All sums are there: the update, and the parameters on their way for the next exchange. */
-  #update(
-    round: number,
-    start: number,
-    time: number,
-    work: readonly number[],
-    done: readonly number[],
-    sums: readonly TreeNode[],
+  /** Parameters to all that compute: from the coordinator, or from the first of their group. */
+  #spread(
+    nodes: readonly Node[],
+    groups: readonly { readonly first: number; readonly count: number }[],
+    begin: (node: Node) => void,
   ): void {
-    const { additionMs, updateMs, shards } = this.#costs;
-    const { rounds, changes = [] } = this.#scenario;
-    const ordered = [...sums].sort((a, b) => a.first - b.first);
-    const additions = this.#oneSum ? ordered.length - 1 : additionsOf(ordered, shards);
-    const updated = time + additions * additionMs + updateMs;
-    for (const change of changes) if (change.round === round) for (let n = 0; n < (change.join ?? 0); n++) this.#join();
-    const ready = this.#sendParameters(updated);
-    const slowest = Math.max(...done);
-    const longest = Math.max(...work);
-    this.#phases.down += slowest - start - longest; // what was on its way delayed this one
-    this.#phases.compute += longest;
-    this.#phases.up += time - slowest;
-    this.#phases.update += updated - time;
-    this.#ends[round] = updated;
-    if (round < rounds) this.#queue.at(updated, () => this.#round(round + 1, ready));
-  }
-
-  /** Parameters to all members: when each has them. */
-  #sendParameters(at: number): Map<number, number> {
-    const { format, topology, link } = this.#scenario;
-    const { members } = this.#membership;
-    const size = this.#costs.bytes[format];
-    const ready = new Map<number, number>();
-    if (members.length === 1) return ready.set(members[0].id, at);
-    const hand = (id: number, from: string, when: number): number => {
-      const framed = this.#server(from === 'out' ? 'frames' : `cpu ${from}`).take(when, size * this.#costs.msPerByte);
-      const there =
-        id === 0
-          ? framed
-          : this.#server(from === 'out' ? 'out' : `out ${from}`).take(framed, size / link.bytesPerMs) + link.latencyMs;
-      const has = this.#server(`cpu ${id}`).take(there, size * this.#costs.msPerByte);
-      ready.set(id, has);
-      return has;
-    };
-    for (const { first, count } of topology === 'tree'
-      ? groupsOf(members.length)
-      : [{ first: 0, count: members.length }]) {
-      const [leader, ...rest] = members.slice(first, first + count).map(({ id }) => id);
-      const has = hand(leader, 'out', at);
+    const star = groups.length === 0 ? [{ first: 0, count: nodes.length }] : groups;
+    for (const { first, count } of star) {
+      const [leader, ...rest] = nodes.slice(first, first + count).filter(({ sent }) => sent);
+      if (leader === undefined) continue;
       const own = first === 0;
-      for (const id of rest) hand(id, own ? 'out' : String(leader), own ? at : has);
+      this.#hand(leader, this.#main, this.#out, (node) => {
+        if (!own) for (const other of rest) this.#hand(other, node.main, node.out, begin);
+        begin(node);
+      });
+      if (own) for (const node of rest) this.#hand(node, this.#main, this.#out, begin);
     }
-    return ready;
   }
 
-  /** A node sends partial sums to the coordinator. */
-  #deliver(to: Collected, id: number, sums: readonly TreeNode[], at: number, alone: boolean): void {
-    const { msPerByte, bytes } = this.#costs;
+  #hand(to: Node, from: Thread, out: Card, then: (node: Node) => void): void {
+    const { downSendMs, downReceiveMs } = this.#costs.wire;
+    const cards = to.id === 0 ? undefined : ([out, to.in] as const);
+    this.#carry(from, downSendMs, cards, to.main, downReceiveMs, () => then(to));
+  }
+
+  /** One vector from a main thread to another, piece by piece, over cards where they are on two machines. */
+  #carry(
+    from: Thread,
+    sendMs: number,
+    cards: readonly [Card, Card] | undefined,
+    to: Thread,
+    receiveMs: number,
+    done: () => void,
+  ): void {
+    const { bytes, wire } = this.#costs;
     const { format, link } = this.#scenario;
-    to.expected += 1;
-    to.sums.push(...sums);
-    const size = sums.length * bytes[format];
-    const arrive = (time: number): void => {
-      to.last = Math.max(to.last, time);
-      to.arrived += 1;
-      if (to.arrived === to.expected) this.#queue.at(to.last, () => to.complete(to.last));
-    };
-    this.#queue.at(at, () => {
-      if (alone) return arrive(at);
-      const framed = this.#server(`cpu ${id}`).take(at, size * msPerByte);
-      if (id === 0) return arrive(this.#server('frames').take(framed, size * msPerByte));
-      const gone = this.#server(`out ${id}`).take(framed, size / link.bytesPerMs);
-      this.#queue.at(gone, () => {
-        const there = this.#through('in', gone + link.latencyMs, size);
-        arrive(this.#server('frames').take(there, size * msPerByte));
+    const size = bytes[format];
+    const pieces = Math.max(1, Math.ceil(size / this.#pieceBytes));
+    const each = size / pieces;
+    let left = pieces;
+    const arrived = (): void => {
+      to.run(each * receiveMs, () => {
+        left -= 1;
+        if (left === 0) done();
       });
+    };
+    for (let p = 0; p < pieces; p++) {
+      from.run(each * sendMs, () => {
+        if (cards === undefined) this.#queue.at(this.#queue.now + wire.messageMs, arrived);
+        else {
+          const [out, into] = cards;
+          out.send(each, link.latencyMs + wire.messageMs, () => into.take(each, arrived));
+        }
+      });
+    }
+  }
+
+  /** Phase 2, on a node: its next shards, if it has the parameters and nothing else to do. */
+  #compute(exchange: Exchange, node: Node): void {
+    if (node.busy || node.dying || !node.ready) return;
+    const range = node.todo.shift();
+    if (range === undefined) return;
+    const { wakeMs } = this.#costs.wire;
+    const { alone } = exchange;
+    const begun = this.#queue.now;
+    node.busy = true;
+    const finished = (): void => {
+      node.busy = false;
+      this.#membership = measured(this.#membership, node.id, range.count, this.#queue.now - begun);
+      exchange.lastDone = Math.max(exchange.lastDone, this.#queue.now);
+      if (alone) this.#arrive(exchange, range, this.#sumsOf(range));
+      else this.#deliver(exchange, node, range);
+      this.#compute(exchange, node);
+    };
+    const workers = this.#shares(node, range);
+    const stages = [...workers, ...this.#sumUp(range, alone)];
+    this.#stages(node.cores, stages, () => this.#queue.at(this.#queue.now + (alone ? 0 : 2 * wakeMs), finished));
+  }
+
+  /** What each worker of a node computes of some shards, step by step until the next exchange. */
+  #shares(node: Node, range: ShardRange): Stage[] {
+    const { shardMs, jitter, codec } = this.#costs;
+    const { workers, syncEvery, stragglers, format } = this.#scenario;
+    const slow = stragglers && node.id > 0 && node.id <= stragglers.count ? stragglers.factor : 1;
+    const stages: Stage[] = [];
+    const decodeMs = codec[format].decodeMs / workers;
+    const { fixedMs } = this.#together(workers);
+    for (let i = 0; i < syncEvery; i++) {
+      const noise = (jitter === 0 ? 1 : Math.exp(jitter * this.#normal())) * slow;
+      const parts = assignShards(range.count, workers).map(({ count }) => count * shardMs * noise);
+      if (i === 0) stages.push({ ms: parts.map((ms) => ms + decodeMs), afterMs: fixedMs });
+      else stages.push(this.#parallel({ updates: 1 }), { ms: parts, afterMs: fixedMs });
+    }
+    return stages;
+  }
+
+  /** What is left to a node's workers when all shards are done: adding up as far as that goes, and encoding. */
+  #sumUp(range: ShardRange, alone: boolean): Stage[] {
+    const { codec, shards } = this.#costs;
+    if (alone) return [];
+    const ends = this.#endsOf(range);
+    const additions = this.#oneSum ? ends - 1 : ends - rootsOf(range, shards).length;
+    const singleMs = codec[this.#scenario.format].encodeMs;
+    return [this.#parallel({ additions: Math.max(0, additions), singleMs })];
+  }
+
+  /** Partial sums in which the workers of a node end. */
+  #endsOf(range: ShardRange): number {
+    const { shards } = this.#costs;
+    const parts = assignShards(range.count, this.#scenario.workers).filter(({ count }) => count > 0);
+    return parts.reduce((sum, { first, count }) => sum + rootsOf({ first: range.first + first, count }, shards).length, 0); // biome-ignore format: one line
+  }
+
+  /** Work of all workers of a process on their blocks; `singleMs`: what one thread would take for something else that they share. */
+  #parallel(
+    { additions = 0, updates = 0, singleMs = 0 }: { additions?: number; updates?: number; singleMs?: number },
+    workers = this.#scenario.workers,
+  ): Stage {
+    const { workers: on, additionMs, updateMs } = this.#together(workers);
+    const alone = ((additions * additionMs + updates * updateMs) * on) / this.#slowdown(on) + singleMs;
+    return { ms: Array.from({ length: workers }, () => alone / workers), afterMs: 0 };
+  }
+
+  /** As measured on so many workers, or on fewer. */
+  #together(workers: number): Together {
+    const { together } = this.#costs;
+    return together.findLast((t) => t.workers <= workers) ?? together[0];
+  }
+
+  /** One after the other; the threads of each at the same time. */
+  #stages(cores: Cores, [stage, ...rest]: readonly Stage[], done: () => void): void {
+    let running = stage?.ms.length ?? 0;
+    if (stage === undefined) done();
+    else
+      for (const ms of stage.ms) {
+        cores.run(ms, () => {
+          running -= 1;
+          if (running > 0) return;
+          this.#queue.at(this.#queue.now + stage.afterMs, () => this.#stages(cores, rest, done));
+        });
+      }
+  }
+
+  /** Phase 3: a node's sums go to the coordinator, or to the first of its group. */
+  #deliver(exchange: Exchange, node: Node, range: ShardRange): void {
+    const group = exchange.groups.find(({ members }) => members.has(node.id));
+    if (group === undefined || group.leader.lost) this.#send(exchange, node, range, this.#sumsOf(range));
+    else if (group.leader === node) this.#gather(exchange, group, node, range);
+    else this.#sums(node, this.#sumsOf(range).length, group.leader, () => this.#gather(exchange, group, node, range));
+  }
+
+  #gather(exchange: Exchange, group: Group, node: Node, range: ShardRange): void {
+    if (group.leader.lost) {
+      this.#send(exchange, node, range, this.#sumsOf(range)); // again, past it
+      return;
+    }
+    group.came.push({ node, range });
+    group.missing -= range.count;
+    if (group.missing === 0) this.#pass(exchange, group);
+  }
+
+  /** The first of a group adds up what came, as far as that goes, and sends it on. */
+  #pass(exchange: Exchange, group: Group): void {
+    const { shards } = this.#costs;
+    const ranges = group.came
+      .splice(0)
+      .map(({ range }) => range)
+      .sort((a, b) => a.first - b.first);
+    if (ranges.length === 0) return;
+    const count = ranges.reduce((sum, r) => sum + r.count, 0);
+    const all = ranges.flatMap((r) => this.#sumsOf(r));
+    const whole = { first: ranges[0].first, count };
+    const joined = ranges.every((r, i) => i === 0 || r.first === ranges[i - 1].first + ranges[i - 1].count);
+    const sums = this.#oneSum ? [whole] : joined ? mergedSums(all, shards, whole) : all;
+    const adding = this.#parallel({ additions: all.length - sums.length });
+    this.#stages(group.leader.cores, [adding], () => this.#send(exchange, group.leader, whole, sums));
+  }
+
+  #send(exchange: Exchange, node: Node, range: ShardRange, sums: readonly TreeNode[]): void {
+    this.#sums(node, sums.length, undefined, () => this.#arrive(exchange, range, sums));
+  }
+
+  /** So many sums from a node to another, or to the coordinator. */
+  #sums(node: Node, count: number, to: Node | undefined, done: () => void): void {
+    const { upSendMs, upReceiveMs } = this.#costs.wire;
+    const cards = node.id === 0 ? undefined : ([node.out, to?.in ?? this.#in] as const);
+    let left = count;
+    for (let i = 0; i < count; i++) {
+      this.#carry(node.main, upSendMs, cards, to?.main ?? this.#main, upReceiveMs, () => {
+        left -= 1;
+        if (left === 0) done();
+      });
+    }
+  }
+
+  /** Phase 4: when all sums are there, the coordinator's workers finish the tree and update. */
+  #arrive(exchange: Exchange, range: ShardRange, sums: readonly TreeNode[]): void {
+    exchange.sums.push(...sums);
+    exchange.missing -= range.count;
+    if (exchange.missing > 0) return;
+    const { shards, wire, codec } = this.#costs;
+    const { sharedCores, nodes, workers, format } = this.#scenario;
+    const { alone } = exchange;
+    const came = this.#queue.now;
+    const ordered = [...exchange.sums].sort((a, b) => a.first - b.first);
+    const left = this.#oneSum ? ordered.length - 1 : additionsOf(ordered, shards);
+    const additions = alone ? this.#endsOf(range) - 1 : left;
+    const threads = sharedCores === undefined ? workers : Math.min(sharedCores, nodes * workers);
+    const codecMs = alone ? 0 : codec[format].encodeMs + ordered.length * codec[format].decodeMs;
+    const work = { additions: Math.max(1, additions), updates: 1, singleMs: codecMs }; // norms are taken anyway
+    const update = this.#parallel(work, threads);
+    const done = (): void => {
+      const { now } = this.#queue;
+      this.#phases.down += exchange.lastReady - exchange.start;
+      this.#phases.compute += exchange.lastDone - exchange.lastReady;
+      this.#phases.up += came - exchange.lastDone;
+      this.#phases.update += now - came;
+      this.#ends[exchange.round] = now;
+      for (const { round, join: count = 0 } of this.#scenario.changes ?? []) {
+        if (round === exchange.round) for (let n = 0; n < count; n++) this.#join();
+      }
+      if (exchange.round < this.#scenario.rounds) this.#exchange(exchange.round + 1);
+    };
+    const wake = alone ? 0 : wire.wakeMs;
+    this.#queue.at(came + wake, () => this.#stages(this.#cores, [update], done));
+  }
+
+  /** A node is lost half way through its shards: when that is noticed the others take them when they are done with theirs. */
+  #loseHalfWay(exchange: Exchange, node: Node): void {
+    const { shardMs } = this.#costs;
+    const { workers, syncEvery } = this.#scenario;
+    const work = node.todo.reduce((sum, { count }) => sum + count, 0);
+    node.dying = true;
+    const half = (Math.ceil(work / workers) * shardMs * syncEvery) / 2;
+    this.#queue.at(this.#queue.now + half + NOTICE_MS, () => {
+      node.lost = true;
+      this.#membership = leave(this.#membership, node.id);
+      const group = exchange.groups.find(({ members }) => members.has(node.id));
+      if (group && group.leader === node) {
+        // Who has sent sums to it still has them.
+        for (const { node: other, range } of group.came.splice(0)) this.#send(exchange, other, range, this.#sumsOf(range)); // biome-ignore format: one line
+      }
+      for (const range of node.todo.splice(0)) {
+        this.#repeated += range.count;
+        if (group) group.missing -= range.count; // they come from elsewhere
+        divideAmong(this.#membership.members, range).forEach((part, i) => {
+          if (part.count > 0) this.#give(exchange, this.#node(this.#membership.members[i].id), part);
+        });
+      }
+      if (group && !group.leader.lost && group.missing === 0) this.#pass(exchange, group);
     });
   }
 
-  /** The first of a group adds what it can of the sums of the others, and sends the rest on. */
-  #collect(to: Collected, ids: readonly number[], ranges: readonly ShardRange[], done: readonly number[]): void {
-    const { msPerByte, bytes, additionMs, shards } = this.#costs;
-    const { format, link } = this.#scenario;
-    const [leader] = ids;
-    let complete = done[0];
-    let sums: TreeNode[] = [...this.#sumsOf(ranges[0])];
-    for (let k = 1; k < ids.length; k++) {
-      if (ranges[k].count === 0) continue;
-      const own = this.#sumsOf(ranges[k]);
-      const size = own.length * bytes[format];
-      const framed = this.#server(`cpu ${ids[k]}`).take(done[k], size * msPerByte);
-      const gone = this.#server(`out ${ids[k]}`).take(framed, size / link.bytesPerMs);
-      const there = this.#through(`in ${leader}`, gone + link.latencyMs, size);
-      complete = Math.max(
-        complete,
-        this.#server(`cpu ${leader}`).take(there, size * msPerByte) + own.length * additionMs,
-      );
-      sums.push(...own);
-    }
-    const count = ranges.reduce((sum, range) => sum + range.count, 0);
-    if (count === 0) return;
-    if (!this.#oneSum) sums = [...mergedSums(sums, shards, { first: ranges[0].first, count })];
-    else sums = sums.slice(0, 1);
-    this.#deliver(to, leader, sums, complete, false);
-  }
-
-  /** Bytes that come in when the sender has sent them, unless others fill the card. */
-  #through(card: string, earliest: number, size: number): number {
-    const server = this.#server(card);
-    server.free = Math.max(earliest, server.free + size / this.#scenario.link.bytesPerMs);
-    return server.free;
+  /** Further shards for a node: it may not have had any, and then no parameters. */
+  #give(exchange: Exchange, node: Node, range: ShardRange): void {
+    const group = exchange.groups.find(({ members }) => members.has(node.id));
+    if (group) group.missing += range.count;
+    node.todo.push(range);
+    if (node.ready) this.#compute(exchange, node);
+    if (node.sent) return;
+    node.sent = true;
+    this.#hand(node, this.#main, this.#out, () => {
+      node.ready = true;
+      exchange.lastReady = Math.max(exchange.lastReady, this.#queue.now);
+      this.#compute(exchange, node);
+    });
   }
 
   /** Lossy formats send one sum a node, and local steps leave one change of the parameters, whatever the shards. */
@@ -297,43 +430,52 @@ class Simulation {
     return this.#oneSum ? [range] : rootsOf(range, this.#costs.shards);
   }
 
-  /** So many shards on the workers of a node, for the steps until the next exchange. */
-  #computeMs(id: number, count: number): number {
-    if (count === 0) return 0;
-    const { shardMs, fixedMs, updateMs, jitter } = this.#costs;
-    const { workers, syncEvery, stragglers, nodes, sharedCores } = this.#scenario;
-    const slow = stragglers && id > 0 && id <= stragglers.count ? stragglers.factor : 1;
-    const crowd = sharedCores === undefined ? 1 : Math.max(1, (nodes * workers) / sharedCores);
-    let ms = 0;
-    for (let i = 0; i < syncEvery; i++) {
-      const noise = jitter === 0 ? 1 : Math.exp(jitter * this.#normal());
-      ms += Math.ceil(count / workers) * shardMs * noise * slow * crowd + fixedMs;
-    }
-    return ms + (syncEvery - 1) * updateMs;
-  }
-
-  /** Places of the members that are lost in this exchange: never the first. */
+  /** Members that are lost in this exchange: never the first, nor one that has nothing to do. */
   #losses(round: number): ReadonlySet<number> {
     const lost = new Set<number>();
-    const { length } = this.#membership.members;
+    const { members, ranges } = this.#membership;
+    const candidates = members.filter((_, i) => i > 0 && ranges[i].count > 0).map(({ id }) => id);
     for (const { round: at, lose = 0 } of this.#scenario.changes ?? []) {
-      const count = at === round ? Math.min(lose, length - 1) : 0;
-      while (lost.size < count) lost.add(1 + Math.floor(this.#random() * (length - 1)));
+      const count = at === round ? Math.min(lose, candidates.length) : 0;
+      while (lost.size < count) lost.add(candidates[Math.floor(this.#random() * candidates.length)]);
     }
     return lost;
   }
 
   #join(): void {
-    this.#membership = join(this.#membership, { id: this.#nextId++, workers: this.#scenario.workers });
+    const id = this.#nextId++;
+    const { workers, link, sharedCores } = this.#scenario;
+    const cores = id === 0 || sharedCores !== undefined ? this.#cores : this.#machine();
+    this.#nodes.set(id, {
+      id,
+      cores,
+      main: new Thread(cores),
+      out: new Card(this.#queue, link.bytesPerMs),
+      in: new Card(this.#queue, link.bytesPerMs),
+      dying: false,
+      lost: false,
+      todo: [],
+      sent: false,
+      ready: false,
+      busy: false,
+    });
+    this.#membership = join(this.#membership, { id, workers });
   }
 
-  #server(name: string): Server {
-    let server = this.#servers.get(name);
-    if (server === undefined) {
-      server = new Server();
-      this.#servers.set(name, server);
-    }
-    return server;
+  #node(id: number): Node {
+    const node = this.#nodes.get(id);
+    if (node === undefined) throw new RangeError(`simulation: no node ${id}`);
+    return node;
+  }
+
+  #machine(): Cores {
+    const { sharedCores, workers } = this.#scenario;
+    return new Cores(this.#queue, sharedCores ?? workers, (running) => this.#slowdown(running));
+  }
+
+  #slowdown(running: number): number {
+    const { slowdown } = this.#costs;
+    return slowdown[Math.min(running, slowdown.length) - 1];
   }
 
   /** Box-Muller. */
@@ -342,13 +484,10 @@ class Simulation {
   }
 }
 
-/** What has come of an exchange. */
-interface Collected {
-  expected: number;
-  arrived: number;
-  last: number;
-  readonly sums: TreeNode[];
-  complete: (time: number) => void;
+/** Work of some threads at the same time, and the time until what comes next. */
+interface Stage {
+  readonly ms: readonly number[];
+  readonly afterMs: number;
 }
 
 /** Neighbouring nodes in groups of about the square root of their number. */

@@ -1,6 +1,6 @@
 import { LockstepError } from '../errors.ts';
 import { WIRE_FORMATS, type WireFormat } from '../parallel/wire-format.ts';
-import type { Link } from './simulate.ts';
+import type { Link } from './scenario.ts';
 
 /** What is to be predicted: `nodes=2..1024,link=1gbit/0.5ms,format=bf16`. */
 export interface WhatIf {

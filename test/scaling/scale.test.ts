@@ -9,7 +9,9 @@ import { scaleCommand } from '../../src/cli/scale.ts';
 import type { ScaleCommandOptions } from '../../src/cli/scale-options.ts';
 import { renderScaling } from '../../src/scaling/html.ts';
 import type { ScalingReport } from '../../src/scaling/report.ts';
-import { parseWhatIf } from '../../src/scaling/what-if.ts';
+import { scale as scaleJobs } from '../../src/scaling/scale.ts';
+import { parseLink, parseWhatIf } from '../../src/scaling/what-if.ts';
+import small from '../fixtures/small-job.ts';
 
 const job = new URL('../fixtures/small-job.ts', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scale-'));
@@ -145,6 +147,37 @@ test('node processes over loopback end in the bytes of one process', async () =>
     expect(ts).toBeGreaterThan(waits.ts);
     expect(ts + dur).toBeLessThan(waits.ts + waits.dur);
   }
+});
+
+test('a link slows down the way to all nodes but the first; the bytes stay', async () => {
+  const link = parseLink('1gbit/4ms');
+  const options = { workers: [1], nodes: [2], mode: 'strong', rounds: 1, noise: false, link } as const;
+  const [{ rows, errors, link: said }] = (await scale(options)).report.jobs;
+  expect(new Set(rows.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
+  expect(rows.find(({ nodes }) => nodes === 2)?.stepMs).toBeGreaterThan(2 * 4); // parameters there, sums back
+  expect(said).toMatchObject({ name: '1gbit/4ms', latencyMs: 4 });
+  expect(errors.find(({ nodes }) => nodes === 2)?.predicted).toBeLessThan(24_000 / (2 * 4));
+});
+
+test('nodes that do not answer are named, with what to do', async () => {
+  const path = new URL('../fixtures/job-without-nodes.ts', import.meta.url).pathname;
+  const measuring = scaleJobs([{ name: 'small', job: small, nodeJob: { path, options: { set: [] } } }], {
+    workers: [1],
+    nodes: [2],
+    mode: 'strong',
+    rounds: 1,
+    seconds: 0.02,
+    whatIf: parseWhatIf('nodes=1'),
+    noise: false,
+    joinMs: 1500,
+    nodeEntry: pathToFileURL(new URL('../../dist/src/cli/scale-node.js', import.meta.url).pathname).href,
+  });
+  await expect(measuring).rejects.toThrow(/--nodes 2: expected 2 node processes .* join .*do not answer/);
+});
+
+test('a job that is over before it could be measured is measured beyond its end, and that is said', async () => {
+  const { report } = await scale({ workers: [1], mode: 'strong', noise: false, epochs: 2 });
+  expect(report.jobs[0].notes.join()).toMatch(/the job has 6 steps, at least 45 are needed/);
 });
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>

@@ -1,21 +1,28 @@
 import { describe, expect, test } from 'vitest';
-import { EventQueue } from '../../src/scaling/events.ts';
-import { stopOf } from '../../src/scaling/predict.ts';
+import { stopLines } from '../../src/scaling/describe.ts';
+import { Cores, EventQueue, Thread } from '../../src/scaling/events.ts';
+import { predict, type Series, slowdownOf, stopOf } from '../../src/scaling/predict.ts';
 import { additionsOf, rootsOf } from '../../src/scaling/protocol.ts';
-import { groupsOf, type JobCosts, type Scenario, simulate } from '../../src/scaling/simulate.ts';
+import type { JobScaling } from '../../src/scaling/report.ts';
+import type { JobCosts, Scenario } from '../../src/scaling/scenario.ts';
+import { groupsOf, simulate } from '../../src/scaling/simulate.ts';
 import { parseLink, parseWhatIf } from '../../src/scaling/what-if.ts';
 
 /** 1 MB on a card of 1 MB/ms takes 1 ms. */
 const costs: JobCosts = {
   batch: 64,
   shards: 4,
-  workers: 1,
   bytes: { fp32: 1e6, bf16: 5e5, int8: 2.5e5, topk: 1e4 },
   shardMs: 10,
-  additionMs: 0.5,
-  updateMs: 2,
-  fixedMs: 0.25,
-  msPerByte: 0,
+  together: [{ workers: 1, additionMs: 0.5, updateMs: 2, fixedMs: 0.25 }],
+  slowdown: [1],
+  wire: { downSendMs: 0, downReceiveMs: 0, upSendMs: 0, upReceiveMs: 0, messageMs: 0, wakeMs: 0 },
+  codec: {
+    fp32: { encodeMs: 0, decodeMs: 0 },
+    bf16: { encodeMs: 4, decodeMs: 2 },
+    int8: { encodeMs: 0, decodeMs: 0 },
+    topk: { encodeMs: 0, decodeMs: 0 },
+  },
   jitter: 0,
 };
 const scenario: Scenario = {
@@ -34,10 +41,23 @@ const period = (c: Partial<JobCosts>, s: Partial<Scenario>) =>
   simulate({ ...costs, ...c }, { ...scenario, ...s }).samplesPerSec;
 
 describe('a simulated step, against the same by hand', () => {
-  test('one node: its shards, barriers, the update', () => expect(period({}, {})).toBeCloseTo(4 * 10 + 0.25 + 2, 9));
+  test('one node: its shards, barriers, norms, the update', () =>
+    expect(period({}, {})).toBeCloseTo(4 * 10 + 0.25 + 0.5 + 2, 9));
 
   test('one node of two workers: blocks and shards are divided', () =>
-    expect(period({}, { workers: 2 })).toBeCloseTo(2 * 10 + 0.25 + 1, 9));
+    expect(period({}, { workers: 2 })).toBeCloseTo(2 * 10 + 0.25 + (0.5 + 2) / 2, 9));
+
+  test('workers beside each other slow each other down', () => {
+    const crowded = { slowdown: [1, 1.5] };
+    expect(period(crowded, { workers: 2 })).toBeCloseTo(1.5 * 20 + 0.25 + (1.5 * 2.5) / 2, 9);
+    // What was measured on both is not slowed down again.
+    const [alone] = costs.together;
+    const together = [
+      { ...alone, additionMs: 9, updateMs: 9 },
+      { ...alone, workers: 2 },
+    ];
+    expect(period({ ...crowded, together }, { workers: 2 })).toBeCloseTo(1.5 * 20 + 0.25 + 2.5, 9);
+  });
 
   test('two nodes: parameters down and a partial sum up, each with its latency, one addition', () =>
     expect(period({}, { nodes: 2 })).toBeCloseTo(1 + 3 + 20.25 + 1 + 3 + 0.5 + 2, 9));
@@ -46,19 +66,38 @@ describe('a simulated step, against the same by hand', () => {
   test('four nodes: the card of the coordinator sends three times, and takes the last when it comes', () =>
     expect(period({}, { nodes: 4 })).toBeCloseTo(3 * 1 + 3 + 10.25 + 1 + 3 + 3 * 0.5 + 2, 9));
 
-  test('frames cost their processors time at both ends, those of the node beside the coordinator too', () => {
-    const ms = 0.2; // a frame at one end: two out of the coordinator, in, out, and in again
-    expect(period({ msPerByte: ms / 1e6 }, { nodes: 2 })).toBeCloseTo(5 * ms + 2 * (1 + 3) + 20.25 + 0.5 + 2, 9);
+  // The one core of the coordinator frames for node 0 (0.2 ms), has node 0 read that (0.2), and frames the first of four pieces for node 1
+  // (0.05); from then on the card is what takes longest, 0.25 a piece, and the last is read in 0.05.
+  test('frames cost their processors time at both ends, those of the node beside the coordinator too; pieces overlap', () => {
+    const each = 0.2e-6; // 0.2 ms for all of them
+    const wire = { ...costs.wire, downSendMs: each, downReceiveMs: each, upSendMs: each, upReceiveMs: each };
+    const [down, up] = [0.2 + 0.2 + 0.05 + 1 + 3 + 0.05, 0.05 + 1 + 3 + 0.05];
+    expect(period({ wire }, { nodes: 2 })).toBeCloseTo(down + 20.25 + up + 0.5 + 2, 9);
   });
 
-  test('half the bytes take half the time', () =>
-    expect(period({}, { nodes: 2, format: 'bf16' })).toBeCloseTo(2 * (0.5 + 3) + 20.25 + 0.5 + 2, 9));
+  test('messages, and waking each other up, take their time on the way', () => {
+    const wire = { ...costs.wire, messageMs: 0.3, wakeMs: 0.1 };
+    expect(period({ wire }, { nodes: 2 })).toBeCloseTo(2 * (1 + 3 + 0.3) + 4 * 0.1 + 20.25 + 0.5 + 2, 9);
+    expect(period({ wire }, {})).toBe(period({}, {})); // alone there are none
+  });
+
+  test('half the bytes take half the time, and encoding and decoding theirs', () => {
+    // Decoded on the node, encoded there, decoded (of two nodes) and encoded on the coordinator.
+    expect(period({}, { nodes: 2, format: 'bf16' })).toBeCloseTo(
+      2 * (0.5 + 3) + 20.25 + 0.5 + 2 + 2 + 4 + 2 * 2 + 4,
+      9,
+    );
+  });
 
   test('an exchange every three steps: local steps have an update of their own', () =>
     expect(period({}, { nodes: 2, syncEvery: 3 })).toBeCloseTo(2 * (1 + 3) + 3 * 20.25 + 2 * 2 + 0.5 + 2, 9));
 
-  test('processes that share cores wait for them', () =>
-    expect(period({}, { nodes: 2, sharedCores: 1 })).toBeCloseTo(2 * (1 + 3) + 40 + 0.25 + 0.5 + 2, 9));
+  test('processes that share cores wait for them', () => {
+    // Node 0 computes alone for 4 ms, until the other has its parameters; the core is busy until all 40 ms are done.
+    expect(period({}, { nodes: 2, sharedCores: 1 })).toBeCloseTo(40 + 0.25 + 1 + 3 + 0.5 + 2, 9);
+    // With a core for each the coordinator has two threads for norms and update.
+    expect(period({}, { nodes: 2, sharedCores: 2 })).toBeCloseTo(20.25 + 2 * (1 + 3) + (0.5 + 2) / 2, 9);
+  });
 
   test('phases of an exchange are the exchange', () => {
     const { phases, samplesPerSec } = simulate({ ...costs, jitter: 0.1 }, { ...scenario, nodes: 4, rounds: 1 });
@@ -66,7 +105,7 @@ describe('a simulated step, against the same by hand', () => {
   });
 
   test('a tree asks less of the card of the coordinator than a star', () => {
-    const big = { ...costs, shards: 64, batch: 1024, additionMs: 0 };
+    const big = { ...costs, shards: 64, batch: 1024, together: [{ ...costs.together[0], additionMs: 0 }] };
     const [star, tree] = (['star', 'tree'] as const).map((topology) => period(big, { nodes: 64, topology }));
     expect(star).toBeGreaterThan(63); // everybody's megabyte; down and up at the same time
     // Down: seven of its own group, then seven leaders, each of which sends seven on; up: to the leader, and one merged sum from there.
@@ -118,6 +157,27 @@ describe('what the code of the trainer decides', () => {
     expect(result.band[0]).toBeLessThanOrEqual(result.band[1]);
   });
 
+  test('when the node that collects for others is lost, they send to the coordinator what they have', () => {
+    const all = { ...costs, shards: 64, batch: 1024 };
+    for (let seed = 1; seed <= 20; seed++) {
+      const changes = [{ round: 2, lose: 20 }, { round: 3, lose: 20 }, { round: 4, join: 5 }]; // biome-ignore format: one line
+      const result = simulate(all, { ...scenario, nodes: 64, topology: 'tree', changes, seed });
+      expect(result.shardsAtEnd).toHaveLength(64 - 40 + 5);
+      expect(result.shardsAtEnd.reduce((a, b) => a + b)).toBe(64);
+      expect(result.samplesPerSec).toBeGreaterThan(0);
+    }
+  });
+
+  test('nodes without shards of their own take over those of one that is lost', () => {
+    const { shardsAtEnd, repeatedShards } = simulate(costs, {
+      ...scenario,
+      nodes: 6,
+      changes: [{ round: 2, lose: 3 }],
+    });
+    expect(repeatedShards).toBe(3);
+    expect(shardsAtEnd).toEqual([2, 1, 1]);
+  });
+
   test('the same seed, the same run', () => {
     const noisy = { ...costs, jitter: 0.2 };
     const at = (seed: number) => simulate(noisy, { ...scenario, nodes: 4, seed }).samplesPerSec;
@@ -131,6 +191,49 @@ test.each([
   [4, [2, 2]],
   [10, [3, 3, 3, 1]],
 ])('%i nodes make groups of %j', (nodes, sizes) => expect(groupsOf(nodes).map(({ count }) => count)).toEqual(sizes));
+
+describe('cores', () => {
+  /** When each of some threads is done that begin at a time with so much work. */
+  const run = (cores: number, slowdown: number, threads: readonly (readonly [at: number, ms: number])[]) => {
+    const queue = new EventQueue();
+    const machine = new Cores(queue, cores, (running) => (running > 1 ? slowdown : 1));
+    const done: number[] = [];
+    threads.forEach(([at, ms], i) => {
+      const finish = (): void => {
+        done[i] = queue.now;
+      };
+      queue.at(at, () => machine.run(ms, finish));
+    });
+    queue.run();
+    return done;
+  };
+
+  test('are shared evenly, and no thread has more than one', () => {
+    expect(run(2, 1, [[0, 10], [0, 4]])).toEqual([10, 4]); // biome-ignore format: one line
+    expect(run(1, 1, [[0, 10], [0, 4]])).toEqual([14, 8]); // biome-ignore format: one line
+    expect(run(2, 1, [[0, 6], [0, 6], [0, 6]])).toEqual([9, 9, 9]); // biome-ignore format: one line
+    expect(run(1, 1, [[0, 10], [5, 1], [20, 1]])).toEqual([11, 7, 21]); // biome-ignore format: one line
+  });
+
+  test('are slower while others have work', () =>
+    expect(run(2, 2, [[0, 4], [0, 10]])).toEqual([8, 14])); // biome-ignore format: one line
+
+  test('a thread does one thing after the other', () => {
+    const queue = new EventQueue();
+    const thread = new Thread(new Cores(queue, 2, () => 1));
+    const done: number[] = [];
+    for (const ms of [3, 4]) thread.run(ms, () => done.push(queue.now));
+    queue.at(1, () => thread.run(5, () => done.push(queue.now)));
+    queue.run();
+    expect(done).toEqual([3, 7, 12]);
+  });
+});
+
+test('between measured numbers of workers slowdowns lie on straight lines', () => {
+  expect(slowdownOf([[1, 1]])).toEqual([1]);
+  expect(slowdownOf([[1, 1], [2, 1.2], [4, 2]])).toEqual([1, 1.2, 1.6, 2]); // biome-ignore format: one line
+  expect(slowdownOf([[2, 1], [4, 1.4]])).toEqual([1, 1, 1.2, 1.4]); // biome-ignore format: one line
+});
 
 test('events run in order of time, those of one time in the order in which they were asked for', () => {
   const queue = new EventQueue();
@@ -181,6 +284,21 @@ describe('where adding nodes stops paying', () => {
         64,
       ),
     ).toBe(8));
+});
+
+test('where to stop is said in a line for each topology: what for, and what other formats move it to', () => {
+  const whatIf = parseWhatIf('nodes=1..64,link=1gbit/0.5ms');
+  const of = (topology: Series['topology'], format: Series['format'], stopAt: number, limit: Series['limit']): Series => ({ topology, format, stopAt, limit, rows: [] }); // biome-ignore format: one line
+  const series = [of('star', 'fp32', 6, 'down'), of('star', 'bf16', 11, 'up'), of('star', 'int8', 6, 'up'), of('tree', 'fp32', 64, 'compute'), of('tree', 'bf16', 64, 'compute')]; // biome-ignore format: one line
+  expect(stopLines({ series, whatIf } as unknown as JobScaling)).toEqual([
+    'star, fp32 over 1gbit/0.5ms: stop at 6 nodes, for then it is mostly parameters on their way down; bf16 moves it to 11',
+    'two-level tree (simulated only), fp32 over 1gbit/0.5ms: all 64 nodes pay; bf16: the same',
+  ]);
+});
+
+test('where shards are what is missing, that is said', () => {
+  const [star] = predict(costs, 1, parseWhatIf('nodes=1..16,link=10gbit/0.01ms,format=fp32,topology=star'));
+  expect(star).toMatchObject({ stopAt: 4, limit: 'shards' });
 });
 
 describe('a question', () => {

@@ -1,0 +1,167 @@
+import { Worker } from 'node:worker_threads';
+import { Connection, dial } from '../../cluster/connection.ts';
+import { listen } from '../../cluster/listener.ts';
+import { readFromCoordinator, readFromNode } from '../../cluster/messages.ts';
+import { PIECE_BYTES, piecesOf, placePiece } from '../../cluster/transfer.ts';
+import { median } from '../compare/statistics.ts';
+import { threadCpuSeconds } from '../parallel/cpu-time.ts';
+import type { WireCosts } from './scenario.ts';
+
+/**
+ * What the sockets of a coordinator and of a node cost on this machine, from the messages that they exchange in a step, between two real
+ * processes without anything to compute: parameters down, sums up, and a request with its answer.
+ */
+export interface ProbeTask {
+  readonly url: string;
+  /** Of the parameters, and of a sum. */
+  readonly bytes: number;
+}
+
+const WARM_UP = 3;
+/** Vectors in each direction, at least and at most; as many as take about so long. */
+const [FEWEST, MOST, SECONDS] = [8, 200, 0.4];
+const MESSAGES = 200;
+/** The kinds of `compute` of a probe, as numbers of shards: answer, send a sum, say how much CPU time went by. */
+const [ANSWER, SEND, REPORT] = [1, 2, 3];
+const STAMP = { fence: 0, round: 0 };
+
+/** The coordinator's side: `ask` has a node process call `answerProbe`. */
+export async function probeLink(bytes: number, ask: (task: ProbeTask) => Promise<unknown>): Promise<WireCosts> {
+  const vector = new SharedArrayBuffer(bytes);
+  let heard: (computeMs: number) => void = () => undefined;
+  let connected: (connection: Connection) => void = () => undefined;
+  const connection = new Promise<Connection>((resolve) => {
+    connected = resolve;
+  });
+  const listener = await listen({
+    port: 0,
+    maxPayload: 4 * PIECE_BYTES,
+    onConnection({ websocket, socket, joined }) {
+      joined();
+      connected(
+        new Connection(websocket, socket, {
+          onMessage(frame) {
+            const message = readFromNode(frame);
+            if (message.type === 'sums') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
+            if (message.type === 'done') heard(message.computeMs);
+          },
+          onClose: () => undefined,
+        }),
+      );
+    },
+  });
+  try {
+    const asked = ask({ url: listener.url, bytes });
+    const node = await Promise.race([connection, asked.then(() => Promise.reject(new Error('the probe has ended')))]);
+    const exchange = (count: number, withParameters: boolean): Promise<number> => {
+      const answer = new Promise<number>((resolve) => {
+        heard = resolve;
+      });
+      if (withParameters) {
+        for (const piece of piecesOf(vector, 0, bytes)) {
+          void node.send({ type: 'parameters', ...STAMP, offset: piece.offset }, [piece.bytes]);
+        }
+      }
+      void node.send({ type: 'compute', ...STAMP, epoch: 0, step: 1, first: 0, count, parameterBytes: bytes });
+      return answer;
+    };
+    const messageMs = await timeMessages(() => exchange(ANSWER, false));
+    const [downSendMs, downReceiveMs] = await costOf(bytes, () => exchange(ANSWER, true), () => exchange(REPORT, false)); // biome-ignore format: one line
+    const [upReceiveMs, upSendMs] = await costOf(
+      bytes,
+      () => exchange(SEND, false),
+      () => exchange(REPORT, false),
+    );
+    node.close('probed');
+    await asked;
+    return { downSendMs, downReceiveMs, upSendMs, upReceiveMs, messageMs, wakeMs: await wakeMs() };
+  } finally {
+    await listener.close();
+  }
+}
+
+/** One way. */
+async function timeMessages(exchange: () => Promise<number>): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < MESSAGES; i++) {
+    const start = performance.now();
+    await exchange();
+    times.push(performance.now() - start);
+  }
+  return median(times) / 2;
+}
+
+/** CPU milliseconds of a byte here and there; by the clock where the system does not tell. */
+async function costOf(
+  bytes: number,
+  exchange: () => Promise<number>,
+  report: () => Promise<number>,
+): Promise<readonly [here: number, there: number]> {
+  for (let i = 0; i < WARM_UP; i++) await exchange();
+  const begun = performance.now();
+  await exchange();
+  const count = Math.max(FEWEST, Math.min(MOST, Math.round((1000 * SECONDS) / (performance.now() - begun))));
+  const before = [threadCpuSeconds(), await report()];
+  const start = performance.now();
+  for (let i = 0; i < count; i++) await exchange();
+  const clockMs = performance.now() - start;
+  const after = [threadCpuSeconds(), await report()];
+  const [here, there] = after.map((cpu, i) => (i === 0 ? 1000 : 1) * (cpu - before[i]));
+  const per = (ms: number) => (Number.isFinite(ms) ? ms : clockMs / 2) / (count * bytes);
+  return [per(here), per(there)];
+}
+
+/** The node's side, until the coordinator closes. */
+export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
+  const vector = new SharedArrayBuffer(bytes);
+  const regions = Array.from({ length: 5 }, () => new Uint8Array(0));
+  let closed: () => void = () => undefined;
+  const over = new Promise<void>((resolve) => {
+    closed = resolve;
+  });
+  await dial(url, {
+    maxPayload: 4 * PIECE_BYTES,
+    onMessage(frame, peer) {
+      const message = readFromCoordinator(frame);
+      if (message.type === 'parameters') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
+      if (message.type !== 'compute') return;
+      if (message.count === SEND) {
+        for (const piece of piecesOf(vector, 0, bytes)) {
+          void peer.send({ type: 'sums', ...STAMP, epoch: 0, first: 0, count: 1, offset: piece.offset }, [piece.bytes]);
+        }
+      }
+      const computeMs = message.count === REPORT ? Math.max(0, 1000 * threadCpuSeconds()) || 0 : 0;
+      void peer.send({ type: 'done', ...STAMP, epoch: 0, first: 0, count: 1, sums: [], computeMs }, regions);
+    },
+    onClose: () => closed(),
+  });
+  await over;
+}
+
+const WAKES = 400;
+/** A worker that answers each number by the same, as workers and main thread do: by words in shared memory. */
+const ECHO = `
+  const { workerData: words } = require('node:worker_threads');
+  for (let n = 1; n <= ${WAKES}; n++) {
+    while (Atomics.load(words, 0) < n) Atomics.wait(words, 0, n - 1);
+    Atomics.store(words, 1, n);
+    Atomics.notify(words, 1);
+  }
+`;
+
+/** How long a main thread and its workers take to wake each other, one way. */
+async function wakeMs(): Promise<number> {
+  const words = new Int32Array(new SharedArrayBuffer(8));
+  const worker = new Worker(ECHO, { eval: true, workerData: words });
+  const times: number[] = [];
+  for (let n = 1; n <= WAKES; n++) {
+    const start = performance.now();
+    Atomics.store(words, 0, n);
+    Atomics.notify(words, 0);
+    const change = Atomics.waitAsync(words, 1, n - 1);
+    if (change.async) await change.value;
+    times.push(performance.now() - start);
+  }
+  await worker.terminate();
+  return median(times) / 2;
+}
