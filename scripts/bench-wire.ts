@@ -1,17 +1,23 @@
 /**
- * What each wire format sends, and what it does to the loss: `npm run bench:wire -- --job mnist --steps 422`, `-- --job gpt --text
- * input.txt --steps 300`. A coordinator and two nodes of one worker over loopback; each seed with each format. The loss is that of
- * validation after the last step, in nats: mean and range over the seeds. Bytes are those of the floats and all around them, of one node
- * in a step, both ways, without what a joining node receives once.
+ * What each setting of the wire sends, and what it does to the loss: `npm run bench:wire -- --job mnist --steps 422`, `-- --job gpt --text
+ * input.txt --steps 300`. A coordinator and two nodes of one worker over loopback; each seed with each setting: a format, after a `/` how
+ * many local steps (`int8/16` is `--wire int8 --sync-every 16`). The loss is that of validation after the last step, in nats: mean and
+ * range over the seeds. Bytes are those of the floats and all around them, of one node in a step of the job, both ways, without what a
+ * joining node receives once.
+ *
+ * `--link 100mbit/20ms`: each node's connection has that bandwidth in each direction, and that delay from end to end (a proxy on
+ * loopback). Then samples/s are shown against those of fp32 without a limit, measured in turn; they are medians over the seeds.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { FaultyProxy } from '../cluster/faults/proxy.ts';
 import { runCoordinator, runNode } from '../cluster/index.ts';
 import gpt from '../examples/char-gpt.ts';
 import mnist from '../examples/mnist.ts';
 import { text } from '../src/data/index.ts';
 import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
+import { parseLink } from '../src/scaling/what-if.ts';
 import type { Job } from '../src/train/job.ts';
 
 const { values } = parseArgs({
@@ -19,20 +25,26 @@ const { values } = parseArgs({
     job: { type: 'string', default: 'mnist' },
     text: { type: 'string', default: 'input.txt' },
     steps: { type: 'string', default: '300' },
+    batch: { type: 'string' },
     seeds: { type: 'string', default: '5' },
     first: { type: 'string', default: '1' },
     formats: { type: 'string', default: WIRE_FORMATS.join() },
+    'outer-lr': { type: 'string' },
+    'outer-momentum': { type: 'string' },
+    link: { type: 'string' },
     json: { type: 'string' },
   },
 });
 
 const steps = Number(values.steps);
+const batch = values.batch === undefined ? {} : { batchSize: Number(values.batch) };
 const jobOf = (seed: number): unknown =>
   values.job === 'mnist'
     ? {
         ...mnist,
         data: { ...mnist.data, test: undefined },
         epochs: undefined,
+        ...batch,
         steps,
         seed,
         evaluate: { everySteps: steps },
@@ -40,6 +52,7 @@ const jobOf = (seed: number): unknown =>
     : {
         ...gpt,
         data: { train: text(values.text, { length: 64 }), validation: 0.1 },
+        ...batch,
         steps,
         seed,
         evaluate: { everySteps: steps },
@@ -53,31 +66,54 @@ interface Run {
   readonly bytesUp: number;
   readonly bytesDown: number;
   readonly seconds: number;
+  /** Over the second half of the run, of the rows of whole batches. */
+  readonly samplesPerSec: number;
 }
 
-async function measure(format: WireFormat, seed: number): Promise<Run> {
+const numberOf = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+const UNLIMITED = 'fp32 without a limit';
+
+async function measure(setting: string, seed: number): Promise<Run> {
   const job = jobOf(seed) as Job;
+  const [format, every = '1'] = (setting === UNLIMITED ? 'fp32' : setting).split('/');
+  const syncEvery = Number(every);
+  const link = values.link === undefined || setting === UNLIMITED ? undefined : parseLink(values.link);
   const nodes: ReturnType<typeof runNode>[] = [];
+  const proxies: FaultyProxy[] = [];
   const result = await runCoordinator(job, {
     port: 0,
     workers: 1,
     minNodes: 2,
-    wire: format,
-    onListening: ({ url }) => {
-      for (let i = 0; i < 2; i++) nodes.push(runNode(job, { url, workers: 1 }));
+    wire: format as WireFormat,
+    syncEvery,
+    ...(syncEvery > 1 && { outerLr: numberOf(values['outer-lr']), outerMomentum: numberOf(values['outer-momentum']) }),
+    onListening: async ({ url, port }) => {
+      for (let i = 0; i < 2; i++) {
+        const speed = link && { delayMs: link.latencyMs, bytesPerSecond: 1000 * link.bytesPerMs };
+        const proxy = speed && (await FaultyProxy.start({ target: { port }, up: speed, down: speed }));
+        if (proxy) proxies.push(proxy);
+        nodes.push(runNode(job, { url: proxy?.url ?? url, workers: 1 }));
+      }
     },
   });
   const done = await Promise.all(nodes);
-  const { parameters } = result;
+  for (const proxy of proxies) await proxy.close();
+  const { parameters, history } = result;
   const whole = Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
   const joining = format === 'int8' || format === 'topk' ? whole : 0; // bf16 and fp32 send a joining node what all get
+  const rounds = [...history];
+  const later = rounds.slice(rounds.length >> 1);
+  const samplesPerSec =
+    (1000 * later.reduce((sum, { samples }) => sum + samples, 0)) /
+    later.reduce((sum, { timings }) => sum + timings.stepMs, 0);
   return {
     seed,
-    format,
+    format: setting,
     loss: result.metrics['val.loss'],
-    bytesUp: done.reduce((sum, d) => sum + d.bytesSent, 0) / 2 / result.step,
-    bytesDown: (done.reduce((sum, d) => sum + d.bytesReceived, 0) / 2 - joining) / result.step,
+    bytesUp: done.reduce((sum, d) => sum + d.bytesSent, 0) / 2 / steps,
+    bytesDown: (done.reduce((sum, d) => sum + d.bytesReceived, 0) / 2 - joining) / steps,
     seconds: result.seconds,
+    samplesPerSec,
   };
 }
 
@@ -93,33 +129,55 @@ function keep(): void {
 
 const mean = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
 
+const settings = [...(values.link === undefined ? [] : [UNLIMITED]), ...values.formats.split(',')];
 const runs: Run[] = [];
 for (let seed = Number(values.first); seed < Number(values.first) + Number(values.seeds); seed++) {
-  for (const format of values.formats.split(',') as WireFormat[]) {
-    const run = await measure(format, seed);
+  for (const setting of settings) {
+    const run = await measure(setting, seed);
     runs.push(run);
     keep();
-    console.error(`${format.padEnd(5)} seed ${seed}  loss ${run.loss.toFixed(4)}  ${run.seconds.toFixed(1)} s`);
+    console.error(
+      `${setting.padEnd(7)} seed ${seed}  loss ${run.loss.toFixed(4)}  ${run.seconds.toFixed(1)} s  ${run.samplesPerSec.toFixed(1)} samples/s`,
+    );
   }
 }
 const of = (format: string) => runs.filter((run) => run.format === format);
-const exact = of('fp32');
-const range = (format: string) => {
-  const losses = of(format).map(({ loss }) => loss);
+const exact = of(values.link === undefined ? 'fp32' : UNLIMITED);
+const rangeOf = (some: readonly Run[]) => {
+  const losses = some.map(({ loss }) => loss);
   return [Math.min(...losses), Math.max(...losses)] as const;
 };
-console.log(
-  `| wire | bytes up | bytes down | of fp32 | val.loss, mean of ${values.seeds} seeds | range | within fp32's |`,
-);
-console.log('|---|---|---|---|---|---|---|');
-for (const format of [...new Set(runs.map((run) => run.format))]) {
-  const [up, down] = [mean(of(format).map((r) => r.bytesUp)), mean(of(format).map((r) => r.bytesDown))];
+const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
+const speedOf = (some: readonly Run[]) => median(some.map((run) => run.samplesPerSec));
+const whole = (value: number) => Math.round(value).toLocaleString('en');
+const columns = [
+  'wire',
+  'bytes up',
+  'bytes down',
+  'of fp32',
+  `val.loss, mean of ${values.seeds} seeds`,
+  'range',
+  "within fp32's",
+];
+if (values.link !== undefined) columns.push('samples/s', 'of those without a limit');
+console.log(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}`);
+for (const setting of settings) {
+  const own = of(setting);
+  const [up, down] = [mean(own.map((r) => r.bytesUp)), mean(own.map((r) => r.bytesDown))];
   const share = exact.length > 0 ? (up + down) / mean(exact.map((r) => r.bytesUp + r.bytesDown)) : Number.NaN;
-  const loss = mean(of(format).map((r) => r.loss));
-  const [low, high] = range(format);
-  const [fpLow, fpHigh] = exact.length > 0 ? range('fp32') : [Number.NaN, Number.NaN];
+  const loss = mean(own.map((r) => r.loss));
+  const [low, high] = rangeOf(own);
+  const [fpLow, fpHigh] = exact.length > 0 ? rangeOf(exact) : [Number.NaN, Number.NaN];
   const within = loss >= fpLow && loss <= fpHigh ? 'yes' : loss < fpLow ? 'below' : 'no';
-  console.log(
-    `| ${format} | ${Math.round(up).toLocaleString('en')} | ${Math.round(down).toLocaleString('en')} | ${share.toFixed(3)} | ${loss.toFixed(4)} | ${low.toFixed(4)} to ${high.toFixed(4)} | ${within} |`,
-  );
+  const cells = [
+    setting,
+    whole(up),
+    whole(down),
+    share.toFixed(3),
+    loss.toFixed(4),
+    `${low.toFixed(4)} to ${high.toFixed(4)}`,
+    within,
+  ];
+  if (values.link !== undefined) cells.push(whole(speedOf(own)), (speedOf(own) / speedOf(exact)).toFixed(2));
+  console.log(`| ${cells.join(' | ')} |`);
 }

@@ -72,7 +72,9 @@ export function computeRatios(results: readonly Result[], extras: Extras): Ratio
   /** Lockstep with `workers` and the main group's batch: the one that peers ran with, else the smallest. */
   const ours = (workload: string, workers: number, gemm = 'blas'): Result | undefined =>
     all(workload, { peer: 'lockstep', workers, gemm, defaultShards: true }).sort((a, b) => a.batch - b.batch)[0];
-  const torch = (workload: string, workers: number) => fastest(all(workload, { peer: 'torch', workers }));
+  /** PyTorch's best way with that many cores, on batches of the same size. */
+  const torch = (mine: Result | undefined) =>
+    mine && fastest(all(mine.workload, { peer: 'torch', workers: mine.workers, batch: mine.batch }));
 
   const found: (Ratio | undefined)[] = [];
   for (const { workload, efficiency, one, two } of TARGETS) {
@@ -83,8 +85,8 @@ export function computeRatios(results: readonly Result[], extras: Extras): Ratio
     }
     const single = atLeast(`${workload}, 1 worker against PyTorch, 1 process`, ...one);
     const double = atLeast(`${workload}, 2 workers against the better of PyTorch on 2 cores`, ...two);
-    found.push(speedup(single, ours(workload, 1), torch(workload, 1)));
-    found.push(speedup(double, ours(workload, 2), torch(workload, 2)));
+    const [alone, both] = [ours(workload, 1), ours(workload, 2)];
+    found.push(speedup(single, alone, torch(alone)), speedup(double, both, torch(both)));
   }
 
   for (const { workload, strong, weak } of SCALING) {
