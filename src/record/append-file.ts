@@ -91,9 +91,10 @@ export class AppendFile {
     if (this.#failure) throw this.#failure;
   }
 
-  /** One writer at a time, until nothing waits. Never rejects. */
+  /** One writer at a time, until nothing waits; what is appended in one go goes out in one write. Never rejects. */
   async #write(): Promise<void> {
     try {
+      await undefined; // the caller may have more
       while (this.#waiting.length > 0) {
         const bytes = Buffer.concat(this.#waiting);
         this.#waiting = [];
