@@ -1,4 +1,7 @@
+import { createReadStream, existsSync } from 'node:fs';
+import { truncate } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { LockstepError } from '../errors.ts';
 import { AppendFile } from './append-file.ts';
 import type { EvaluationRecord, RunHeader, Sink, SinkRecord, StepRecord } from './contract.ts';
@@ -13,7 +16,8 @@ const PHASES = ['stepMs', 'gatherMs', 'computeMs', 'waitMs', 'reduceMs', 'update
 /**
  * Writes a run as two tables for spreadsheets and notebooks: `steps.csv`, a row a step (step, epoch, loss, the training metrics, lr,
  * gradNorm, clipScale, samples, milliseconds of the phases), and `evaluations.csv`, a row a number (step, epoch, split, metric, value,
- * seconds). A folder that was used before is appended to, without a second head; a table of other columns is refused. Numbers that
+ * seconds). A folder that was used before is appended to, without a second head, and a run that is resumed takes out the rows of steps that
+ * it does again; a table of other columns is refused. Numbers that
  * are not finite are NaN, Infinity and -Infinity. Behaves as `JsonlSink` where the disk is slow or full.
  */
 export class CsvSink implements Sink {
@@ -33,7 +37,10 @@ export class CsvSink implements Sink {
   }
 
   /** Creates folder and files. Throws E_RUN_DIR where that is not possible. */
-  async open(_header: RunHeader): Promise<void> {
+  async open({ resumedAfter }: RunHeader): Promise<void> {
+    if (resumedAfter !== undefined) {
+      for (const name of [STEPS_CSV, EVALUATIONS_CSV]) await cutAfter(join(this.#folder, name), resumedAfter);
+    }
     const steps = await AppendFile.open(join(this.#folder, STEPS_CSV), { lines: true });
     try {
       const evaluations = await AppendFile.open(join(this.#folder, EVALUATIONS_CSV), { lines: true });
@@ -99,6 +106,22 @@ export class CsvSink implements Sink {
     }
     if (this.#refused) throw this.#refused;
   }
+}
+
+/** Takes the rows of later steps from the end of a table, as far as the last run in it has written them. */
+async function cutAfter(path: string, step: number): Promise<void> {
+  if (!existsSync(path)) return;
+  let at = 0;
+  let before = 0;
+  let cut: number | undefined;
+  for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })) {
+    const now = /^\d+,/.test(line) ? Number.parseInt(line, 10) : before; // the head, or half a row
+    if (now < before) cut = undefined; // another run
+    if (now > step) cut ??= at;
+    before = now;
+    at += Buffer.byteLength(line) + 1;
+  }
+  if (cut !== undefined) await truncate(path, cut);
 }
 
 function line(cells: readonly (string | number)[]): string {

@@ -10,7 +10,8 @@ import type { EvaluationRecord, Histogram, RunHeader, Sink, SinkRecord, StepReco
  * becomes `val/loss`), and histograms `weights/<parameter>` and `gradients/<parameter>`. `tensorboard --logdir PARENT` then shows the folders of several runs together.
  *
  * Format: records of TensorFlow (length, masked CRC-32C of it, data, masked CRC-32C of it; tensorflow/core/lib/io/record_writer.h) of
- * protobuf messages `Event` (tensorflow/core/util/event.proto, framework/summary.proto).
+ * protobuf messages `Event` (tensorflow/core/util/event.proto, framework/summary.proto). A run that is resumed says so (SessionLog START):
+ * TensorBoard then forgets what earlier files of the folder have of later steps.
  */
 export class TensorBoardSink implements Sink {
   readonly name = 'tensorboard';
@@ -28,6 +29,9 @@ export class TensorBoardSink implements Sink {
     const file = await AppendFile.open(join(this.#folder, name));
     this.#file = file;
     file.append(record(event(seconds, 0).text(3, 'brain.Event:2')));
+    if (header.resumedAfter !== undefined) {
+      file.append(record(event(seconds, header.resumedAfter + 1).message(7, new Message().varint(1, SESSION_START))));
+    }
     const { kind: _, ...run } = header;
     file.append(record(event(seconds, 0).message(5, summary(textValue('run', indented(run))))));
   }
@@ -77,7 +81,10 @@ function evaluationScalars({ metrics }: EvaluationRecord): Record<string, number
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name.replace('.', '/'), value]));
 }
 
-/** Event: wall_time = 1, step = 2; then file_version = 3 or summary = 5. */
+/** SessionLog: status = 1. */
+const SESSION_START = 1;
+
+/** Event: wall_time = 1, step = 2; then file_version = 3, summary = 5 or session_log = 7. */
 function event(seconds: number, step: number): Message {
   return new Message().double(1, seconds).varint(2, step);
 }

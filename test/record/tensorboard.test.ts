@@ -17,7 +17,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 /** The part of event.proto, summary.proto and tensor.proto that matters here, for an independent decoder. */
 const SCHEMA = `
   syntax = "proto3";
-  message Event { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5; }
+  message Event { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5; SessionLog session_log = 7; }
+  message SessionLog { int32 status = 1; }
   message Summary { repeated Value value = 1;
     message Value { string tag = 1; float simple_value = 2; Histo histo = 5; Tensor tensor = 8; Metadata metadata = 9; } }
   message Histo { double min = 1; double max = 2; double num = 3; double sum = 4; double sum_squares = 5;
@@ -30,6 +31,7 @@ interface DecodedEvent {
   readonly wall_time: number;
   readonly step: number;
   readonly file_version: string;
+  readonly session_log?: { readonly status: number };
   readonly summary?: {
     readonly value: readonly {
       tag: string;
@@ -117,6 +119,15 @@ test('an independent decoder reads version, text and scalars, and every checksum
     bucket: [1, 0, 1, 1],
   });
   expect(Math.abs(first.wall_time - Date.now() / 1000)).toBeLessThan(3600);
+});
+
+test('a run that is resumed has TensorBoard forget the steps that it does again', async () => {
+  const sink = new TensorBoardSink(folder);
+  await sink.open({ ...header, resumedAfter: 20 });
+  await sink.close();
+  const [, start, text] = readEvents();
+  expect(start).toMatchObject({ step: 21, session_log: { status: 1 } });
+  expect(text.summary?.value).toHaveLength(1);
 });
 
 test("TensorBoard's own reader agrees", async ({ skip }) => {
