@@ -1,6 +1,7 @@
 /** `lockstep`: describe a job, train it. Ops live in `lockstep/ops`, data sources in `lockstep/data`. */
 
 export { terminal } from './cli/terminal.ts';
+export type { NodeStatus, PartStep, TimedStep } from './dashboard/contract.ts';
 export { type Dashboard, type DashboardOptions, openDashboard } from './dashboard/dashboard.ts';
 export { type ErrorCode, type ErrorDetail, LockstepError } from './errors.ts';
 export type { TensorEntry } from './graph/program.ts';

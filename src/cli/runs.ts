@@ -15,8 +15,23 @@ export async function runsCommand(folders: readonly string[], options: { json?: 
   for (const folder of found) runs.push(await summaryOf(folder));
   runs.sort((a, b) => (b.startedAt ?? '').localeCompare(a.startedAt ?? ''));
   if (options.json) io.out(toLine(runs).trimEnd());
-  else if (runs.length === 0) io.out('no runs in runs/: `lockstep train <job> --run-dir runs/a` makes one');
-  else for (const line of formatTable(HEAD, runs.map(rowOf))) io.out(line);
+  else if (runs.length === 0)
+    io.out(
+      `no runs in ${folders.length === 0 ? `${RUNS}/` : folders.join(', ')}: \`lockstep train <job> --run-dir runs/a\` makes one`,
+    );
+  else for (const line of tableOf(runs.map(rowOf))) io.out(line);
+}
+
+/** Names that are longer would push everything else off the screen: they have a line of their own. */
+const LONGEST_NAME = 40;
+
+function tableOf(rows: readonly string[][]): string[] {
+  const fits = ([name]: readonly string[]) => name.length <= LONGEST_NAME;
+  const [head, ...lines] = formatTable(
+    HEAD,
+    rows.map((row) => (fits(row) ? row : ['', ...row.slice(1)])),
+  );
+  return [head, ...lines.flatMap((line, i) => (fits(rows[i]) ? [line] : [rows[i][0], line]))];
 }
 
 /** One that cannot be read must not hide the others. */

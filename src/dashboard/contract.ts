@@ -40,6 +40,8 @@ export interface ViewFacts {
   readonly header?: RunHeader;
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
+  /** Not shown until somebody ticks it. */
+  readonly hidden?: boolean;
   /** Names of the training metrics. */
   readonly metrics: readonly string[];
 }

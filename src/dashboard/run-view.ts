@@ -34,6 +34,7 @@ export interface RunSnapshot {
   readonly totalSteps: number;
   readonly stepsPerEpoch: number;
   readonly state: ViewState;
+  readonly hidden: boolean;
   readonly curves: CurveData;
   readonly evaluations: CurveData;
   readonly test: Readonly<Record<string, number | null>> | null;
@@ -87,6 +88,8 @@ export class RunView implements MetricsVisitor {
   damagedLines = 0;
   /** What comes now is no news: a file is read that pages get as a whole. */
   quiet = false;
+  /** Not shown until somebody ticks it. */
+  hidden = false;
   /** A header has come since the last news: pages need the whole. */
   begun = false;
   #told: { state: ViewState; damagedLines: number } = { state: 'waiting', damagedLines: 0 };
@@ -101,6 +104,7 @@ export class RunView implements MetricsVisitor {
     this.#curves = curves;
     this.#news = news;
     this.#row = row;
+    this.hidden = facts.hidden ?? false;
   }
 
   get name(): string {
@@ -157,6 +161,7 @@ export class RunView implements MetricsVisitor {
 
   /** Begins anew with other facts: a trial that is done again, longer. */
   restart(facts: ViewFacts): void {
+    this.hidden = facts.hidden ?? false;
     this.#begin(facts);
   }
 
@@ -285,6 +290,7 @@ export class RunView implements MetricsVisitor {
       totalSteps,
       stepsPerEpoch,
       state: this.state,
+      hidden: this.hidden,
       curves: this.#curves.query(points),
       evaluations: this.#evaluations?.query(points) ?? NO_CURVES,
       test: this.#test ?? null,

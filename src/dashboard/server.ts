@@ -11,6 +11,8 @@ export const DEFAULT_PORT = 7460;
 const TRIES = 20;
 /** Proxies and browsers drop connections that are silent for long. */
 const ALIVE_MS = 15_000;
+/** A page that has lost the connection comes back after so long. */
+const RETRY_MS = 1000;
 /** Pages ask for as many points as they have pixels. */
 const MOST_POINTS = 8000;
 /** Characters of a request to act. */
@@ -140,7 +142,7 @@ export class PageServer {
 
   #events(request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' });
-    response.flushHeaders(); // the page is to know that it is connected, also when there is nothing new
+    response.write(`retry: ${RETRY_MS}\n\n`); // at once: the page is to know that it is connected, also when there is nothing new
     request.socket.setNoDelay();
     const last = request.headers['last-event-id'];
     this.#board.hub.connect(response, Array.isArray(last) ? last[0] : last);

@@ -99,7 +99,10 @@ function events(
         let text = '';
         response.setEncoding('utf8').on('data', (part) => {
           text += part;
-          const frames = text.split('\n\n').slice(0, -1);
+          const frames = text
+            .split('\n\n')
+            .slice(0, -1)
+            .filter((frame) => !frame.startsWith('retry: '));
           const seen = frames.map((frame) =>
             Object.fromEntries(
               frame.split('\n').map((line) => [line.split(':', 1)[0], line.slice(line.indexOf(':') + 2)]),

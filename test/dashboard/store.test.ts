@@ -19,6 +19,7 @@ interface PageRun {
 interface PageStore {
   readonly runs: PageRun[];
   putRun(snapshot: object): void;
+  replace(state: object): void;
   apply(news: object): void;
 }
 
@@ -30,7 +31,7 @@ test('a page that is open for long keeps the whole run: its beginning, its peak 
   store.putRun(snapshot);
   // Steps 1, 2, 3 ... with the loss 1 + 1/step, and one peak; 32 groups of 10 at a time, as the server sends them.
   let last = 0;
-  for (let message = 0; message < 5000; message++) {
+  for (let message = 0; message < 2500; message++) {
     const step = Array.from({ length: 32 }, () => (last += 10)); // biome-ignore format: one line
     const loss = step.map((s) => 1 + 1 / s);
     const max = loss.map((value, i) => (step[i] === 70_000 ? 99 : value));
@@ -59,6 +60,16 @@ test('a run that is sent anew stays hidden if it was; another one in its place d
   expect(store.runs[0].shown).toBe(false);
   store.putRun({ ...snapshot, name: 'b' });
   expect(store.runs[0].shown).toBe(true);
+  store.putRun({ ...snapshot, name: 'b', hidden: true }); // it is no longer the best
+  expect(store.runs[0].shown).toBe(false);
+  store.runs[0].shown = true;
+  store.replace({
+    runs: [
+      { ...snapshot, name: 'b', hidden: true },
+      { ...snapshot, id: 1, hidden: true },
+    ],
+  });
+  expect(store.runs.map(({ shown }) => shown)).toEqual([true, false]);
 });
 
 test('the best of a metric is the lowest or the highest, as the run says', () => {

@@ -1,4 +1,4 @@
-import { duration, number, percent, rate, whole } from './format.js';
+import { duration, number, percent, rate, shortened, whole } from './format.js';
 import uPlot from './uplot.js';
 
 /** How all charts are drawn. */
@@ -56,7 +56,7 @@ function evaluationLine(run, name, { hue, several }) {
     hue,
     x: xOf(evaluations),
     y,
-    points: y.length < 60,
+    points: y.length < 60 && !several,
     dash: several ? [5, 4] : undefined,
   };
 }
@@ -90,7 +90,7 @@ function ratio(run, over, under, factor) {
 function ratioLines(over, under, factor, label) {
   return ({ runs, shown }) =>
     shown.map((run) => ({
-      label: ofRun(run, label, runs.length > 1),
+      label: runs.length > 1 ? run.name : label,
       hue: runs.length > 1 ? hueOf(run, runs) : 0,
       x: xOf(curvesOf(run)),
       y: smooth(ratio(run, over, under, factor), view.smoothing),
@@ -115,8 +115,14 @@ function gradientLines({ runs, shown }) {
   });
 }
 
-/** Stacked: the topmost is drawn first. Of the first run that is shown. */
-function phaseLines({ shown }) {
+/** Stacked: the topmost is drawn first. Of several runs the whole steps. */
+function phaseLines({ runs, shown }) {
+  if (runs.length > 1) {
+    return shown.map((run) => ({
+      ...stepLine(run, 'stepMs', { label: 'training', hue: hueOf(run, runs), several: true }),
+      label: run.name,
+    }));
+  }
   const [run] = shown;
   if (!run) return [];
   const curves = curvesOf(run);
@@ -162,7 +168,7 @@ export function chartSpecs(store) {
                   several: runs.length > 1,
                   band: false,
                 }),
-                y: curvesOf(run).mean.lr,
+                y: curvesOf(run).mean.lr ?? [],
                 raw: undefined,
                 label: runs.length > 1 ? run.name : 'lr',
               })),
@@ -215,12 +221,21 @@ const metricNames = (mean) =>
     .filter((name) => !OWN.has(name));
 
 const shortSteps = (value) => (value >= 1e6 ? `${value / 1e6}M` : value >= 1e4 ? `${value / 1e3}k` : whole(value));
-const shortTime = (value) =>
-  value < 60
-    ? `${Number(value.toPrecision(3))} s`
-    : value < 3600
-      ? `${Number((value / 60).toPrecision(3))} min`
-      : `${Number((value / 3600).toPrecision(3))} h`;
+/** Seconds between two ticks of an axis of time. */
+const TIME_STEPS = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+  14_400, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000,
+];
+/** Steps between two ticks: whole ones. */
+const STEP_STEPS = Array.from({ length: 30 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
+const two = (value) => String(value).padStart(2, '0');
+function shortTime(seconds) {
+  if (seconds < 60) return `${Number(seconds.toPrecision(3))} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return seconds % 60 === 0 ? `${minutes} min` : `${minutes}:${two(Math.round(seconds % 60))}`;
+  const hours = Math.floor(minutes / 60);
+  return minutes % 60 === 0 ? `${hours} h` : `${hours}:${two(minutes % 60)} h`;
+}
 
 /** A figure with a title, the values at the cursor, the plot, and its values as a table. */
 export class Chart {
@@ -257,7 +272,13 @@ export class Chart {
       'aria-label',
       `${spec.title}: left and right arrow keys read the values, Escape shows the whole run`,
     );
-    const values = Object.assign(document.createElement('div'), { className: 'values scroll', hidden: true });
+    const values = Object.assign(document.createElement('div'), {
+      className: 'values scroll',
+      hidden: true,
+      tabIndex: 0,
+    });
+    values.setAttribute('role', 'group');
+    values.setAttribute('aria-label', `${spec.title} as a table`);
     figure.append(caption, plot, values);
     this.#elements = { figure, readout, plot, values, more };
     more.addEventListener('click', () => {
@@ -279,7 +300,8 @@ export class Chart {
 
   /** Draws what the store holds now. `anew`: colours or axes have changed. */
   update(store, anew = false) {
-    this.#lines = this.#spec.lines(store);
+    const shown = store.shown.filter(({ curves, evaluations }) => curves.step.length + evaluations.step.length > 0);
+    this.#lines = this.#spec.lines({ runs: store.runs, shown });
     const tables = this.#lines.map((line) => [line.x, ...this.#columns(line)]);
     this.#data = tables.length === 0 ? [[]] : uPlot.join(tables);
     const shape = JSON.stringify([
@@ -350,7 +372,9 @@ export class Chart {
         legend: { show: false },
         scales: {
           x: { time: false },
-          y: this.#logarithmic ? { distr: 3 } : { range: (_, low, high) => rangeOf(low, high, this.#spec.id) },
+          y: this.#logarithmic
+            ? { distr: 3 }
+            : { range: (_, low, high) => rangeOf(low, high, this.#spec.id, this.#data[1]) },
         },
         axes: [
           {
@@ -358,6 +382,8 @@ export class Chart {
             grid: { show: false },
             size: 28,
             gap: 4,
+            space: 64,
+            incrs: view.byTime ? TIME_STEPS : STEP_STEPS,
             values: (_, ticks) => ticks.map(view.byTime ? shortTime : shortSteps),
           },
           { ...axis, size: 58, gap: 6, values: (_, ticks) => ticks.map((v) => (v === null ? '' : format(v))) },
@@ -372,7 +398,7 @@ export class Chart {
           setCursor: [() => this.#read()],
           setSelect: [(plot) => this.#select(plot)],
         },
-        padding: [10, 8, 0, 0],
+        padding: [10, 18, 0, 0],
       },
       this.#data,
       this.#elements.plot,
@@ -427,9 +453,14 @@ export class Chart {
     const shown = parts.slice(0, 8).map(([line, text]) => {
       const item = document.createElement('span');
       const swatch = Object.assign(document.createElement('i'), {
-        className: `swatch ${line.filled || line.marks ? 'block ' : ''}${line.hue === 'wait' ? 'wait' : `c${line.hue % 8}`}`,
+        className: `swatch ${line.filled || line.marks ? 'block ' : line.dash ? 'dashed ' : ''}${line.hue === 'wait' ? 'wait' : `c${line.hue % 8}`}`,
       });
-      item.append(swatch, `${line.label} `, Object.assign(document.createElement('b'), { textContent: text }));
+      const label = Object.assign(document.createElement('span'), {
+        className: 'label',
+        textContent: shortened(line.label),
+        title: line.label,
+      });
+      item.append(swatch, label, ' ', Object.assign(document.createElement('b'), { textContent: text }));
       return item;
     });
     if (idx !== null && xs[at] !== undefined)
@@ -485,11 +516,17 @@ export class Chart {
 }
 
 /** Some air above and below; what cannot be negative begins at nothing. */
-function rangeOf(low, high, id) {
+function rangeOf(low, high, id, first = []) {
   if (low === null || high === null) return [0, 1];
-  if (id === 'phases') return [0, high * 1.08 || 1];
+  if (id === 'phases') return [0, Math.min(high * 1.08, 2 * usual(first)) || 1];
   if (id === 'rate' || id === 'sync') return [0, high * 1.15 || 1];
   const room = (high - low || Math.abs(high) || 1) * 0.07;
   const bottom = low >= 0 && low - room < 0 ? 0 : low - room;
   return [bottom, high + room];
+}
+
+/** What hardly a step takes longer than: the first ones, which compile and warm up, would make all others flat. */
+function usual(values) {
+  const sorted = values.filter((v) => v != null).sort((a, b) => a - b);
+  return sorted.length < 20 ? Number.POSITIVE_INFINITY : sorted[Math.floor(0.98 * sorted.length)];
 }

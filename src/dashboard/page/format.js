@@ -48,3 +48,7 @@ export function bytes(value) {
 }
 
 export const ms = (value) => (value >= 100 ? `${Math.round(value)} ms` : `${Number(value.toPrecision(3))} ms`);
+
+/** A long name by its beginning and its end. */
+export const shortened = (name, length = 34) =>
+  name.length <= length ? name : `${name.slice(0, length / 2)}…${name.slice(1 - length / 2)}`;

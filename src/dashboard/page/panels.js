@@ -1,4 +1,4 @@
-import { bytes, duration, number, percent, rate, whole } from './format.js';
+import { bytes, duration, number, percent, rate, shortened, whole } from './format.js';
 
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -56,6 +56,7 @@ const EVENT_NAMES = { 'non-finite': 'not finite', lost: 'lost', note: 'note', en
 
 export function showEvents(store) {
   const several = store.runs.length > 1;
+  byId('events').hidden = several && store.runs.every(({ events }) => events.length === 0);
   const all = store.shown.flatMap((run) => run.events.map((event) => ({ ...event, run: run.name })));
   all.sort((a, b) => b.at.localeCompare(a.at));
   const list = byId('event-list');
@@ -73,7 +74,7 @@ export function showEvents(store) {
         make('span', { className: 'at', textContent: `step ${whole(step)}`, title: when.toLocaleString() }),
       );
       line.dataset.event = event;
-      const what = make('span', { className: 'what', textContent: `${several ? `${run}: ` : ''}${text}` });
+      const what = make('span', { className: 'what', textContent: `${several ? `${shortened(run)}: ` : ''}${text}` });
       line.append(what);
       what.title = `${EVENT_NAMES[event] ?? event}, ${when.toLocaleString()}`;
       return line;
@@ -84,6 +85,7 @@ export function showEvents(store) {
 export function showNodes(nodes) {
   byId('nodes').hidden = nodes.length === 0;
   const wired = nodes.some(({ sentBytes, receivedBytes }) => sentBytes !== undefined || receivedBytes !== undefined);
+  byId('nodes').classList.toggle('whole', wired);
   const columns = ['node', 'state', 'workers', 'shards', 'heard', ...(wired ? ['sent', 'received'] : [])];
   const head = make(
     'tr',
@@ -196,7 +198,18 @@ export function showRuns(store, hue, onChange) {
   const section = byId('runs');
   section.hidden = store.runs.length < 2;
   const focused = document.activeElement?.dataset.run;
+  const every = (text, shown) => {
+    const button = make('button', { type: 'button', className: 'quiet', textContent: text });
+    button.addEventListener('click', () => {
+      for (const run of store.runs) run.shown = shown;
+      showRuns(store, hue, onChange);
+      onChange();
+    });
+    button.dataset.run = text;
+    return button;
+  };
   section.replaceChildren(
+    ...(store.runs.length > 4 ? [every('Show all', true), every('Hide all', false)] : []),
     ...store.runs.map((run) => {
       const box = make('input', { type: 'checkbox', checked: run.shown });
       box.dataset.run = run.id;
@@ -209,7 +222,7 @@ export function showRuns(store, hue, onChange) {
         {},
         box,
         make('i', { className: `swatch c${hue(run) % 8}` }),
-        run.name,
+        make('span', { className: 'run', textContent: run.name, title: run.name }),
         make('small', { textContent: run.state === 'ended' ? '' : run.state }),
       );
     }),

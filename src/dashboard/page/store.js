@@ -83,7 +83,7 @@ class Run {
     append(this.curves, snapshot.curves);
     append(this.evaluations, snapshot.evaluations);
     this.events = [...snapshot.events];
-    this.shown = true;
+    this.shown = !snapshot.hidden;
     /** Finer curves of the stretch that is zoomed into. */
     this.detail = undefined;
   }
@@ -140,9 +140,9 @@ export class Store {
   title = 'Lockstep';
 
   replace(state) {
-    const hidden = new Set(this.runs.filter((run) => !run.shown).map((run) => run.id));
-    this.runs = state.runs.map((snapshot) => new Run(snapshot));
-    for (const run of this.runs) run.shown = !hidden.has(run.id);
+    this.runs = this.runs.filter(({ id, name }) => state.runs.some((run) => run.id === id && run.name === name));
+    for (const snapshot of state.runs) this.putRun(snapshot);
+    this.runs.sort((a, b) => a.id - b.id);
     this.controls = state.controls;
     this.nodes = state.nodes;
     this.timeline = state.timeline;
@@ -154,7 +154,8 @@ export class Store {
     const run = new Run(snapshot);
     if (known < 0) this.runs.push(run);
     else {
-      run.shown = this.runs[known].shown || run.name !== this.runs[known].name;
+      const before = this.runs[known];
+      if (run.name === before.name && run.hidden === before.hidden) run.shown = before.shown; // as somebody wants it
       this.runs[known] = run;
     }
   }

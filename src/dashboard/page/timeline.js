@@ -20,7 +20,8 @@ const GAP = 6;
 export function drawTimeline(section, { rows, leftOut }) {
   section.hidden = rows.length === 0;
   if (rows.length === 0) return;
-  const names = ACTIVITIES.map(([name]) => name).filter((name) => rows.some(({ meanMs }) => name in meanMs));
+  const share = ({ meanMs }, name) => (meanMs[name] ?? 0) / Object.values(meanMs).reduce((a, b) => a + b, 1e-9);
+  const names = ACTIVITIES.map(([name]) => name).filter((name) => rows.some((row) => share(row, name) > 1e-4));
   draw(section.querySelector('canvas'), rows.slice(0, DRAWN));
   fillTable(section.querySelector('table'), rows, names);
   const note = section.querySelector('#left-out');
