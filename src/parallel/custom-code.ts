@@ -6,6 +6,10 @@ import { importModule } from './import-module.ts';
 import type { ModuleRef, Session, SplitName } from './session.ts';
 import type { CustomCode } from './worker-state.ts';
 
+/** Whether workers import modules of the user, which import this package. */
+export const hasCustomCode = ({ splits, customOptimizer }: Session): boolean =>
+  customOptimizer !== undefined || Object.values(splits).some((split) => split?.kind === 'computed');
+
 /** Imports what the session names by module and path; everything else is plain data already. */
 export async function importCustomCode(session: Session): Promise<CustomCode> {
   const reads: Partial<Record<SplitName, ComputedRead>> = {};

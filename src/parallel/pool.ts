@@ -1,10 +1,12 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { Piscina } from 'piscina';
+import { bundled } from '../data/thread.ts';
 import { type ErrorCode, LockstepError } from '../errors.ts';
 import type { RateChange } from '../optim/schedules.ts';
 import { BARRIER_WORDS, poison } from './barrier.ts';
 import { CLAIMED_RANKS, DECIDED_LIMIT, NEXT_EVALUATION_SHARD, REQUESTED_LIMIT } from './control.ts';
+import { hasCustomCode } from './custom-code.ts';
 import { Prefetcher } from './prefetch.ts';
 import type { Session, SplitName, WorkerAnswer, WorkerFailure, WorkerReport, WorkerTask } from './session.ts';
 
@@ -35,7 +37,7 @@ export class WorkerPool {
   }
 
   #start(): Piscina {
-    const threads = startThreads(this.#session.workers);
+    const threads = startThreads(this.#session);
     this.#lost = false;
     threads.on('workerDestroy', () => {
       if (threads === this.#piscina) this.#lost = true;
@@ -145,8 +147,9 @@ export class WorkerPool {
   }
 }
 
-function startThreads(workers: number): Piscina {
-  const entry = workerEntry();
+function startThreads(session: Session): Piscina {
+  const { workers } = session;
+  const entry = workerEntry(session);
   const threads = new Piscina({
     filename: entry.href,
     minThreads: workers,
@@ -161,13 +164,16 @@ function startThreads(workers: number): Piscina {
 }
 
 /**
- * The worker's file beside this one: `.ts` in a checkout, where threads load it through tsx, `.js` once built.
- * tsx is named by absolute URL because threads resolve `--import` from the current folder.
+ * The worker's file beside this one: `.ts` in a checkout, where threads load it through tsx; once built the bundle, or the module where
+ * custom code is to find the package loaded that it imports. tsx is named by absolute URL because threads resolve `--import` from the
+ * current folder.
  */
-function workerEntry(): { href: string; execArgv: string[] | undefined } {
-  const typescript = import.meta.url.endsWith('.ts');
-  const href = new URL(typescript ? './worker.ts' : './worker.js', import.meta.url).href;
-  if (!typescript) return { href, execArgv: undefined };
+function workerEntry(session: Session): { href: string; execArgv: string[] | undefined } {
+  if (!import.meta.url.endsWith('.ts')) {
+    const file = hasCustomCode(session) ? new URL('./worker.js', import.meta.url) : bundled('worker', import.meta.url);
+    return { href: file.href, execArgv: undefined };
+  }
+  const { href } = new URL('./worker.ts', import.meta.url);
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   return { href, execArgv: ['--conditions=lockstep-source', '--import', tsx] };
 }

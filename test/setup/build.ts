@@ -9,5 +9,6 @@ export default function setup(): void {
   run('scripts/build-wasm.mjs');
   const compiler = 'node_modules/typescript/bin/tsc';
   run(compiler, '-p', 'test/setup/tsconfig.json');
+  run('scripts/bundle-threads.mjs');
   run('scripts/copy-files.mjs');
 }
