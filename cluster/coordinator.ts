@@ -1,4 +1,5 @@
 import { LockstepError } from '../src/errors.ts';
+import { denseBytes } from '../src/graph/layout.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
 import { batchesOf } from '../src/parallel/inner-steps.ts';
@@ -6,12 +7,12 @@ import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts'
 import type { Session } from '../src/parallel/session.ts';
 import type { RoundTimes } from '../src/parallel/timeline.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
-import { codecOf } from '../src/parallel/wire-format.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { AwakeClock } from './awake-clock.ts';
 import { Downlink } from './downlink.ts';
 import type { ClusterEvent, NodePart, NodeRow } from './events.ts';
 import { FrameError } from './frames.ts';
+import { KeptStates, type SavedStates } from './kept-states.ts';
 import type { Arrival } from './listener.ts';
 import { type Member, phaseOf, rowOf } from './member.ts';
 import type { Message, Of, ToCoordinator } from './messages.ts';
@@ -21,7 +22,7 @@ import { type Newcomer, PROOF_SHARD, Reception } from './reception.ts';
 import { type Part, Round, sumBytesOf } from './round.ts';
 import { RoundWatch } from './round-clock.ts';
 import { RowSender } from './stream-data.ts';
-import { denseBytes, stateBytes } from './transfer.ts';
+import { stateBytes } from './transfer.ts';
 import { type LinkSample, MEASURED_STEPS, wireAdvice } from './wire-advice.ts';
 
 export interface CoordinatorSetup {
@@ -38,6 +39,8 @@ export interface CoordinatorSetup {
   readonly description?: Uint8Array;
   /** Say after some steps what the network takes of them, and what other wire formats would. */
   readonly advise: boolean;
+  /** What nodes kept in the run that this one goes on from, and how many it had lost. */
+  readonly saved?: SavedStates & { readonly lost: number };
   readonly deadlines: Deadlines;
   /** No step after this one is begun. */
   readonly limit: number;
@@ -70,13 +73,13 @@ export class Coordinator {
   readonly #patience: Patience;
   /** Deadlines of others: what we did not hear because we did not run is not theirs. */
   readonly #clock: AwakeClock;
+  /** What nodes keep from round to round, if anything. */
+  readonly kept: KeptStates | undefined;
   readonly #sampler: ReturnType<typeof samplerOf>;
-  /** What sums leave unsaid stays with the node (error feedback). */
-  readonly #takes: boolean;
   /** Steps that nodes make by themselves in a round; 1: they compute gradients. */
   readonly #every: number;
-  /** Steps were made before this coordinator came: it was started from a checkpoint. */
-  readonly #goesOn: boolean;
+  /** The step after which this coordinator goes on: that of a checkpoint, or 0. */
+  readonly #start: number;
   readonly #sumBytes: number;
   readonly #members = new Map<number, Member>();
   #membership: Membership = NOBODY;
@@ -98,12 +101,10 @@ export class Coordinator {
   /** With local steps: rounds of a node that were left out, and nodes that came when the run was going on. */
   roundsLeftOut = 0;
   begunAnew = 0;
-  /** Nodes that left with a remainder of their gradients which their sums had left unsaid: it starts from zero. */
-  residualsLost = 0;
 
   constructor(setup: CoordinatorSetup) {
-    const { session, fence, deadlines, onEvent } = setup;
-    const { memory, layout } = session;
+    const { session, fence, deadlines, saved, onEvent } = setup;
+    const { memory, layout, keptBytes } = session;
     this.#setup = setup;
     this.#watch = setup.onRound && new RoundWatch(setup.onRound);
     this.#session = session;
@@ -111,9 +112,8 @@ export class Coordinator {
     this.#downlink = new Downlink(session, fence);
     this.#patience = new Patience(deadlines.stepMs);
     this.#sampler = samplerOf(session);
-    this.#takes = codecOf(session.wire ?? 'fp32')?.takes === true;
     this.#every = session.syncEvery ?? 1;
-    this.#goesOn = new Int32Array(memory.buffer, layout.epochs, 1)[0] > 0;
+    this.#start = new Int32Array(memory.buffer, layout.epochs, 1)[0] / 2;
     this.#sumBytes = sumBytesOf(session);
     this.#reception = new Reception({
       ...setup,
@@ -127,6 +127,11 @@ export class Coordinator {
       onRefused: (name, address, reason) => onEvent({ kind: 'refused', name, address, reason }),
     });
     this.#clock = new AwakeClock(BEAT_MS, () => this.#beat());
+    if (keptBytes) {
+      const members = () => this.#members.values();
+      const now = () => this.#clock.now();
+      this.kept = new KeptStates({ bytes: keptBytes, fence, members, now, onEvent, ...(saved && { saved }) });
+    }
     void this.#listen();
   }
 
@@ -175,11 +180,15 @@ export class Coordinator {
     const { name, workers } = hello;
     const rows = hello.wants === 'rows' ? new RowSender(session) : undefined;
     rows?.skip(1, PROOF_SHARD); // it has them
+    const seats = new Set([...this.#members.values()].map(({ seat }) => seat));
+    let seat = 0;
+    while (seats.has(seat)) seat += 1;
     const member: Member = {
-      id, name, workers, address, connection, rows, round: -1, parameterBytes: 0, parts: [], shardsDone: 0, computeMs: 0, roundMs: 0,
+      id, name, workers, address, connection, seat, rows, round: -1, parameterBytes: 0, after: 0, restore: undefined, parts: [],
+      shardsDone: 0, computeMs: 0, roundMs: 0,
     }; // biome-ignore format: a record
     this.#members.set(id, member);
-    this.#membership = join(this.#membership, { id, workers });
+    this.#membership = join(this.#membership, { id, workers }, [...seats].filter((other) => other < seat).length);
     void connection.send({
       type: 'welcome',
       mac,
@@ -191,7 +200,8 @@ export class Coordinator {
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
     });
-    const anew = this.#every > 1 && (this.#goesOn || this.#previous !== undefined);
+    const known = !this.#begun && this.kept?.of(seat, this.#start) !== undefined;
+    const anew = this.#every > 1 && (this.#start > 0 || this.#previous !== undefined) && !known;
     if (anew) this.begunAnew += 1;
     onEvent({ kind: 'joined', node: this.#row(member), ...(anew && { anew: this.begunAnew }) });
     this.#dispatch();
@@ -206,11 +216,17 @@ export class Coordinator {
     if (steps > 0) this.roundsLeftOut += 1;
     else round?.giveBack(member.parts);
     const leftOut = steps > 0 && { leftOut: { steps, rounds: this.roundsLeftOut } };
-    const unsaid = this.#takes && member.shardsDone > 0;
-    if (unsaid) this.residualsLost += 1;
-    if (!this.#closed) this.#setup.onEvent({ kind: 'left', node: this.#row(member), lost, reason, unsaid, ...leftOut });
+    if (!this.#closed) this.#setup.onEvent({ kind: 'left', node: this.#row(member), lost, reason, ...leftOut });
+    this.#forget(member);
     if (round && leftOut) this.#settle(round);
     this.#dispatch();
+  }
+
+  /** What it kept is lost with it. */
+  #forget(member: Member): void {
+    if (this.#closed) return;
+    if (member.after > 0 || member.restore) this.kept?.lose(1, `${member.name} is gone`);
+    this.kept?.forget(member);
   }
 
   #row(member: Member): NodeRow {
@@ -241,10 +257,26 @@ export class Coordinator {
       if (!follows) member.round = -1;
       member.parts.length = 0;
     }
+    const again = this.#previous !== undefined && asked.pass === 0 && asked.step <= this.#previous.step;
+    if (again && (asked.step === 1 || this.kept?.has(asked.step - 1))) this.#restoreKept(asked.step);
     const batches = batchesOf(this.#session, this.#sampler, asked.step);
     this.#round = new Round(this.#session, asked, batches, this.#sumBytes);
     this.#watch?.begin();
     this.#dispatch();
+  }
+
+  /** Whatever members keep becomes what their seats kept when the step was about to begin. */
+  #restoreKept(step: number): void {
+    for (const member of this.#members.values()) {
+      member.restore = this.kept?.of(member.seat, step - 1);
+      member.after = 0;
+    }
+  }
+
+  /** The first step of this coordinator: who has come goes on from what its seat kept, and what nobody takes up is lost. */
+  #takeUpKept({ step }: Round): void {
+    this.#restoreKept(step);
+    this.kept?.lose(this.kept.untaken(step - 1), `fewer nodes have come than step ${step - 1} had`);
   }
 
   /** Gives the members what nobody is computing. */
@@ -264,6 +296,7 @@ export class Coordinator {
       return;
     }
     round.waitingSince = undefined;
+    if (!this.#begun) this.#takeUpKept(round);
     this.#begun = true;
     const work = this.#divide(round);
     round.missing = [];
@@ -307,10 +340,16 @@ export class Coordinator {
     const stamp = { fence, round: round.asked.round, epoch, step: round.step };
     if (member.round !== round.asked.round) this.#downlink.sendParameters(round, member, this.#previous?.round);
     this.#downlink.sendRows(round, member, range);
+    if (member.restore) {
+      this.kept?.give(member, member.restore);
+      member.after = member.restore.after;
+      member.restore = undefined;
+    }
     member.parts.push({ ...range, epoch, sentAt: this.#clock.now(), received: new Map() });
-    const { parameterBytes } = member;
-    const sent = member.connection.send({ type: 'compute', ...stamp, ...range, parameterBytes });
+    const { parameterBytes, after } = member;
+    const sent = member.connection.send({ type: 'compute', ...stamp, ...range, parameterBytes, after });
     if (this.#watch) sent.then(this.#watch.sent, () => undefined);
+    member.after = round.step;
   }
 
   #hear(member: Member, message: Message<ToCoordinator>): void {
@@ -320,6 +359,10 @@ export class Coordinator {
       case 'leave':
         this.#lose(member, false, message.reason);
         member.connection.close('left');
+        return;
+      case 'kept':
+        if (message.fence !== this.#setup.fence || !this.kept) this.dropped += 1;
+        else this.kept.take(member, message);
         return;
       case 'sums':
       case 'done': {
@@ -394,9 +437,10 @@ export class Coordinator {
   #beat(): void {
     this.#beats += 1;
     if (this.#beats % REPORT_BEATS === 0) this.#setup.onNodes?.(this.nodes);
+    const now = this.#clock.now();
+    this.#dropSecretive(now);
     const round = this.#round;
     if (!round) return;
-    const now = this.#clock.now();
     if (round.waitingSince !== undefined && now - round.waitingSince > this.#setup.deadlines.quorumMs) {
       this.#quorumLost(round);
       return;
@@ -414,6 +458,16 @@ export class Coordinator {
       const shards = `shards ${late.first} to ${late.first + late.count - 1}`;
       this.#lose(member, true, `step ${step}: no answer for ${shards} within ${Math.round(now - late.sentAt)} ms`);
       member.connection.close('too slow: its shards were given to others');
+    }
+  }
+
+  /** Whoever does not send what it keeps. */
+  #dropSecretive(now: number): void {
+    const { members, since } = this.kept?.awaited ?? { members: [], since: now };
+    if (members.length === 0 || now - since <= this.#patience.deadlineMs) return;
+    for (const member of members) {
+      this.#lose(member, true, `what it keeps has not come within ${Math.round(now - since)} ms`);
+      member.connection.close('too slow: a checkpoint was made without it');
     }
   }
 

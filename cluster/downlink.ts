@@ -1,3 +1,4 @@
+import { denseBytes } from '../src/graph/layout.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { innerSteps } from '../src/parallel/inner-steps.ts';
 import type { Session } from '../src/parallel/session.ts';
@@ -5,7 +6,7 @@ import { samplerOf } from '../src/parallel/windows.ts';
 import { type Codec, codecOf } from '../src/parallel/wire-format.ts';
 import type { Member } from './member.ts';
 import { type Round, sumBytesOf } from './round.ts';
-import { changedRows, denseBytes, piecesOf, stateBytes, type TransferPiece } from './transfer.ts';
+import { changedRows, piecesOf, stateBytes, type TransferPiece } from './transfer.ts';
 
 /** What members are sent so that they can compute: parameters, and rows of the data to those that have none. */
 export class Downlink {

@@ -11,15 +11,18 @@ export function sentenceOf(event: ClusterEvent): string | undefined {
       return `${node.name} joined from ${node.address} with ${plural(node.workers, 'worker')}${again}`;
     }
     case 'left': {
-      const { node, lost, reason, unsaid, leftOut } = event;
+      const { node, lost, reason, leftOut } = event;
       const others =
         leftOut !== undefined
           ? `; its ${plural(leftOut.steps, 'local step')} of this round count for nothing (${plural(leftOut.rounds, 'time')} so far)`
           : lost
             ? '; others compute its shards'
             : '';
-      const rest = unsaid ? '; what rounding had left for its next sums is lost' : '';
-      return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}${rest}`;
+      return `${node.name} ${lost ? 'is lost' : 'left'}: ${reason}${others}`;
+    }
+    case 'forgotten': {
+      const whose = event.nodes === 1 ? 'a node' : plural(event.nodes, 'node');
+      return `what ${whose} kept from round to round is lost, and begins from nothing (${event.total} so far): ${event.reason}`;
     }
     case 'wire':
       return event.text;
@@ -47,6 +50,8 @@ export function factsOf(event: ClusterEvent): Readonly<Record<string, unknown>> 
       return { node: namesOf(event.node) };
     case 'left':
       return { node: namesOf(event.node), lost: event.lost, reason: event.reason };
+    case 'forgotten':
+      return { nodes: event.nodes, nodeStatesLost: event.total };
     case 'divided':
       return { shards: event.shards };
     default:

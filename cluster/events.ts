@@ -4,8 +4,7 @@ export type ClusterEvent =
   /** `anew`: with local steps, its optimizer begins from nothing while the run goes on: how many have so far. */
   | { readonly kind: 'joined'; readonly node: NodeRow; readonly anew?: number }
   /**
-   * `reason` is what a person wants to read; its shards of the step are computed by others. `unsaid`: what its sums had left unsaid (a
-   * wire format with error feedback) is lost. `leftOut`: instead, its local steps of this round are in no mean, and how many
+   * `reason` is what a person wants to read; its shards of the step are computed by others. `leftOut`: instead, its local steps of this round are in no mean, and how many
    * rounds of a node were left out so far.
    */
   | {
@@ -13,9 +12,10 @@ export type ClusterEvent =
       readonly node: NodeRow;
       readonly lost: boolean;
       readonly reason: string;
-      readonly unsaid: boolean;
       readonly leftOut?: { readonly steps: number; readonly rounds: number };
     }
+  /** What so many nodes kept from round to round (a wire format with error feedback, local steps) is lost, and begins from nothing; `total`: so far. */
+  | { readonly kind: 'forgotten'; readonly nodes: number; readonly total: number; readonly reason: string }
   | { readonly kind: 'refused'; readonly name: string; readonly address: string; readonly reason: string }
   /** Fewer nodes than `minNodes`: the step waits. */
   | { readonly kind: 'waiting'; readonly step: number; readonly nodes: number; readonly minNodes: number }

@@ -1,3 +1,4 @@
+import type { SeatState } from '../src/checkpoint/node-states.ts';
 import type { Connection } from './connection.ts';
 import type { NodePhase, NodeRow } from './events.ts';
 import type { Part } from './round.ts';
@@ -10,6 +11,12 @@ export interface Member {
   readonly address: string;
   readonly workers: number;
   readonly connection: Connection;
+  /** Its place in the order of the nodes: the lowest that was free when it came. */
+  readonly seat: number;
+  /** The step of what it keeps from round to round; 0: nothing. */
+  after: number;
+  /** What it is to go on from instead, and has not been sent. */
+  restore: SeatState | undefined;
   /** The round whose parameters it has; -1: none. */
   round: number;
   /** Bytes of parameters that it was sent for that round. */

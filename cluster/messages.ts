@@ -61,8 +61,23 @@ const TO_NODE = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('update'), ...stamp, offset: count }),
   /** Rows of a sparse table that have changed. Regions: ids i32 [n], rows f32 [n, width]. */
   z.strictObject({ type: z.literal('rows'), ...stamp, table: count }),
-  /** Compute these shards of a step at the parameters of the round, of which so many bytes were sent. */
-  z.strictObject({ type: z.literal('compute'), ...stamp, epoch: count, step: count, ...shards, parameterBytes: count }),
+  /**
+   * Compute these shards of a step at the parameters of the round, of which so many bytes were sent. `after`: the step of the node's kept
+   * state that it goes on from; 0: from nothing.
+   */
+  z.strictObject({
+    type: z.literal('compute'),
+    ...stamp,
+    epoch: count,
+    step: count,
+    ...shards,
+    parameterBytes: count,
+    after: count,
+  }),
+  /** Send what you keep from round to round: it is for a checkpoint. */
+  z.strictObject({ type: z.literal('save'), fence: count }),
+  /** What was kept after a step by whoever had the node's place, from byte `offset`. One region. */
+  z.strictObject({ type: z.literal('kept'), fence: count, after: count, offset: count }),
   /** The run is over for the node. */
   z.strictObject({ type: z.literal('stop'), reason: text, failed: z.boolean() }),
 ]);
@@ -92,6 +107,8 @@ const TO_COORDINATOR = z.discriminatedUnion('type', [
     sums: z.array(count).max(4096),
     computeMs: z.number().nonnegative(),
   }),
+  /** What the node keeps since a step, from byte `offset`. One region. */
+  z.strictObject({ type: z.literal('kept'), fence: count, after: count, offset: count }),
   /** The node goes, in order: no shard is under way. */
   z.strictObject({ type: z.literal('leave'), reason: text }),
 ]);
@@ -112,6 +129,7 @@ const REGIONS: Partial<Record<(ToNode | ToCoordinator)['type'], number>> = {
   parameters: 1,
   update: 1,
   rows: 2,
+  kept: 1,
   sums: 1,
   done: 5,
 };

@@ -2,6 +2,9 @@ import { toExactJson } from '../src/checkpoint/exact-json.ts';
 import { LockstepError } from '../src/errors.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
+import { lastInnerStep } from '../src/parallel/inner-steps.ts';
+import { type Kept, keptVectors } from '../src/parallel/kept-state.ts';
+import { progressWidth, readProgress } from '../src/parallel/progress.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { planStep } from '../src/parallel/step-plan.ts';
@@ -27,7 +30,7 @@ import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './opti
 import { RoundClock } from './round-clock.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
 import { placeRowsOfData } from './stream-data.ts';
-import { packShards, placePiece, placeRows, stateBytes } from './transfer.ts';
+import { joinedPieces, packShards, placeJoined, placePiece, placeRows, stateBytes } from './transfer.ts';
 import { type TreeSum, Upload } from './upload.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
@@ -152,7 +155,8 @@ class Node {
       token: checkToken(token, hostOf(url)),
       nonce: makeNonce(),
       received: { round: -1, bytes: 0, update: 0, since: 0 },
-      fresh: true,
+      after: 0,
+      placed: 0,
     };
     let end: (how: VisitEnd) => void = () => undefined;
     let reject: (error: unknown) => void = () => undefined;
@@ -262,13 +266,15 @@ class Node {
 
   /** Parameters, and shards to compute: one after the other. */
   async #obey(
-    message: Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'data' | 'compute'>>,
+    message: Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'data' | 'compute' | 'save' | 'kept'>>,
     connection: Connection,
     visit: Visit,
   ): Promise<void> {
     const { received } = visit;
     const { memory, layout } = this.#session;
     if (message.type === 'data') return placeRowsOfData(this.#session, message.regions);
+    if (message.type === 'save') return this.#sendKept(message.fence, connection, visit);
+    if (message.type === 'kept') return this.#placeKept(message, visit);
     if (message.round !== received.round) {
       Object.assign(received, { round: message.round, bytes: 0, update: 0, since: performance.now() });
     }
@@ -295,7 +301,7 @@ class Node {
   }
 
   async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, visit: Visit): Promise<void> {
-    const { fence, epoch, round, step, first, count, parameterBytes } = message;
+    const { fence, epoch, round, step, first, count, parameterBytes, after } = message;
     const { shards } = this.#session;
     const { received, welcome } = visit;
     if (received.bytes !== parameterBytes)
@@ -303,21 +309,23 @@ class Node {
     if (step < 1 || count < 1 || first + count > shards) {
       throw new FrameError(0, `some of ${shards} shards`, `${first} to ${first + count - 1} of step ${step}`);
     }
+    if (after !== 0 && after !== visit.after) {
+      throw new FrameError(0, `to go on from step ${visit.after} or from nothing`, `from step ${after}`);
+    }
     this.#cpuAtFirst ??= threadCpuSeconds();
     const start = performance.now();
     const wire = welcome?.wire ?? 'fp32';
     const update = this.#updateCame(wire, received.update);
-    const { fresh } = visit;
     received.update = 0;
-    visit.fresh = false;
     const every = welcome?.syncEvery ?? 1;
     const ends = this.#sumsOf(step, { first, count }, every);
     const codec = codecOf(wire);
     const upload = new Upload(this.#session, ends, codec, (region, header) =>
       connection.send({ ...header, fence, epoch, round }, [region]),
     );
-    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, fresh, every };
+    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, after, every };
     await this.#desk.compute(task, (from) => upload.sendFrom(from));
+    visit.after = step;
     const computeMs = performance.now() - start;
     this.#shards += count;
     upload.sendRest();
@@ -336,6 +344,39 @@ class Node {
     );
     received.since = performance.now(); // further shards of the round need no parameters
   }
+
+  /** For the coordinator's checkpoint. */
+  async #sendKept(fence: number, connection: Connection, { after, welcome }: Visit): Promise<void> {
+    const pieces = joinedPieces(this.#session.memory.buffer, keptVectors(this.#session, keptOf(welcome)));
+    const sent = pieces.map(({ offset, bytes }) => connection.send({ type: 'kept', fence, after, offset }, [bytes]));
+    await Promise.allSettled(sent); // the next shards overwrite it
+  }
+
+  /** What was kept by whoever had this place before: it is gone on from as soon as all of it is here. */
+  #placeKept({ after, offset, regions: [bytes] }: Message<Of<ToNode, 'kept'>>, visit: Visit): void {
+    const session = this.#session;
+    const vectors = keptVectors(session, keptOf(visit.welcome));
+    if (offset !== visit.placed) throw new FrameError(0, `a piece from byte ${visit.placed}`, `one from ${offset}`);
+    visit.after = 0;
+    placeJoined(session.memory.buffer, vectors, { offset, bytes });
+    visit.placed += bytes.length;
+    if (visit.placed < vectors.reduce((sum, vector) => sum + vector.bytes, 0)) return;
+    visit.placed = 0;
+    if (!this.#hasProgress(after, visit.welcome))
+      throw new FrameError(0, `an optimizer after step ${after}`, 'another');
+    visit.after = after;
+  }
+
+  /** Whether the workers will find how far the optimizer of their local steps has come. */
+  #hasProgress(after: number, welcome: Visit['welcome']): boolean {
+    const { memory, layout, progressNames, totalSteps } = this.#session;
+    const { syncEvery = 1 } = welcome ?? {};
+    if (after < 1) return false;
+    if (syncEvery === 1) return true;
+    const { stepsPerEpoch } = this.#sampler;
+    const places = new Float64Array(memory.buffer, layout.progress, 2 * progressWidth(progressNames));
+    return readProgress(places, lastInnerStep(after, syncEvery, { stepsPerEpoch, totalSteps }), progressNames) !== undefined;
+  } // biome-ignore format: a story
 
   /** In which sums these shards of a step will end, and where they will lie. */
   #sumsOf(step: number, range: ShardRange, every: number): readonly TreeSum[] {
@@ -378,9 +419,16 @@ interface Visit {
   welcome?: Of<ToNode, 'welcome'>;
   /** Bytes of parameters that came for a round, those of them that are encoded and not in place yet, and since when they came. */
   readonly received: { round: number; bytes: number; update: number; since: number };
-  /** Nothing was computed yet: what former sums left unsaid belongs to another visit. */
-  fresh: boolean;
+  /** The step of what is kept here from round to round; 0: nothing of this visit. */
+  after: number;
+  /** Bytes that came of what another kept. */
+  placed: number;
 }
+
+const keptOf = ({ wire = 'fp32', syncEvery = 1 }: Partial<Of<ToNode, 'welcome'>> = {}): Kept => ({
+  residual: codecOf(wire)?.takes === true,
+  inner: syncEvery > 1,
+});
 
 type VisitEnd = { readonly joined: boolean; readonly shards: number; readonly reason: string } & (
   | { readonly kind: 'stopped'; readonly failed: boolean }

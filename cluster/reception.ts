@@ -83,7 +83,7 @@ export class Reception {
       peer: arrival.address,
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
-      maxQueuedBytes: 4 * stateBytes(session) + (16 << 20),
+      maxQueuedBytes: 4 * stateBytes(session) + (session.keptBytes ?? 0) + (16 << 20),
       onMessage: (frame) => {
         const message = readFromNode(frame);
         if (guest) return guest.hear(message);

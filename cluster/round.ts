@@ -1,3 +1,4 @@
+import { denseBytes } from '../src/graph/layout.ts';
 import { ROW_LIST_STRIDE } from '../src/kernels/table.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import type { AskedRound } from '../src/parallel/round-desk.ts';
@@ -6,7 +7,7 @@ import type { Session } from '../src/parallel/session.ts';
 import { type Codec, codecOf, encodedBytes, unsoundBlock } from '../src/parallel/wire-format.ts';
 import { FrameError } from './frames.ts';
 import type { Message, Of, ToCoordinator } from './messages.ts';
-import { denseBytes, isEmptyShard, placePiece, placeShards } from './transfer.ts';
+import { isEmptyShard, placePiece, placeShards } from './transfer.ts';
 
 /** Shards of a round that a member has been given. */
 export interface Part extends ShardRange {

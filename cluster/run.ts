@@ -7,10 +7,11 @@ import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
 import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
 import { type LocalSteps, OUTER_DEFAULTS } from '../src/train/local-steps.ts';
+import type { OpenRun } from '../src/train/open-run.ts';
 import type { TrainResult } from '../src/train/options.ts';
 import { planRun } from '../src/train/plan-run.ts';
 import { type OnOpen, trainPlan } from '../src/train/train.ts';
-import { Coordinator } from './coordinator.ts';
+import { Coordinator, type CoordinatorSetup } from './coordinator.ts';
 import { factsOf, sentenceOf } from './event-text.ts';
 import type { ClusterEvent } from './events.ts';
 import { openFenceLog } from './fence-log.ts';
@@ -62,7 +63,8 @@ export async function runCoordinator<J extends Job>(
       if (text !== undefined) journal.note(text, event.kind === 'left' && event.lost ? 'lost' : 'note', factsOf(event));
     };
     const { session, proof = '' } = run;
-    const close = await onOpen?.(run, journal);
+    const attendance = await onOpen?.(run, journal);
+    const saved = savedStates(run);
     const identity = identityOf(plan, proof);
     const log = runDir === undefined ? undefined : openFenceLog(runDir);
     const coordinator = new Coordinator({
@@ -72,7 +74,8 @@ export async function runCoordinator<J extends Job>(
       run: runDir ?? randomUUID(),
       token,
       minNodes,
-      startNodes,
+      startNodes: Math.max(startNodes, saved?.states.length ?? 0),
+      ...(saved && { saved }),
       mixed,
       ...(streamData && { description: describeRows(plan.data, identity.data) }),
       advise: wire === 'auto',
@@ -111,7 +114,7 @@ export async function runCoordinator<J extends Job>(
     const offControls = controls?.onChange(() => controls.wanted.stop && onStop());
     options.onListening?.(listener);
     options.onEvent?.({ kind: 'listening', url: listener.url });
-    return async (result) => {
+    const close = async (result?: TrainResult) => {
       signal?.removeEventListener('abort', onStop);
       offControls?.();
       await coordinator.close(stopped ? 'the run was stopped' : 'the run is over', failure !== undefined);
@@ -119,11 +122,22 @@ export async function runCoordinator<J extends Job>(
       // The wish is fulfilled: who resumes the run wants it to go on.
       if (result?.stopped === 'aborted' && failure === undefined && isSaved(result)) log?.end(result.step);
       log?.close();
-      await close?.(result);
+      await attendance?.close?.(result);
     };
+    return { close, ...(coordinator.kept && { nodes: coordinator.kept }) };
   });
   if (failure) throw failure;
   return result;
+}
+
+/** What nodes kept in the run that this one goes on from; of another wire format it is none. */
+function savedStates({ session, start }: OpenRun): CoordinatorSetup['saved'] {
+  if (!start || start.warm) return undefined;
+  const { step, nodes, manifest } = start.checkpoint;
+  const { lost = 0, wire } = manifest.nodes ?? {};
+  const states = nodes?.states.filter(({ bytes }) => bytes.length === session.keptBytes) ?? [];
+  if (wire === (session.wire ?? 'fp32')) return { step, states, lost };
+  return { step, states: [], lost: lost + (nodes?.states.length ?? 0) };
 }
 
 /** @throws E_OPTION for a number that none of them can be, or settings of an outer optimizer where there is none. */

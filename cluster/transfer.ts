@@ -2,6 +2,7 @@ import { shardRange } from '../src/data/sampler.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { ROW_BUCKETS, rowListsOf } from '../src/parallel/row-memory.ts';
 import type { Session } from '../src/parallel/session.ts';
+import type { SnapshotVector } from '../src/parallel/snapshot.ts';
 import { FrameError } from './frames.ts';
 
 /** What travels between arenas, as views of them. Pure but for the memory: no sockets. */
@@ -13,11 +14,6 @@ export const PIECE_BYTES = 256 * 1024;
 export interface TransferPiece {
   readonly offset: number;
   readonly bytes: Uint8Array;
-}
-
-/** Bytes of the flat parameters that every round needs: sparse tables lie behind them. */
-export function denseBytes({ tensors }: Pick<Session, 'tensors'>): number {
-  return 4 * tensors.reduce((end, t) => (t.sparse ? end : Math.max(end, t.offset + t.size)), 0);
 }
 
 /** Bytes of all parameters, sparse tables included. */
@@ -44,6 +40,33 @@ export function placePiece(
     throw new FrameError(0, `a piece within ${limit} bytes`, `${bytes.length} from ${offset}`);
   }
   new Uint8Array(buffer, address + offset, bytes.length).set(bytes);
+}
+
+/** Vectors one after the other, cut; offsets count over all of them. */
+export function joinedPieces(buffer: ArrayBufferLike, vectors: readonly SnapshotVector[]): TransferPiece[] {
+  let before = 0;
+  return vectors.flatMap(({ address, bytes }) => {
+    const pieces = piecesOf(buffer, address, bytes).map((piece) => ({ ...piece, offset: before + piece.offset }));
+    before += bytes;
+    return pieces;
+  });
+}
+
+/** Puts a piece of vectors that came one after the other where it belongs. @throws FrameError for one beyond them. */
+export function placeJoined(buffer: ArrayBufferLike, vectors: readonly SnapshotVector[], piece: TransferPiece): void {
+  const { offset, bytes } = piece;
+  const total = vectors.reduce((sum, vector) => sum + vector.bytes, 0);
+  if (offset + bytes.length > total) {
+    throw new FrameError(0, `a piece within ${total} bytes`, `${bytes.length} from ${offset}`);
+  }
+  let before = 0;
+  for (const { address, bytes: length } of vectors) {
+    const from = Math.max(offset, before);
+    const part = bytes.subarray(from - offset, Math.max(from, before + length) - offset);
+    new Uint8Array(buffer, address + from - before, part.length).set(part);
+    before += length;
+    if (before >= offset + bytes.length) return;
+  }
 }
 
 /** The rows of each sparse table that the last update changed: copies. */

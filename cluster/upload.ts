@@ -1,7 +1,8 @@
+import { denseBytes } from '../src/graph/layout.ts';
 import type { Session } from '../src/parallel/session.ts';
 import type { NodeSum } from '../src/parallel/step-plan.ts';
 import { type Codec, encodedBytes } from '../src/parallel/wire-format.ts';
-import { denseBytes, piecesOf, type TransferPiece } from './transfer.ts';
+import { piecesOf, type TransferPiece } from './transfer.ts';
 
 /** A sum of shards, and where it lies. */
 export type TreeSum = Pick<NodeSum, 'first' | 'count' | 'address'>;

@@ -15,7 +15,12 @@ import { nameProblem } from './safetensors-header.ts';
  */
 export const MANIFEST_VERSION = 1;
 /** The files of a checkpoint beside manifest.json; a manifest can name no others. */
-export const CHECKPOINT_FILES = ['parameters.safetensors', 'trained.safetensors', 'optimizer.safetensors'] as const;
+export const CHECKPOINT_FILES = [
+  'parameters.safetensors',
+  'trained.safetensors',
+  'optimizer.safetensors',
+  'nodes.safetensors',
+] as const;
 export type CheckpointFile = (typeof CHECKPOINT_FILES)[number];
 
 const count = z.number().int().nonnegative();
@@ -82,6 +87,16 @@ const FACTS = {
     epochSums: z.array(f64).optional(),
     epochSamples: count.optional(),
   }),
+  /** What nodes keep from round to round, where there are such and they keep something (node-states.ts); not in model files. */
+  nodes: z
+    .strictObject({
+      /** The wire format, of which it is. */
+      wire: z.string(),
+      /** Of how many seats it was lost so far: these began from nothing. */
+      lost: count,
+      states: z.array(z.strictObject({ seat: count, after: positive })).max(65_536),
+    })
+    .optional(),
   /** The last evaluation ('val.loss' ...): what retention and `--best` look at. */
   metrics: z.record(z.string(), f64),
   /** Which kernels computed it. */
@@ -219,8 +234,12 @@ function checkConsistency(manifest: Manifest, where: string): void {
   }
 }
 
-function requiredFiles({ optimizer }: Manifest): CheckpointFile[] {
-  return optimizer.slots.length > 0 ? ['parameters.safetensors', 'optimizer.safetensors'] : ['parameters.safetensors'];
+function requiredFiles({ optimizer, nodes }: Manifest): CheckpointFile[] {
+  return [
+    'parameters.safetensors',
+    ...(optimizer.slots.length > 0 ? (['optimizer.safetensors'] as const) : []),
+    ...(nodes && nodes.states.length > 0 ? (['nodes.safetensors'] as const) : []),
+  ];
 }
 
 function unique(items: readonly { readonly name: string }[], where: string): void {

@@ -16,7 +16,7 @@ export interface StoredModel {
  * A model in one safetensors file: the parameters, readable by everybody, and the manifest in its metadata. Without the
  * optimizer's slots and the paths of the run, so it predicts and warm-starts but does not resume. Runs in browsers.
  */
-export function encodeModel({ manifest: { origin: _, ...manifest }, parameters }: StoredModel): Uint8Array {
+export function encodeModel({ manifest: { origin: _, nodes: __, ...manifest }, parameters }: StoredModel): Uint8Array {
   const { entries } = tensorTable(manifest);
   return encodeSafetensors(parameterTensors(entries, parameters), { [KEY]: encodeManifest(manifest) });
 }

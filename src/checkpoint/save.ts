@@ -1,6 +1,7 @@
 import { LockstepError } from '../errors.ts';
 import { parameterTensors, slotTensors } from './flat.ts';
 import { type ManifestFacts, tensorTable } from './manifest.ts';
+import { nodeTensors, type SavedNodes } from './node-states.ts';
 import { type RetentionPolicy, retain } from './retention.ts';
 import { safetensorsParts } from './safetensors.ts';
 import { deleteCheckpoint, type FileContent, listCheckpoints, readManifest, writeCheckpoint } from './store.ts';
@@ -16,6 +17,8 @@ export interface SaveRequest {
   readonly trained?: Float32Array;
   /** Likewise, in the order of `facts.optimizer.slots`. */
   readonly slots: readonly Float32Array[];
+  /** Likewise, as `facts.nodes` says. */
+  readonly nodes?: SavedNodes;
   /** What to delete afterwards. Default: nothing. */
   readonly retention?: RetentionPolicy;
 }
@@ -55,7 +58,7 @@ export function saveCheckpoint(fs: StoreFs, request: SaveRequest): SaveOutcome {
   }
 }
 
-function contents({ facts, parameters, trained, slots }: SaveRequest): FileContent[] {
+function contents({ facts, parameters, trained, slots, nodes }: SaveRequest): FileContent[] {
   const { entries } = tensorTable(facts);
   const files: FileContent[] = [
     { name: 'parameters.safetensors', parts: safetensorsParts(parameterTensors(entries, parameters)) },
@@ -67,6 +70,8 @@ function contents({ facts, parameters, trained, slots }: SaveRequest): FileConte
     const tensors = slotTensors(entries, facts.optimizer.slots, slots);
     files.push({ name: 'optimizer.safetensors', parts: safetensorsParts(tensors) });
   }
+  const ofNodes = nodes ? nodeTensors(nodes) : [];
+  if (ofNodes.length > 0) files.push({ name: 'nodes.safetensors', parts: safetensorsParts(ofNodes) });
   return files;
 }
 

@@ -13,6 +13,7 @@ import {
   parseManifest,
   tensorTable,
 } from './manifest.ts';
+import { readNodes, type SavedNodes } from './node-states.ts';
 import { decodeSafetensors, type Safetensors } from './safetensors.ts';
 import { isErrno, type StoreFs } from './store-fs.ts';
 
@@ -39,6 +40,8 @@ export interface Checkpoint extends StoredCheckpoint {
   readonly trained?: Float32Array;
   /** In the order of `manifest.optimizer.slots`; empty when read for prediction. */
   readonly slots: readonly Float32Array[];
+  /** Absent when read for prediction, or where nodes kept nothing. */
+  readonly nodes?: SavedNodes;
 }
 
 export interface FileContent {
@@ -264,6 +267,7 @@ export function readCheckpoint(fs: StoreFs, path: string, parts: CheckpointParts
   const { slots } = manifest.optimizer;
   const optimizer = join(path, 'optimizer.safetensors');
   const wanted = parts === 'all' && slots.length > 0;
+  const nodes = parts === 'all' && manifest.nodes ? load('nodes.safetensors') : undefined;
   return {
     step: manifest.step,
     path,
@@ -271,6 +275,7 @@ export function readCheckpoint(fs: StoreFs, path: string, parts: CheckpointParts
     parameters,
     ...(own && { trained: readParameters(entries, own, join(path, 'trained.safetensors')) }),
     slots: wanted ? readSlots(entries, slots, required('optimizer.safetensors'), optimizer) : [],
+    ...(nodes && manifest.nodes && { nodes: readNodes(manifest.nodes, nodes, join(path, 'nodes.safetensors')) }),
   };
 }
 

@@ -199,7 +199,7 @@ function commandLine(words: readonly string[]): string {
 /** The documented keys and no others: a result also holds the history and the parameters. */
 function summaryOf(result: TrainSummary): TrainSummary {
   const { stopped, step, trainedSteps, epoch, loss, metrics, samplesPerSec, seconds } = result;
-  const { workers, shards, gemm, parametersSha256, cpuSecondsPerWorker } = result;
+  const { workers, shards, gemm, parametersSha256, cpuSecondsPerWorker, nodeStatesLost } = result;
   return {
     stopped,
     step,
@@ -214,5 +214,6 @@ function summaryOf(result: TrainSummary): TrainSummary {
     gemm,
     parametersSha256,
     cpuSecondsPerWorker,
+    ...(nodeStatesLost !== undefined && { nodeStatesLost }),
   };
 }

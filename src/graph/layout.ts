@@ -18,6 +18,11 @@ export interface TensorSpec {
   readonly buffer?: boolean | undefined;
 }
 
+/** Bytes of the flat parameters without sparse tables, which lie behind them: as many as a flat gradient fills. */
+export function denseBytes({ tensors }: { readonly tensors: readonly TensorEntry[] }): number {
+  return 4 * tensors.reduce((end, t) => (t.sparse ? end : Math.max(end, t.offset + t.size)), 0);
+}
+
 /** Where each parameter lies in the flat vectors. */
 export interface TensorLayout {
   /** The tensor table, in the order of the specs. */

@@ -21,9 +21,10 @@ export interface Member {
 
 export const NOBODY: Membership = { epoch: 0, members: [], ranges: [] };
 
-/** A new member, last in order. */
-export function join(before: Membership, member: Member): Membership {
-  return { epoch: before.epoch + 1, members: [...before.members, member], ranges: [] };
+/** A new member, at a place in the order of the members: by default the last. */
+export function join(before: Membership, member: Member, place = before.members.length): Membership {
+  const members = [...before.members.slice(0, place), member, ...before.members.slice(place)];
+  return { epoch: before.epoch + 1, members, ranges: [] };
 }
 
 /** Without a member; as before if it is none. */

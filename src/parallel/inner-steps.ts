@@ -28,6 +28,12 @@ export function innerSteps(round: number, every: number, { stepsPerEpoch, totalS
   return { first, count: Math.min(every, stepsPerEpoch - before, totalSteps - first + 1) };
 }
 
+/** The last of them. */
+export function lastInnerStep(round: number, every: number, course: Course): number {
+  const { first, count } = innerSteps(round, every, course);
+  return first + count - 1;
+}
+
 /** The same course counted in rounds. */
 export function courseInRounds(every: number, { stepsPerEpoch, totalSteps }: Course): Course {
   const perEpoch = Math.ceil(stepsPerEpoch / every);

@@ -1,16 +1,10 @@
 import { assignShards } from '../membership/assignment.ts';
 import { initializeSlots } from './initialize.ts';
-import { innerSteps } from './inner-steps.ts';
+import { innerSteps, lastInnerStep } from './inner-steps.ts';
 import type { RoundTask } from './rounds.ts';
 import { step } from './step.ts';
 import type { NodeSum } from './step-plan.ts';
 import type { WorkerState } from './worker-state.ts';
-
-/** What a node's local steps came to. */
-export interface LocalSum extends NodeSum {
-  /** What the difference was multiplied by. */
-  readonly weight: number;
-}
 
 /**
  * A node's part of a round of local steps (DiLoCo, Douillard et al. 2023, arXiv 2311.08105): from the parameters that all nodes hold it
@@ -26,10 +20,12 @@ export interface LocalSum extends NodeSum {
  *
  * Afterwards the parameters are again those that all nodes hold, as every way of sending the next ones expects.
  */
-export function localSteps(worker: WorkerState, { step: round, range, every, fresh }: RoundTask): LocalSum {
+export function localSteps(worker: WorkerState, { step: round, range, every, after }: RoundTask): NodeSum {
   const { session, kernels, barrier, shardSums, reducedBlocks, sampler } = worker;
   const { layout } = session;
-  if (fresh) beginAnew(worker);
+  const course = { stepsPerEpoch: sampler.stepsPerEpoch, totalSteps: session.totalSteps };
+  if (after === 0) beginAnew(worker);
+  else worker.takeUpOptimizer(lastInnerStep(after, every, course));
   for (const { offset, length } of reducedBlocks) {
     kernels.copy(layout.wire.replica + 4 * offset, layout.parameters + 4 * offset, length);
   }
@@ -39,8 +35,7 @@ export function localSteps(worker: WorkerState, { step: round, range, every, fre
   const begin = (range.first + mine.first) * stride;
   const own = shardSums.subarray(begin, begin + mine.count * stride);
   const sums = new Float64Array(own.length);
-  const { stepsPerEpoch } = sampler;
-  const { first, count } = innerSteps(round, every, { stepsPerEpoch, totalSteps: session.totalSteps });
+  const { first, count } = innerSteps(round, every, course);
   let broken = false;
   for (let t = first; t < first + count && !broken; t++) {
     const plan = worker.planShare(sampler.batchRows(t));
@@ -53,6 +48,7 @@ export function localSteps(worker: WorkerState, { step: round, range, every, fre
     }
   }
   own.set(sums);
+  if (worker.rank === 0) worker.saveProgress(first + count - 1); // whatever became of that step
   barrier.wait(); // the weights are there
   let weight = broken ? Number.NaN : 0; // a difference that is not finite makes the coordinator's step stop, or skip
   for (let shard = range.first; shard < range.first + range.count; shard++) weight += shardSums[shard * stride + 1];
@@ -62,7 +58,7 @@ export function localSteps(worker: WorkerState, { step: round, range, every, fre
     kernels.scale(sum, sum, length, weight);
     kernels.copy(at, start, length);
   }
-  return { ...range, additions: [], address: layout.reduced, weight };
+  return { ...range, additions: [], address: layout.reduced };
 }
 
 /** The optimizer as it is at the beginning of a run: a node that comes, or comes again, knows nothing of steps before. */

@@ -13,11 +13,11 @@ import {
   GATHERED,
   GATHERED_SUMS,
   GIVEN,
+  GIVEN_AFTER,
   GIVEN_COUNT,
   GIVEN_EVERY,
   GIVEN_FIRST,
   GIVEN_FORMAT,
-  GIVEN_FRESH,
   GIVEN_STEP,
   GIVEN_UPDATE,
   LEAVE,
@@ -139,10 +139,10 @@ export class NodeDesk {
   /** The workers end their task. Nothing after `abandon`: their successors would find it as their first. */
   leave(): void {
     if (this.#abandoned) return;
-    this.#give({ step: LEAVE, range: { first: 0, count: 0 }, format: 0, update: false, fresh: false, every: 1 });
+    this.#give({ step: LEAVE, range: { first: 0, count: 0 }, format: 0, update: false, after: 0, every: 1 });
   }
 
-  #give({ step, range, format, update, fresh, every }: RoundTask): number {
+  #give({ step, range, format, update, after, every }: RoundTask): number {
     const words = this.#words;
     this.#given += 1;
     Atomics.store(words, GIVEN_STEP, step);
@@ -150,7 +150,7 @@ export class NodeDesk {
     Atomics.store(words, GIVEN_COUNT, range.count);
     Atomics.store(words, GIVEN_FORMAT, format);
     Atomics.store(words, GIVEN_UPDATE, update ? 1 : 0);
-    Atomics.store(words, GIVEN_FRESH, fresh ? 1 : 0);
+    Atomics.store(words, GIVEN_AFTER, after);
     Atomics.store(words, GIVEN_EVERY, every);
     Atomics.store(words, FINAL_FROM, NOT_YET);
     Atomics.store(words, GIVEN, this.#given);

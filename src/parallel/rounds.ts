@@ -14,6 +14,8 @@ export const ASKED_STEP = ASKED + 1;
 export const ASKED_PASS = ASKED + 2;
 /** 1: nodes that had the round before have this one's parameters by what is encoded (wire.ts). */
 export const ASKED_UPDATE = ASKED + 3;
+/** The step whose parameters the replica holds, with one added (wire.ts); 0: of none that another could follow. */
+const REPLICATED = ASKED + 4;
 /** Number of the newest round that is complete or called off, and which of the two. The main thread writes. */
 export const ANSWERED = 1 * LINE;
 export const ANSWER = ANSWERED + 1;
@@ -23,10 +25,10 @@ export const GIVEN = 2 * LINE;
 export const GIVEN_STEP = GIVEN + 1;
 export const GIVEN_FIRST = GIVEN + 2;
 export const GIVEN_COUNT = GIVEN + 3;
-/** Index of the wire format; whether encoded parameters have come; whether residuals start from zero. */
+/** Index of the wire format; whether encoded parameters have come; the step that the node's kept state is of. */
 export const GIVEN_FORMAT = GIVEN + 4;
 export const GIVEN_UPDATE = GIVEN + 5;
-export const GIVEN_FRESH = GIVEN + 6;
+export const GIVEN_AFTER = GIVEN + 6;
 /** Steps that the node makes by itself; 1: it computes gradients. */
 export const GIVEN_EVERY = GIVEN + 7;
 export const LEAVE = 0;
@@ -48,6 +50,17 @@ export function roundWordsOf({ memory, layout, shards }: Pick<Session, 'memory' 
   return new Int32Array(memory.buffer, layout.rounds, roundWords(shards));
 }
 
+/** See REPLICATED. */
+export function replicatedStep(words: Int32Array): number | undefined {
+  const value = Atomics.load(words, REPLICATED);
+  return value === 0 ? undefined : value - 1;
+}
+
+/** The replica holds the parameters of a step now; undefined: it is being changed, or holds nothing. */
+export function noteReplica(words: Int32Array, step: number | undefined): void {
+  Atomics.store(words, REPLICATED, step === undefined ? 0 : step + 1);
+}
+
 /** What a node's workers are given to do. */
 export interface RoundTask {
   readonly step: number;
@@ -56,8 +69,11 @@ export interface RoundTask {
   readonly format: number;
   /** Encoded parameters have come, and are to be put into place. */
   readonly update: boolean;
-  /** What former sums left unsaid is not to be added, and what an optimizer of local steps remembers is to be forgotten. */
-  readonly fresh: boolean;
+  /**
+   * The step of the last task: what its sums left unsaid is added to these, and its local steps are gone on from. 0: both begin from
+   * nothing (kept-state.ts).
+   */
+  readonly after: number;
   /** 1: the gradient sums of the shards at these parameters. More: so many local steps on them (local-steps.ts); `step` counts rounds. */
   readonly every: number;
 }
@@ -120,7 +136,7 @@ export class Rounds {
       range: { first: Atomics.load(words, GIVEN_FIRST), count: Atomics.load(words, GIVEN_COUNT) },
       format: Atomics.load(words, GIVEN_FORMAT),
       update: Atomics.load(words, GIVEN_UPDATE) === 1,
-      fresh: Atomics.load(words, GIVEN_FRESH) === 1,
+      after: Atomics.load(words, GIVEN_AFTER),
       every: Atomics.load(words, GIVEN_EVERY),
     };
   }

@@ -19,8 +19,7 @@ export function serveRounds(worker: WorkerState): void {
   for (let task = rounds.take(); task !== undefined; task = rounds.take()) {
     worker.wire.takeUpdate(task);
     if (task.every > 1) {
-      const sum = localSteps(worker, task);
-      worker.wire.encodeSums([sum], task, sum.weight);
+      worker.wire.encodeSums([localSteps(worker, task)], task);
     } else {
       worker.wire.encodeSums(sumShards(worker, task), task);
       mark(worker.timings, PHASE.updated);

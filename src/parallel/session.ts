@@ -116,6 +116,8 @@ export interface Session {
   readonly wire?: WireFormat;
   /** A coordinator's: its step is a round of so many steps of the job, which nodes make by themselves (inner-steps.ts). Absent: 1. */
   readonly syncEvery?: number;
+  /** A coordinator's: bytes of what each of its nodes keeps from round to round (kept-state.ts). Absent: nothing. */
+  readonly keptBytes?: number;
   /** Groups of neighbouring shards that keep every bit: rows of each, joined by commas. */
   readonly groups: readonly string[];
   /** Most rows of neighbouring shards that a worker computes together, by rows of the batch; 0 or absent: each shard by itself. */

@@ -1,4 +1,6 @@
+import { denseBytes } from '../graph/layout.ts';
 import type { Session } from './session.ts';
+import { codecOf } from './wire-format.ts';
 
 /** A flat vector in the arena. */
 export interface SnapshotVector {
@@ -6,22 +8,27 @@ export interface SnapshotVector {
   readonly bytes: number;
 }
 
-type Vectors = Pick<Session, 'layout' | 'tensors' | 'buffers' | 'slots'>;
+type Vectors = Pick<Session, 'layout' | 'tensors' | 'buffers' | 'slots' | 'part' | 'wire'>;
 
 /**
- * Everything a run is made of between two steps, but for the optimizer's progress: the parameters with the buffers, the slots, and the parameters to
- * evaluate with where the optimizer has others than it trains.
+ * Everything a run is made of between two steps, but for the optimizer's progress: the parameters with the buffers, the slots, the parameters to
+ * evaluate with where the optimizer has others than it trains, and the replica that nodes hold where that is another.
  */
-export function snapshotVectors({ layout, tensors, buffers, slots }: Vectors): readonly SnapshotVector[] {
+export function snapshotVectors(session: Vectors): readonly SnapshotVector[] {
+  const { layout, tensors, buffers, slots } = session;
   const bytes = wholeLines(4 * [...tensors, ...buffers].reduce((end, t) => Math.max(end, t.offset + t.size), 0));
   return [
     { address: layout.parameters, bytes },
     ...slots.map((slot, i) => ({ address: layout.slots[i], bytes: wholeLines(4 * slot.floats) })),
     ...(hasEvaluated(layout) ? [{ address: layout.evaluated, bytes }] : []),
+    ...(hasReplica(session) ? [{ address: layout.wire.replica, bytes: wholeLines(denseBytes(session)) }] : []),
   ];
 }
 
 const hasEvaluated = ({ evaluated, parameters }: Session['layout']): boolean => evaluated !== parameters;
+/** Whether nodes hold other parameters than the coordinator: what differences have said of them (wire.ts). */
+export const hasReplica = ({ part, wire = 'fp32' }: Pick<Session, 'part' | 'wire'>): boolean =>
+  part === 'coordinator' && codecOf(wire)?.takes === true;
 const wholeLines = (bytes: number): number => 64 * Math.ceil(bytes / 64);
 
 /** Bytes of a snapshot: the vectors one after the other. */
@@ -36,6 +43,8 @@ export interface SnapshotViews {
   /** Those that training goes on with, where they are others. */
   readonly trained?: Float32Array;
   readonly slots: readonly Float32Array[];
+  /** Those that nodes hold, where they are others. */
+  readonly replica?: Float32Array;
 }
 
 /** The vectors of a snapshot. */
@@ -47,8 +56,10 @@ export function snapshotViews(session: Vectors, staging: SharedArrayBuffer): Sna
     return view;
   });
   const slots = rest.slice(0, session.slots.length);
-  const evaluated = rest.at(session.slots.length);
-  return evaluated ? { parameters: evaluated, trained, slots } : { parameters: trained, slots };
+  const evaluated = hasEvaluated(session.layout) ? rest[slots.length] : undefined;
+  const replica = hasReplica(session) ? rest.at(-1) : undefined;
+  const others = { slots, ...(replica && { replica }) };
+  return evaluated ? { parameters: evaluated, trained, ...others } : { parameters: trained, ...others };
 }
 
 /** Copies this worker's part of every vector from the arena to `staging`, or back. The workers' parts cover all. */

@@ -217,6 +217,12 @@ export class WorkerState {
 
   /** Takes up a run after `step` whose parameters and slots lie in the arena. */
   resumeAfter(step: number): void {
+    this.takeUpOptimizer(step);
+    if (this.rank === 0) this.statistics.publish(step); // those of a step that was begun may lie there
+  }
+
+  /** The optimizer as it stood after `step`, whose slots and progress lie in the arena. */
+  takeUpOptimizer(step: number): void {
     const { progressNames } = this.session;
     const progress = readProgress(this.progress, step, progressNames);
     if (!progress) throw new RangeError(`no optimizer progress after step ${step}`);
@@ -225,7 +231,6 @@ export class WorkerState {
     this.optimizer.restore(progress.updates, numbers.slice(0, own));
     this.#standing.badInARow = progress.badInARow;
     this.#normHistory?.load(numbers.slice(own));
-    if (this.rank === 0) this.statistics.publish(step); // those of a step that was begun may lie there
   }
 
   /** The optimizer has made no update: the slots begin anew, too (initialize.ts). */

@@ -108,7 +108,7 @@ export class KeptRun implements KeptPoint {
       },
       async ({ session }) => {
         this.#session = session;
-        return async () => undefined;
+        return {};
       },
     );
     throw new LockstepError('E_ABORTED', {

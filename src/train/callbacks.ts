@@ -39,4 +39,6 @@ export interface TrainSummary {
   readonly gemm: string;
   readonly parametersSha256: string;
   readonly cpuSecondsPerWorker: readonly number[];
+  /** Of nodes that keep something from round to round (lossy wire formats, local steps): how often it was lost, and begun from nothing. */
+  readonly nodeStatesLost?: number;
 }

@@ -6,6 +6,7 @@ import { adviseHugePages } from '../kernels/huge-pages.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { snapshotBytes, snapshotViews } from '../parallel/snapshot.ts';
 import { manifestFacts, type Watched } from './manifest-facts.ts';
+import type { NodeStates } from './node-states.ts';
 import type { OpenRun } from './open-run.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { Recovery } from './recovery.ts';
@@ -30,6 +31,7 @@ export class Checkpoints {
   readonly #recovery: Recovery;
   readonly #runDir: string;
   readonly #keepBest: RunRules['keepBest'];
+  readonly #nodes: NodeStates | undefined;
   readonly #writer = new CheckpointWriter();
   readonly #stagings: { memory: SharedArrayBuffer; free: Promise<unknown> }[] = [];
   #savedStep = -1;
@@ -50,6 +52,7 @@ export class Checkpoints {
     recovery: Recovery,
     runDir: string,
     keepBest: RunRules['keepBest'],
+    nodes: NodeStates | undefined,
   ) {
     this.#plan = plan;
     this.#run = run;
@@ -57,6 +60,7 @@ export class Checkpoints {
     this.#recovery = recovery;
     this.#runDir = runDir;
     this.#keepBest = keepBest;
+    this.#nodes = nodes;
     // Here the workers have not begun: what a first snapshot would take to touch new memory, they would wait for.
     if (plan.job.checkpoint) for (let i = 0; i < STAGINGS; i++) this.#makeStaging();
   }
@@ -110,6 +114,7 @@ export class Checkpoints {
       await pool.copyState('snapshot', staging.memory);
       return [];
     });
+    const states = await this.#nodes?.collect(step);
     const pauseMs = performance.now() - start;
     const names = session.progressNames;
     const width = progressWidth(names);
@@ -123,10 +128,14 @@ export class Checkpoints {
 
     const rule = this.#plan.job.checkpoint;
     const keepBest = this.#keepBest && { ...this.#keepBest, count: 1 };
+    const { replica, ...vectors } = snapshotViews(session, staging.memory);
+    const nodes = states && { lost: this.#nodes?.lost ?? 0, states };
+    const epoch = this.#log.epochState();
     const outcome = this.#writer.save({
       runDir: this.#runDir,
-      facts: manifestFacts(this.#plan, { step, progress, watched, metrics, epoch: this.#log.epochState() }),
-      ...snapshotViews(session, staging.memory),
+      facts: manifestFacts(this.#plan, { step, progress, watched, metrics, epoch, ...(nodes && { nodes }) }),
+      ...vectors,
+      ...(states && { nodes: { ...(replica && { replica }), states } }),
       retention: { keepLast: rule?.keepLast ?? 2, ...(keepBest ? { keepBest } : {}) },
     });
     staging.free = outcome.then((result) => this.#report(result, pauseMs));

@@ -1,5 +1,6 @@
 import { packEvaluation } from '../checkpoint/evaluation-graph.ts';
 import type { ManifestFacts } from '../checkpoint/manifest.ts';
+import type { SeatState } from '../checkpoint/node-states.ts';
 import { PREDICTION_ROWS, packGraph } from '../checkpoint/prediction-graph.ts';
 import { isFileSource } from '../data/load.ts';
 import { traceModel } from '../nn/trace.ts';
@@ -26,6 +27,8 @@ export interface RunState {
   readonly metrics: Readonly<Record<string, number>>;
   /** Books of the epoch that is under way. */
   readonly epoch: EpochState;
+  /** Of nodes that keep something. */
+  readonly nodes?: { readonly lost: number; readonly states: readonly SeatState[] };
 }
 
 export interface EpochState {
@@ -38,7 +41,7 @@ export interface EpochState {
 /** What a checkpoint says about a run: plain data for the manifest. */
 export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
   const { job, data, compiled, optimizer, local, needs, backend } = plan;
-  const { step, progress, watched, metrics, epoch } = state;
+  const { step, progress, watched, metrics, epoch, nodes } = state;
   const { stopping, plateau } = watched;
   const { blas } = backend;
   return {
@@ -63,6 +66,9 @@ export function manifestFacts(plan: RunPlan, state: RunState): ManifestFacts {
       epochSums: [...epoch.sums],
       epochSamples: epoch.samples,
     },
+    ...(nodes && {
+      nodes: { wire: plan.wire, lost: nodes.lost, states: nodes.states.map(({ seat, after }) => ({ seat, after })) },
+    }),
     metrics: { ...metrics },
     kernels: {
       gemm: backend.gemm,

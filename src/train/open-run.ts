@@ -17,6 +17,8 @@ const SPINS = 20_000;
 export interface OpenRun {
   readonly session: Session;
   readonly pool: WorkerPool;
+  /** What it goes on from. */
+  readonly start?: StartPoint;
   /** On one of many machines: hash of the gradient of a fixed shard at the initial parameters. */
   readonly proof?: string;
 }
@@ -28,11 +30,11 @@ export async function openRun(plan: RunPlan, module: string | undefined, start?:
   if (!start) return { session, pool: await WorkerPool.open(session) };
   if (!start.warm) {
     placeState(session, start.checkpoint);
-    return { session, pool: await WorkerPool.open(session, start.checkpoint.step) };
+    return { session, pool: await WorkerPool.open(session, start.checkpoint.step), start };
   }
   const pool = await WorkerPool.open(session);
   placeParameters(session, start.checkpoint);
-  return { session, pool };
+  return { session, pool, start };
 }
 
 /** The same for a coordinator or a node, which first proves that it computes the same job as the others. */
@@ -45,7 +47,7 @@ async function openPart(session: Session, start: StartPoint | undefined): Promis
       placeState(session, start.checkpoint);
       await pool.restart(start.checkpoint.step);
     }
-    return { session, pool, proof };
+    return { session, pool, proof, ...(start && { start }) };
   } catch (error) {
     await pool.close();
     throw error;
@@ -81,6 +83,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     ...(part && { part }),
     ...(plan.wire !== 'fp32' && { wire: plan.wire }),
     ...(local && { syncEvery: local.every }),
+    ...(plan.keptBytes > 0 && { keptBytes: plan.keptBytes }),
     spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
     seed: plan.job.seed,
     shards: compiled.shards,

@@ -12,6 +12,7 @@ import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
 import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
 import { type ArenaLayout, type ArenaSpec, planArena } from '../parallel/arena.ts';
+import { keptBytes } from '../parallel/kept-state.ts';
 import { type OptimizerMemory, optimizerMemory } from '../parallel/optimizer-memory.ts';
 import { progressWidth } from '../parallel/progress.ts';
 import { RECORD_SUMS } from '../parallel/record-ring.ts';
@@ -79,6 +80,8 @@ export interface RunPlan {
   readonly wire: WireFormat;
   /** A coordinator's, where nodes make steps by themselves: `compiled` then counts in rounds. */
   readonly local?: LocalPlan;
+  /** See Session. */
+  readonly keptBytes: number;
   readonly cores: number;
   readonly partialSlots: number;
   /** See Session. */
@@ -148,6 +151,8 @@ export async function planRun(
   const compiled = local ? inRounds(tied, local) : tied;
   const bound = local ? bindOptimizer(local.resolved, tied.tensors) : own;
   const needs = optimizerMemory(bound, compiled.tensors, compiled.blocks, local ? {} : job.clip);
+  const takes = part === 'coordinator' && codecOf(wire)?.takes === true;
+  const inner = local && optimizerMemory(own, tied.tensors, tied.blocks, job.clip);
   const slots =
     part === 'coordinator' ? 1 : partialSlots(compiled.shards, workers, 4 * compiled.gradientSize, PARTIALS_BUDGET);
   const accumulating = compiled.trainPrograms.map((program) => accumulatingProgram(program, compiled.tensors));
@@ -221,6 +226,7 @@ export async function planRun(
     ...(part && { part }),
     wire,
     ...(local && { local }),
+    keptBytes: keptBytes(tied.tensors, takes, inner),
     cores,
     partialSlots: slots,
     accumulate,

@@ -6,10 +6,11 @@ import { LOST } from '../parallel/pool.ts';
 import { progressWidth, readProgress } from '../parallel/progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from '../parallel/record-ring.ts';
 import { Recorder } from '../parallel/recorder.ts';
-import { gatheredSums, roundWordsOf } from '../parallel/rounds.ts';
+import { gatheredSums, noteReplica, roundWordsOf } from '../parallel/rounds.ts';
 import { epochWords } from '../parallel/row-memory.ts';
 import { takeUpStatistics } from '../parallel/running-statistics.ts';
 import type { WorkerReport } from '../parallel/session.ts';
+import { hasReplica } from '../parallel/snapshot.ts';
 import { planGathered, planStep } from '../parallel/step-plan.ts';
 import { TIMING_SLOTS } from '../parallel/timings.ts';
 import { samplerOf } from '../parallel/windows.ts';
@@ -121,10 +122,12 @@ export class Recovery {
     if (point) this.#progressPlaces().set(point.progress, (step % 2) * point.progress.length);
     else if (resumed) placeState(this.#run.session, resumed);
     await this.#restart(step);
+    const { session } = this.#run;
     if (point) {
       await this.#run.pool.copyState('restore', point.staging);
-      takeUpStatistics(this.#run.session, step);
+      takeUpStatistics(session, step);
     }
+    if (hasReplica(session) && (point || !resumed)) noteReplica(roundWordsOf(session), point && step);
     this.#epochs().fill(2 * step);
     return step;
   }

@@ -4,11 +4,13 @@ import { kindOf, readModelFile } from '../checkpoint/read-model.ts';
 import { type Checkpoint, type FoundCheckpoint, findCheckpoint, listCheckpoints } from '../checkpoint/store.ts';
 import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
+import { denseBytes } from '../graph/layout.ts';
 import { progressWidth, writeProgress } from '../parallel/progress.ts';
+import { noteReplica, roundWordsOf } from '../parallel/rounds.ts';
 import { epochWords } from '../parallel/row-memory.ts';
 import { takeUpStatistics } from '../parallel/running-statistics.ts';
 import type { Session } from '../parallel/session.ts';
-import { snapshotVectors } from '../parallel/snapshot.ts';
+import { hasReplica, snapshotVectors } from '../parallel/snapshot.ts';
 import { firstDifference } from './difference.ts';
 import { describeJob, packageVersion } from './header.ts';
 import type { TrainOptions } from './options.ts';
@@ -63,6 +65,12 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
       `saved by lockstep ${lockstep}, this is ${packageVersion()}: the result may no longer be that of one run`,
     );
   }
+  const { nodes } = checkpoint.manifest;
+  if (nodes && nodes.wire !== plan.wire) {
+    notes.push(
+      `wire format ${nodes.wire} then, ${plan.wire} now: what ${nodes.states.length} nodes kept begins from nothing`,
+    );
+  }
   if (then !== now) notes.push(`kernels differ (${then} then, ${now} now): the result is no longer that of one run`);
   return { checkpoint, refused, warm: false, notes };
 }
@@ -80,22 +88,30 @@ export function placeState(session: Session, checkpoint: Checkpoint): void {
   const { layout } = session;
   const { manifest, step } = checkpoint;
   const { parameters, trained = parameters, slots } = checkpoint;
-  const vectors = [trained, ...slots, parameters];
-  snapshotVectors(session).forEach(({ address }, i) => {
-    new Float32Array(buffer, address, vectors[i].length).set(vectors[i]);
+  const replica = hasReplica(session) ? sameLength(checkpoint.nodes?.replica, denseBytes(session)) : undefined;
+  const evaluated = layout.evaluated !== layout.parameters;
+  const vectors = [trained, ...slots, ...(evaluated ? [parameters] : []), ...(replica ? [replica] : [])];
+  const places = snapshotVectors(session);
+  vectors.forEach((vector, i) => {
+    new Float32Array(buffer, places[i].address, vector.length).set(vector);
   });
+  if (session.part) noteReplica(roundWordsOf(session), replica && step);
   new Int32Array(buffer, layout.epochs, epochWords(session.blocks, session.rowTables)).fill(2 * step);
   const { updates, state } = manifest.optimizer;
   const { badInARow = 0 } = manifest.progress;
   const names = session.progressNames;
-  const places = new Float64Array(buffer, layout.progress, 2 * progressWidth(names));
   writeProgress(
-    places,
+    new Float64Array(buffer, layout.progress, 2 * progressWidth(names)),
     step,
     { updates, badInARow },
     names.map((name) => state[name] ?? 0),
   );
   takeUpStatistics(session, step);
+}
+
+/** What a run with another wire format has saved is none of this one. */
+function sameLength(replica: Float32Array | undefined, bytes: number): Float32Array | undefined {
+  return replica && 4 * replica.length >= bytes ? replica : undefined;
 }
 
 /** Puts only the parameters into the arena, after the workers initialised everything; slots that are to begin as they do follow. */

@@ -204,14 +204,15 @@ export class RunLog {
   }
 
   /** The last records of a run that came to its end. */
-  ending({ stopped, step, seconds, metrics, samplesPerSec, parametersSha256 }: TrainSummary): void {
+  ending({ stopped, step, seconds, metrics, samplesPerSec, parametersSha256, nodeStatesLost }: TrainSummary): void {
     const steps = this.history.length;
     if (steps >= ENOUGH_TO_JUDGE && this.#clipped > steps / 2) {
       this.note(
         `${this.#clipped} of ${steps} gradients were clipped: then the clip sets the size of the steps; a larger limit or a lower learning rate is what it should be`,
       );
     }
-    const data = { stopped, seconds, metrics, samplesPerSec, parametersSha256 };
+    const lost = nodeStatesLost !== undefined && { nodeStatesLost };
+    const data = { stopped, seconds, metrics, samplesPerSec, parametersSha256, ...lost };
     this.#event('end', `ended after step ${step}: ${stopped}`, data, step);
   }
 

@@ -13,6 +13,7 @@ import { hasStopped, nextStopping, STOPPING_START } from './early-stopping.ts';
 import { runHeader } from './header.ts';
 import type { Job } from './job.ts';
 import { Journal } from './journal.ts';
+import type { NodeStates } from './node-states.ts';
 import { badTensor, nonFiniteError } from './non-finite.ts';
 import { type OpenRun, openRun } from './open-run.ts';
 import type { TrainOptions, TrainResult } from './options.ts';
@@ -41,11 +42,16 @@ export async function train<F extends Fields>(job: Job<F>, options: TrainOptions
   return trainPlan(await planRun(job as unknown as Job, used), used);
 }
 
-/**
- * Called when the workers of a run are there and nothing is trained yet; what it gives is called when the run is over, with what came of
- * it if it did not fail.
- */
-export type OnOpen = (run: OpenRun, journal: Journal) => Promise<(result?: TrainResult) => Promise<void>>;
+/** What somebody beside the trainer has to do with a run. */
+export interface Attendance {
+  /** What nodes keep, where there are nodes and they keep something. */
+  readonly nodes?: NodeStates;
+  /** Called when the run is over, with what came of it if it did not fail. */
+  close?(result?: TrainResult): Promise<void>;
+}
+
+/** Called when the workers of a run are there and nothing is trained yet. */
+export type OnOpen = (run: OpenRun, journal: Journal) => Promise<Attendance>;
 
 /** Trains what `planRun` planned with the same options. A plan is good for one run. */
 export async function trainPlan(plan: RunPlan, options: TrainOptions, onOpen?: OnOpen): Promise<TrainResult> {
@@ -55,13 +61,13 @@ export async function trainPlan(plan: RunPlan, options: TrainOptions, onOpen?: O
     const run = await openRun(plan, options.module, folder.start);
     try {
       const journal = new Journal();
-      const close = await onOpen?.(run, journal);
+      const attendance = await onOpen?.(run, journal);
       let result: TrainResult | undefined;
       try {
-        result = await trainOpened(plan, run, options, rules, folder, journal);
+        result = await trainOpened(plan, run, options, rules, folder, journal, attendance?.nodes);
         return result;
       } finally {
-        await close?.(result);
+        await attendance?.close?.(result);
       }
     } finally {
       await run.pool.close();
@@ -79,10 +85,11 @@ async function trainOpened(
   rules: RunRules,
   { start, notes }: RunFolder,
   journal: Journal,
+  nodes: NodeStates | undefined,
 ): Promise<TrainResult> {
   const log = await RunLog.open(plan, runHeader(plan, start), options);
   try {
-    const training = new Training(plan, run, log, options, rules, start);
+    const training = new Training(plan, run, log, options, rules, start, nodes);
     try {
       return await training.run(notes, start, journal);
     } catch (error) {
@@ -108,6 +115,7 @@ class Training {
   readonly #signal: AbortSignal | undefined;
   readonly #controls: Controls;
   readonly #histogramSteps: number | undefined;
+  readonly #nodes: NodeStates | undefined;
   readonly #latest: Record<string, number> = {};
   #stopped: StopReason | undefined;
   readonly #checkpoints: Checkpoints | undefined;
@@ -123,6 +131,7 @@ class Training {
     options: TrainOptions,
     rules: RunRules,
     start: StartPoint | undefined,
+    nodes: NodeStates | undefined,
   ) {
     this.#plan = plan;
     this.#run = run;
@@ -132,8 +141,9 @@ class Training {
     this.#signal = options.signal;
     this.#controls = options.controls ?? new Controls();
     this.#histogramSteps = options.histogramSteps;
+    this.#nodes = nodes;
     if (options.runDir !== undefined) {
-      this.#checkpoints = new Checkpoints(plan, run, log, this.#recovery, options.runDir, rules.keepBest);
+      this.#checkpoints = new Checkpoints(plan, run, log, this.#recovery, options.runDir, rules.keepBest, nodes);
     }
   }
 
@@ -425,6 +435,7 @@ class Training {
       gemm: backend.gemm,
       parametersSha256: sha256,
       cpuSecondsPerWorker: this.#cpuSeconds,
+      ...(this.#nodes && { nodeStatesLost: this.#nodes.lost }),
     };
     return { summary, parameters };
   }

@@ -9,7 +9,7 @@ const node: NodeRow = {
 
 test('what happens to nodes is said in a line', () => {
   expect(sentenceOf({ kind: 'joined', node })).toBe('host1 joined from 127.0.0.1 with 2 workers');
-  const left = { kind: 'left', node, unsaid: false } as const;
+  const left = { kind: 'left', node } as const;
   expect(sentenceOf({ ...left, lost: true, reason: 'silent for 10 s' })).toBe(
     'host1 is lost: silent for 10 s; others compute its shards',
   );
@@ -19,6 +19,9 @@ test('what happens to nodes is said in a line', () => {
   );
   expect(sentenceOf({ ...left, lost: true, reason: 'closed', leftOut: { steps: 20, rounds: 1 } })).toBe(
     'host1 is lost: closed; its 20 local steps of this round count for nothing (1 time so far)',
+  );
+  expect(sentenceOf({ kind: 'forgotten', nodes: 2, total: 3, reason: 'so' })).toBe(
+    'what 2 nodes kept from round to round is lost, and begins from nothing (3 so far): so',
   );
   expect(sentenceOf({ kind: 'waiting', step: 7, nodes: 1, minNodes: 2 })).toBe('step 7 waits: 1 node of at least 2');
   expect(sentenceOf({ kind: 'late', step: 7, nodes: [{ name: 'host1', phase: 'computing', ms: 2500 }] })).toBe(
@@ -33,7 +36,7 @@ test('what happens to nodes is said in a line', () => {
 });
 
 test('programs learn which node it was', () => {
-  expect(factsOf({ kind: 'left', node, lost: true, reason: 'closed', unsaid: false })).toMatchObject({
+  expect(factsOf({ kind: 'left', node, lost: true, reason: 'closed' })).toMatchObject({
     node: { id: 1, name: 'host1', shardsDone: 9 },
     lost: true,
   });
