@@ -1,5 +1,4 @@
 import { LockstepError } from '../src/errors.ts';
-import { denseBytes } from '../src/graph/layout.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
 import { batchesOf } from '../src/parallel/inner-steps.ts';
@@ -11,10 +10,11 @@ import type { Identity } from '../src/train/identity.ts';
 import { AwakeClock } from './awake-clock.ts';
 import { Downlink } from './downlink.ts';
 import type { ClusterEvent, NodePart, NodeRow } from './events.ts';
+import { Farewell } from './farewell.ts';
 import { FrameError } from './frames.ts';
 import { KeptStates, type SavedStates } from './kept-states.ts';
 import type { Arrival } from './listener.ts';
-import { type Member, phaseOf, rowOf } from './member.ts';
+import { type Member, rowOf } from './member.ts';
 import type { Message, Of, ToCoordinator } from './messages.ts';
 import type { Deadlines } from './options.ts';
 import { Patience } from './patience.ts';
@@ -23,7 +23,7 @@ import { type Part, Round, sumBytesOf } from './round.ts';
 import { RoundWatch } from './round-clock.ts';
 import { RowSender } from './stream-data.ts';
 import { stateBytes } from './transfer.ts';
-import { type LinkSample, MEASURED_STEPS, wireAdvice } from './wire-advice.ts';
+import { LinkAdvice } from './wire-advice.ts';
 
 export interface CoordinatorSetup {
   readonly session: Session;
@@ -73,6 +73,8 @@ export class Coordinator {
   readonly #patience: Patience;
   /** Deadlines of others: what we did not hear because we did not run is not theirs. */
   readonly #clock: AwakeClock;
+  readonly #farewell: Farewell;
+  readonly #advice: LinkAdvice | undefined;
   /** What nodes keep from round to round, if anything. */
   readonly kept: KeptStates | undefined;
   readonly #sampler: ReturnType<typeof samplerOf>;
@@ -94,7 +96,6 @@ export class Coordinator {
   #begun = false;
   /** Round of which was said who is late. */
   #saidLate = -1;
-  readonly #samples: LinkSample[] = [];
   #closed = false;
   /** Messages of another time that were not applied. */
   dropped = 0;
@@ -125,11 +126,14 @@ export class Coordinator {
         };
       },
       onRefused: (name, address, reason) => onEvent({ kind: 'refused', name, address, reason }),
+      onLate: (name) => this.#farewell.found(name),
     });
     this.#clock = new AwakeClock(BEAT_MS, () => this.#beat());
+    const now = () => this.#clock.now();
+    this.#farewell = new Farewell(deadlines.farewellMs, now);
+    this.#advice = setup.advise ? new LinkAdvice(session, this.#every) : undefined;
     if (keptBytes) {
       const members = () => this.#members.values();
-      const now = () => this.#clock.now();
       this.kept = new KeptStates({ bytes: keptBytes, fence, members, now, onEvent, ...(saved && { saved }) });
     }
     void this.#listen();
@@ -163,11 +167,11 @@ export class Coordinator {
   /** Tells everybody that the run is over, and why; resolves when nothing is left. */
   async close(reason: string, failed: boolean): Promise<void> {
     this.#closed = true;
-    this.#clock.stop();
     this.#desk.close();
-    this.#reception.close();
+    this.#reception.close({ reason, failed });
     const told = [...this.#members.values()].map(({ connection }) => connection.send({ type: 'stop', reason, failed }));
-    await Promise.allSettled(told);
+    await Promise.allSettled([...told, this.#farewell.over()]);
+    this.#clock.stop();
     this.#reception.disconnect(reason);
   }
 
@@ -188,6 +192,7 @@ export class Coordinator {
       shardsDone: 0, computeMs: 0, roundMs: 0,
     }; // biome-ignore format: a record
     this.#members.set(id, member);
+    this.#farewell.found(name);
     this.#membership = join(this.#membership, { id, workers }, [...seats].filter((other) => other < seat).length);
     void connection.send({
       type: 'welcome',
@@ -211,6 +216,7 @@ export class Coordinator {
   #lose(member: Member, lost: boolean, reason: string): void {
     if (!this.#members.delete(member.id)) return;
     this.#membership = leave(this.#membership, member.id);
+    if (lost) this.#farewell.miss(member.name);
     const round = this.#round;
     const steps = this.#every > 1 && round && member.parts.length > 0 ? round.batches : 0;
     if (steps > 0) this.roundsLeftOut += 1;
@@ -414,27 +420,19 @@ export class Coordinator {
   }
 
   #complete({ asked, sums }: Round): void {
-    if (this.#setup.advise && asked.pass === 0) this.#advise();
+    const advice = asked.pass === 0 ? this.#advice?.after(this.#members.values()) : undefined;
+    if (advice !== undefined) this.#setup.onEvent({ kind: 'wire', text: advice });
     this.#previous = asked;
     this.#round = undefined;
     this.#desk.complete(asked.round, sums);
     if (asked.pass === 0) this.#watch?.end(asked.step);
   }
 
-  /** After each step until enough is known. */
-  #advise(): void {
-    const slowest = [...this.#members.values()].sort((a, b) => b.roundMs - a.roundMs)[0];
-    if (!slowest || this.#samples.length === 2 * MEASURED_STEPS) return;
-    const { roundMs, computeMs } = slowest;
-    if (this.#samples.push({ roundMs, computeMs }) < 2 * MEASURED_STEPS) return;
-    const { blocks } = this.#session;
-    const text = wireAdvice(this.#samples.slice(MEASURED_STEPS), 2 * denseBytes(this.#session), blocks);
-    this.#setup.onEvent({ kind: 'wire', text });
-  }
-
   // ---- deadlines
 
   #beat(): void {
+    this.#farewell.beat();
+    if (this.#closed) return;
     this.#beats += 1;
     if (this.#beats % REPORT_BEATS === 0) this.#setup.onNodes?.(this.nodes);
     const now = this.#clock.now();
@@ -451,12 +449,8 @@ export class Coordinator {
   }
 
   #dropLate({ step }: Round, now: number): void {
-    const { deadlineMs } = this.#patience;
-    for (const member of [...this.#members.values()]) {
-      const late = member.parts.find((part) => now - part.sentAt > deadlineMs);
-      if (!late) continue;
-      const shards = `shards ${late.first} to ${late.first + late.count - 1}`;
-      this.#lose(member, true, `step ${step}: no answer for ${shards} within ${Math.round(now - late.sentAt)} ms`);
+    for (const { member, reason } of this.#patience.tooLate(this.#members.values(), now)) {
+      this.#lose(member, true, `step ${step}: ${reason}`);
       member.connection.close('too slow: its shards were given to others');
     }
   }
@@ -474,11 +468,7 @@ export class Coordinator {
   /** Once a round, when an answer takes much longer than any did so far. */
   #sayLate({ asked, step }: Round, now: number): void {
     if (this.#saidLate === asked.round) return;
-    const { usualMs } = this.#patience;
-    const nodes = [...this.#members.values()].flatMap((member) => {
-      const ms = Math.round(now - Math.min(...member.parts.map(({ sentAt }) => sentAt)));
-      return ms > usualMs ? [{ name: member.name, phase: phaseOf(member), ms }] : []; // without parts: -Infinity
-    });
+    const nodes = this.#patience.late(this.#members.values(), now);
     if (nodes.length === 0) return;
     this.#saidLate = asked.round;
     this.#setup.onEvent({ kind: 'late', step, nodes });

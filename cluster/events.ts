@@ -73,5 +73,6 @@ export interface NodePart {
 /** What a node has to say. */
 export type NodeEvent =
   | { readonly kind: 'joined'; readonly node: number; readonly run: string }
-  | { readonly kind: 'disconnected'; readonly reason: string; readonly retryMs: number }
+  /** It dials again after `retryMs`, and gives up after `leftMs`. */
+  | { readonly kind: 'disconnected'; readonly reason: string; readonly retryMs: number; readonly leftMs: number }
   | { readonly kind: 'stopped'; readonly reason: string };

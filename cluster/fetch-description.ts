@@ -1,6 +1,6 @@
 import { type ConnectionEnd, dial } from './connection.ts';
 import { hex, PROTOCOL, readFromCoordinator } from './messages.ts';
-import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
+import { connectionLost, defaultName, ended, hostOf, impostor, refused } from './node-errors.ts';
 import type { NodeOptions } from './options.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
 import { placeRowsIn, readDescription } from './stream-data.ts';
@@ -44,6 +44,7 @@ export async function fetchDescription(options: NodeOptions): Promise<ReturnType
         };
         void peer.send(hello, [new Uint8Array(0)]);
       } else if (message.type === 'refuse') failure = refused(message);
+      else if (message.type === 'stop') failure = ended(url, message.reason);
       else if (message.type === 'description') {
         const proved = challenge && verify(token, 'coordinator', PROTOCOL, nonce, challenge, message.mac);
         if (proved) described = readDescription(message.regions[0]);

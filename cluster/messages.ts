@@ -52,8 +52,6 @@ const TO_NODE = z.discriminatedUnion('type', [
     expected: text,
     got: text,
     fix: text,
-    /** Trying again may help: the run is just ending, or has no room now. */
-    retry: z.boolean(),
   }),
   /** A piece of the flat parameter vector, from byte `offset`. One region. */
   z.strictObject({ type: z.literal('parameters'), ...stamp, offset: count }),

@@ -34,6 +34,16 @@ export function refused({ code, where, expected, got, fix }: Of<ToNode, 'refuse'
   return new LockstepError(isErrorCode(code) ? code : 'E_REFUSED', { where, expected, got, fix });
 }
 
+/** The run is over, and this node has not taken part in it. */
+export function ended(url: string, reason: string): LockstepError {
+  return new LockstepError('E_CONNECTION', {
+    where: url,
+    expected: 'a run that takes nodes',
+    got: `the end of one (${reason})`,
+    fix: 'start the node again when the next begins',
+  });
+}
+
 export function impostor(url: string): LockstepError {
   return new LockstepError('E_REFUSED', {
     where: url,

@@ -2,35 +2,26 @@ import { toExactJson } from '../src/checkpoint/exact-json.ts';
 import { LockstepError } from '../src/errors.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
-import { lastInnerStep } from '../src/parallel/inner-steps.ts';
-import { type Kept, keptVectors } from '../src/parallel/kept-state.ts';
-import { progressWidth, readProgress } from '../src/parallel/progress.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { planStep } from '../src/parallel/step-plan.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
-import {
-  codecOf,
-  encodedBytes,
-  mostEncodedBytes,
-  unsoundBlock,
-  WIRE_FORMATS,
-  type WireFormat,
-} from '../src/parallel/wire-format.ts';
+import { codecOf, WIRE_FORMATS } from '../src/parallel/wire-format.ts';
 import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
 import { type OpenRun, openRun } from '../src/train/open-run.ts';
 import { planRun } from '../src/train/plan-run.ts';
+import { AwakeClock } from './awake-clock.ts';
 import { type Connection, dial } from './connection.ts';
 import { fetchDescription } from './fetch-description.ts';
 import { FrameError } from './frames.ts';
+import { type Content, Inbox } from './inbox.ts';
 import { hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
 import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
 import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
 import { RoundClock } from './round-clock.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
-import { placeRowsOfData } from './stream-data.ts';
-import { joinedPieces, packShards, placeJoined, placePiece, placeRows, stateBytes } from './transfer.ts';
+import { packShards, stateBytes } from './transfer.ts';
 import { type TreeSum, Upload } from './upload.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
@@ -38,6 +29,7 @@ const MOST_ATTEMPTS = 3;
 
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 5_000;
+const BEAT_MS = 10_000; // dialling, and waiting for the next time, are shorter
 
 /**
  * Takes part in a run: dials the coordinator, proves that it computes the same job, and computes the shards that it is given until the
@@ -97,9 +89,19 @@ class Node {
   }
 
   async serve(signal: AbortSignal): Promise<NodeSummary> {
+    const awake = new AwakeClock(BEAT_MS); // what a laptop has slept it was not without a coordinator
+    try {
+      return await this.#serve(signal, awake);
+    } finally {
+      awake.stop();
+    }
+  }
+
+  async #serve(signal: AbortSignal, awake: AwakeClock): Promise<NodeSummary> {
     let attempts = 0;
     let retryMs = FIRST_RETRY_MS;
-    let lastSeen = performance.now();
+    const { reconnectMs = DEFAULT_RECONNECT_MS } = this.#options;
+    let lastSeen = awake.now();
     for (;;) {
       const workers = this.#employ();
       try {
@@ -108,17 +110,17 @@ class Node {
           attempts = 0;
           retryMs = FIRST_RETRY_MS;
         }
-        if (outcome.joined) lastSeen = performance.now();
+        if (outcome.joined) lastSeen = awake.now();
         if (outcome.kind === 'stopped') return this.#summary(outcome.reason, outcome.failed);
         if (signal.aborted) return this.#summary('it was to leave', false);
-        const { reconnectMs = DEFAULT_RECONNECT_MS } = this.#options;
-        if (performance.now() - lastSeen > reconnectMs) throw outcome.error;
-        this.#options.onEvent?.({ kind: 'disconnected', reason: outcome.reason, retryMs });
+        const leftMs = reconnectMs - (awake.now() - lastSeen);
+        if (leftMs < 0) throw outcome.error;
+        this.#options.onEvent?.({ kind: 'disconnected', reason: outcome.reason, retryMs, leftMs });
         await pause(retryMs * (0.75 + 0.5 * Math.random()), signal);
         retryMs = Math.min(LONGEST_RETRY_MS, 2 * retryMs);
       } catch (error) {
         if (!(error instanceof LockstepError) || error.code !== 'E_WORKER' || ++attempts >= MOST_ATTEMPTS) throw error;
-        this.#options.onEvent?.({ kind: 'disconnected', reason: error.message, retryMs: 0 });
+        this.#options.onEvent?.({ kind: 'disconnected', reason: error.message, retryMs: 0, leftMs: reconnectMs });
         await this.#run.pool.restart(0);
       } finally {
         await workers.leave();
@@ -154,14 +156,11 @@ class Node {
     const visit: Visit = {
       token: checkToken(token, hostOf(url)),
       nonce: makeNonce(),
-      received: { round: -1, bytes: 0, update: 0, since: 0 },
-      after: 0,
-      placed: 0,
     };
     let end: (how: VisitEnd) => void = () => undefined;
     let reject: (error: unknown) => void = () => undefined;
     const over = new Promise<VisitEnd>((resolve, refuse) => {
-      end = (how) => resolve({ ...how, joined: visit.welcome !== undefined, shards: this.#shards - before });
+      end = (how) => resolve({ ...how, joined: visit.inbox !== undefined, shards: this.#shards - before });
       reject = refuse;
     });
     over.catch(() => undefined);
@@ -176,7 +175,7 @@ class Node {
           if (message.type === 'stop') {
             end({ kind: 'stopped', reason: message.reason, failed: message.failed, joined: true, shards: 0 });
             peer.close('the run is over');
-          } else if (message.type === 'refuse' && !message.retry) {
+          } else if (message.type === 'refuse') {
             reject(refused(message));
             peer.close('refused');
           } else return this.#receive(message, peer, visit, reject);
@@ -219,16 +218,14 @@ class Node {
         this.#enter(message, visit);
         this.#options.onEvent?.({ kind: 'joined', node: message.node, run: message.run });
         return undefined;
-      case 'refuse':
-        connection.close('refused');
-        return undefined;
     }
-    if (message.type === 'stop' || message.type === 'description') return undefined;
-    if (visit.welcome === undefined) throw new FrameError(0, 'welcome first', message.type);
-    if (message.fence !== visit.welcome.fence) return undefined; // of another time
+    if (message.type === 'stop' || message.type === 'refuse' || message.type === 'description') return undefined;
+    const { inbox } = visit;
+    if (inbox === undefined) throw new FrameError(0, 'welcome first', message.type);
+    if (message.fence !== visit.fence) return undefined; // of another time
     // The arena belongs to the workers while they compute: what comes meanwhile waits for them.
     this.#busy = this.#busy.then(async () => {
-      if (connection.open) await this.#obey(message, connection, visit);
+      if (connection.open) await this.#obey(message, connection, inbox);
     });
     return this.#busy.catch((error) => {
       this.#busy = Promise.resolve();
@@ -254,70 +251,34 @@ class Node {
 
   #enter(message: Message<Of<ToNode, 'welcome'>>, visit: Visit): void {
     const { challenge } = visit;
-    if (!challenge || visit.welcome) throw new FrameError(0, 'a challenge, then one welcome', 'another order');
+    if (!challenge || visit.inbox) throw new FrameError(0, 'a challenge, then one welcome', 'another order');
     if (!verify(visit.token, 'coordinator', PROTOCOL, visit.nonce, challenge, message.mac)) {
       throw impostor(this.#options.url);
     }
     if (message.fence < this.#fence)
       throw new FrameError(0, `a coordinator of at least epoch ${this.#fence}`, String(message.fence));
     this.#fence = message.fence;
-    visit.welcome = message;
+    visit.fence = message.fence;
+    visit.inbox = new Inbox(this.#session, message);
   }
 
   /** Parameters, and shards to compute: one after the other. */
   async #obey(
-    message: Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'data' | 'compute' | 'save' | 'kept'>>,
+    message: Content | Message<Of<ToNode, 'compute' | 'save'>>,
     connection: Connection,
-    visit: Visit,
+    inbox: Inbox,
   ): Promise<void> {
-    const { received } = visit;
-    const { memory, layout } = this.#session;
-    if (message.type === 'data') return placeRowsOfData(this.#session, message.regions);
-    if (message.type === 'save') return this.#sendKept(message.fence, connection, visit);
-    if (message.type === 'kept') return this.#placeKept(message, visit);
-    if (message.round !== received.round) {
-      Object.assign(received, { round: message.round, bytes: 0, update: 0, since: performance.now() });
-    }
-    if (message.type === 'parameters') {
-      const [bytes] = message.regions;
-      placePiece(memory.buffer, layout.parameters, stateBytes(this.#session), { offset: message.offset, bytes });
-      received.bytes += bytes.length;
-      return;
-    }
-    if (message.type === 'update') {
-      const [bytes] = message.regions;
-      const { offset } = message;
-      placePiece(memory.buffer, layout.wire.down, mostEncodedBytes(this.#session.blocks), { offset, bytes });
-      received.bytes += bytes.length;
-      received.update += bytes.length;
-      return;
-    }
-    if (message.type === 'rows') {
-      placeRows(this.#session, message.table, message.regions[0], message.regions[1]);
-      received.bytes += message.regions[1].length;
-      return;
-    }
-    await this.#compute(message, connection, visit);
+    if (message.type === 'compute') await this.#compute(message, connection, inbox);
+    else if (message.type === 'save') await sendKept(message, connection, inbox);
+    else inbox.put(message);
   }
 
-  async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, visit: Visit): Promise<void> {
-    const { fence, epoch, round, step, first, count, parameterBytes, after } = message;
-    const { shards } = this.#session;
-    const { received, welcome } = visit;
-    if (received.bytes !== parameterBytes)
-      throw new FrameError(0, `${parameterBytes} bytes of parameters`, String(received.bytes));
-    if (step < 1 || count < 1 || first + count > shards) {
-      throw new FrameError(0, `some of ${shards} shards`, `${first} to ${first + count - 1} of step ${step}`);
-    }
-    if (after !== 0 && after !== visit.after) {
-      throw new FrameError(0, `to go on from step ${visit.after} or from nothing`, `from step ${after}`);
-    }
+  async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, inbox: Inbox): Promise<void> {
+    const { fence, epoch, round, step, first, count, after } = message;
+    const { wire, every } = inbox;
+    const update = inbox.complete(message);
     this.#cpuAtFirst ??= threadCpuSeconds();
     const start = performance.now();
-    const wire = welcome?.wire ?? 'fp32';
-    const update = this.#updateCame(wire, received.update);
-    received.update = 0;
-    const every = welcome?.syncEvery ?? 1;
     const ends = this.#sumsOf(step, { first, count }, every);
     const codec = codecOf(wire);
     const upload = new Upload(this.#session, ends, codec, (region, header) =>
@@ -325,7 +286,7 @@ class Node {
     );
     const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, after, every };
     await this.#desk.compute(task, (from) => upload.sendFrom(from));
-    visit.after = step;
+    inbox.after = step;
     const computeMs = performance.now() - start;
     this.#shards += count;
     upload.sendRest();
@@ -336,65 +297,20 @@ class Node {
     await Promise.allSettled([upload.sent, sent]); // the next shards overwrite what is being sent
     this.#options.onRound?.(
       this.#clock.round(step, [
-        ['receive', received.since, start],
+        ['receive', inbox.since, start],
         ['wait', start, start + computeMs],
         ['serialise', start + computeMs, framed],
         ['send', framed, performance.now()],
       ]),
     );
-    received.since = performance.now(); // further shards of the round need no parameters
+    inbox.since = performance.now(); // further shards of the round need no parameters
   }
-
-  /** For the coordinator's checkpoint. */
-  async #sendKept(fence: number, connection: Connection, { after, welcome }: Visit): Promise<void> {
-    const pieces = joinedPieces(this.#session.memory.buffer, keptVectors(this.#session, keptOf(welcome)));
-    const sent = pieces.map(({ offset, bytes }) => connection.send({ type: 'kept', fence, after, offset }, [bytes]));
-    await Promise.allSettled(sent); // the next shards overwrite it
-  }
-
-  /** What was kept by whoever had this place before: it is gone on from as soon as all of it is here. */
-  #placeKept({ after, offset, regions: [bytes] }: Message<Of<ToNode, 'kept'>>, visit: Visit): void {
-    const session = this.#session;
-    const vectors = keptVectors(session, keptOf(visit.welcome));
-    if (offset !== visit.placed) throw new FrameError(0, `a piece from byte ${visit.placed}`, `one from ${offset}`);
-    visit.after = 0;
-    placeJoined(session.memory.buffer, vectors, { offset, bytes });
-    visit.placed += bytes.length;
-    if (visit.placed < vectors.reduce((sum, vector) => sum + vector.bytes, 0)) return;
-    visit.placed = 0;
-    if (!this.#hasProgress(after, visit.welcome))
-      throw new FrameError(0, `an optimizer after step ${after}`, 'another');
-    visit.after = after;
-  }
-
-  /** Whether the workers will find how far the optimizer of their local steps has come. */
-  #hasProgress(after: number, welcome: Visit['welcome']): boolean {
-    const { memory, layout, progressNames, totalSteps } = this.#session;
-    const { syncEvery = 1 } = welcome ?? {};
-    if (after < 1) return false;
-    if (syncEvery === 1) return true;
-    const { stepsPerEpoch } = this.#sampler;
-    const places = new Float64Array(memory.buffer, layout.progress, 2 * progressWidth(progressNames));
-    return readProgress(places, lastInnerStep(after, syncEvery, { stepsPerEpoch, totalSteps }), progressNames) !== undefined;
-  } // biome-ignore format: a story
 
   /** In which sums these shards of a step will end, and where they will lie. */
   #sumsOf(step: number, range: ShardRange, every: number): readonly TreeSum[] {
     // Of local steps there is one sum for all of its shards: src/parallel/local-steps.ts.
     if (every > 1) return [{ ...range, address: this.#session.layout.reduced }];
     return planStep(this.#session, 0, this.#sampler.batchRows(step), range).sums;
-  }
-
-  /** Whether encoded parameters have come, all of them, that the workers can put into place. */
-  #updateCame(wire: WireFormat, bytes: number): boolean {
-    const codec = codecOf(wire);
-    if (bytes === 0) return false;
-    const { memory, layout, blocks } = this.#session;
-    const expected = codec ? encodedBytes(blocks, codec) : 0;
-    if (!codec || bytes !== expected) throw new FrameError(0, `${expected} bytes of an update`, String(bytes));
-    const block = unsoundBlock(memory.buffer, layout.wire.down, blocks, codec);
-    if (block !== undefined) throw new FrameError(0, `ascending places in block ${block}`, 'others');
-    return true;
   }
 
   #summary(reason: string, failed: boolean): NodeSummary {
@@ -416,19 +332,20 @@ interface Visit {
   readonly token: string | undefined;
   readonly nonce: Uint8Array;
   challenge?: Uint8Array;
-  welcome?: Of<ToNode, 'welcome'>;
-  /** Bytes of parameters that came for a round, those of them that are encoded and not in place yet, and since when they came. */
-  readonly received: { round: number; bytes: number; update: number; since: number };
-  /** The step of what is kept here from round to round; 0: nothing of this visit. */
-  after: number;
-  /** Bytes that came of what another kept. */
-  placed: number;
+  /** As soon as the coordinator has let us in. */
+  inbox?: Inbox;
+  /** Of the coordinator. */
+  fence?: number;
 }
 
-const keptOf = ({ wire = 'fp32', syncEvery = 1 }: Partial<Of<ToNode, 'welcome'>> = {}): Kept => ({
-  residual: codecOf(wire)?.takes === true,
-  inner: syncEvery > 1,
-});
+/** For the coordinator's checkpoint. */
+async function sendKept({ fence }: Of<ToNode, 'save'>, connection: Connection, inbox: Inbox): Promise<void> {
+  const { after } = inbox;
+  const sent = inbox
+    .kept()
+    .map(({ offset, bytes }) => connection.send({ type: 'kept', fence, after, offset }, [bytes]));
+  await Promise.allSettled(sent); // the next shards overwrite it
+}
 
 type VisitEnd = { readonly joined: boolean; readonly shards: number; readonly reason: string } & (
   | { readonly kind: 'stopped'; readonly failed: boolean }

@@ -19,6 +19,8 @@ export interface Deadlines {
   readonly quorumMs: number;
   /** The first step waits so long for `startNodes`. Default 60,000. */
   readonly startMs: number;
+  /** At the end of a run, nodes that were lost so shortly before are waited for, so that they hear of it when they dial again. Default 2,000. */
+  readonly farewellMs: number;
 }
 
 export const DEADLINES: Deadlines = {
@@ -28,6 +30,7 @@ export const DEADLINES: Deadlines = {
   joinMs: 30_000,
   quorumMs: 600_000,
   startMs: 60_000,
+  farewellMs: 2_000,
 };
 
 /** How to coordinate a run. Nothing of it changes the result, but for a lossy wire format and local steps. `workers`: threads for reduction and optimizer. */

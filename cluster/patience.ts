@@ -1,3 +1,6 @@
+import type { NodePhase } from './events.ts';
+import { type Member, phaseOf } from './member.ts';
+
 /** A step's deadline by itself: so many times the longest so far, and at least so long; the first may compile and warm up. */
 const PATIENCE = 20;
 const SHORTEST_DEADLINE_MS = 60_000;
@@ -30,5 +33,23 @@ export class Patience {
   /** Whoever takes longer is named. */
   get usualMs(): number {
     return Math.max(LATE_AT_LEAST_MS, LATE * this.#longestMs);
+  }
+
+  /** Who is to be given up, and why. */
+  tooLate<M extends Pick<Member, 'parts'>>(members: Iterable<M>, now: number): { member: M; reason: string }[] {
+    return [...members].flatMap((member) => {
+      const late = member.parts.find(({ sentAt }) => now - sentAt > this.deadlineMs);
+      if (!late) return [];
+      const shards = `shards ${late.first} to ${late.first + late.count - 1}`;
+      return [{ member, reason: `no answer for ${shards} within ${Math.round(now - late.sentAt)} ms` }];
+    });
+  }
+
+  /** Who takes unusually long, at what, and since when. */
+  late(members: Iterable<Member>, now: number): { name: string; phase: NodePhase; ms: number }[] {
+    return [...members].flatMap((member) => {
+      const ms = Math.round(now - Math.min(...member.parts.map(({ sentAt }) => sentAt)));
+      return ms > this.usualMs ? [{ name: member.name, phase: phaseOf(member), ms }] : []; // without parts: -Infinity
+    });
   }
 }

@@ -1,4 +1,4 @@
-import { LockstepError } from '../src/errors.ts';
+import type { LockstepError } from '../src/errors.ts';
 import type { Session } from '../src/parallel/session.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { Connection } from './connection.ts';
@@ -40,33 +40,33 @@ export interface ReceptionSetup {
   /** Lets it in. */
   admit(newcomer: Newcomer): Guest;
   onRefused(name: string, address: string, reason: string): void;
+  /** One has come after the end, and was told. */
+  onLate(name: string): void;
 }
 
-const ENDED = new LockstepError('E_ABORTED', {
-  where: 'coordinator',
-  expected: 'a run that takes nodes',
-  got: 'the end of one',
-  fix: 'try again when the next begins',
-});
+/** How a run has ended. */
+export interface RunEnd {
+  readonly reason: string;
+  readonly failed: boolean;
+}
 
 /** The shard of step 1 that nodes prove themselves by (src/parallel/serve.ts). */
 export const PROOF_SHARD = { first: 0, count: 1 };
-const DESCRIBED = 'it has heard what the data looks like';
 
 /** Peers that open a connection: each has to prove the token and that it computes the same job before it is let in. */
 export class Reception {
   readonly #setup: ReceptionSetup;
   /** Everybody who has a connection, let in or not. */
   readonly #connections = new Set<Connection>();
-  #closed = false;
+  #over: RunEnd | undefined;
 
   constructor(setup: ReceptionSetup) {
     this.#setup = setup;
   }
 
-  /** Nobody is let in any more. */
-  close(): void {
-    this.#closed = true;
+  /** Nobody is let in any more: who comes now is told of the end. */
+  close(end: RunEnd): void {
+    this.#over = end;
   }
 
   /** Ends all connections. */
@@ -78,6 +78,8 @@ export class Reception {
     const { deadlines, session, onRefused } = this.#setup;
     const nonce = makeNonce();
     let guest: Guest | undefined;
+    /** It has had its answer, and is to go. */
+    let answered = false;
     let refusal: string | undefined;
     const connection = new Connection(arrival.websocket, arrival.socket, {
       peer: arrival.address,
@@ -87,18 +89,25 @@ export class Reception {
       onMessage: (frame) => {
         const message = readFromNode(frame);
         if (guest) return guest.hear(message);
-        if (message.type !== 'hello' || refusal !== undefined) throw new FrameError(0, 'hello first', message.type);
+        if (message.type !== 'hello' || answered) throw new FrameError(0, 'hello first', message.type);
         const error = this.#examine(message, nonce);
         if (error) {
+          answered = true;
           refusal = error.message;
           refuse(connection, error);
           onRefused(message.name, connection.peer, refusal);
+          return;
+        }
+        arrival.joined();
+        if (this.#over) {
+          answered = true;
+          void connection.send({ type: 'stop', ...this.#over });
+          connection.close(this.#over.reason);
+          this.#setup.onLate(message.name);
         } else if (message.wants === 'description') {
-          refusal = DESCRIBED;
-          arrival.joined();
+          answered = true;
           this.#describe(message, connection, nonce);
         } else {
-          arrival.joined();
           const { address } = arrival;
           guest = this.#setup.admit({ hello: message, address, connection, mac: this.#mac(message, nonce) });
         }
@@ -107,7 +116,7 @@ export class Reception {
         clearTimeout(deadline);
         this.#connections.delete(connection);
         if (guest) guest.left(kind !== 'closed', reason);
-        else if (refusal !== DESCRIBED) arrival.failed(refusal ?? `left before it joined: ${reason}`);
+        else if (!answered || refusal !== undefined) arrival.failed(refusal ?? `left before it joined: ${reason}`);
       },
     });
     this.#connections.add(connection);
@@ -118,7 +127,6 @@ export class Reception {
   }
 
   #examine(hello: Hello, nonce: Uint8Array): LockstepError | undefined {
-    if (this.#closed) return ENDED;
     const { session, description } = this.#setup;
     const expected = { streamsData: description !== undefined, localSteps: (session.syncEvery ?? 1) > 1 };
     return examine(hello, nonce, { ...this.#setup, ...expected });
@@ -131,7 +139,7 @@ export class Reception {
     for (const regions of new RowSender(session).missing(1, PROOF_SHARD)) {
       void connection.send({ type: 'data', fence }, regions);
     }
-    connection.close(DESCRIBED);
+    connection.close('it has heard what the data looks like');
   }
 
   #mac(hello: Hello, nonce: Uint8Array): string {
@@ -141,9 +149,8 @@ export class Reception {
 
 function refuse(connection: Connection, error: LockstepError): void {
   const { where, expected, got, fix } = error.detail;
-  const retry = error === ENDED;
   void connection.send({
-    type: 'refuse', code: error.code, where: clip(where), expected: clip(expected), got: clip(got), fix, retry,
+    type: 'refuse', code: error.code, where: clip(where), expected: clip(expected), got: clip(got), fix,
   }); // biome-ignore format: a record
   connection.close('refused');
 }

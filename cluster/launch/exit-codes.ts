@@ -19,6 +19,8 @@ export const EXIT_CODES = {
 
 const CONFIG: readonly ErrorCode[] = [
   'E_OPTION', 'E_SHAPE', 'E_DTYPE', 'E_MODEL', 'E_LOSS', 'E_JOB_LOAD', 'E_JOB', 'E_CUSTOM_CODE', 'E_MEMORY', 'E_KERNEL', 'E_RESUME', 'E_PLACE', 'E_LAUNCH',
+  // A folder that another run uses, or a disk that is full, has to be seen to; another version of the protocol, too.
+  'E_RUN_DIR', 'E_CHECKPOINT', 'E_REFUSED', 'E_FRAME',
 ]; // biome-ignore format: a table
 const DATA: readonly ErrorCode[] = [
   'E_LABEL',

@@ -3,9 +3,10 @@ import type { Identity } from '../../src/train/identity.ts';
 import type { ChildEnd, StopDeadlines } from './child.ts';
 import { verdictOf } from './exit-codes.ts';
 import type { HostEntry } from './hosts.ts';
-import { type ListeningAt, Nodes } from './nodes.ts';
+import { type ListeningAt, type NodeLife, Nodes } from './nodes.ts';
 import { describeEnd, preflight } from './preflight.ts';
 import type { Invocation, Project } from './remote.ts';
+import { connectionEnded, Restarts } from './restarts.ts';
 import type { SshOptions } from './ssh.ts';
 import { syncProject } from './sync.ts';
 
@@ -38,7 +39,8 @@ export type Coordinate<T> = (hooks: { signal: AbortSignal; onListening(at: Liste
 
 /**
  * Runs a coordinator here and a node on every host, by ssh or, for localhost, as a process; whatever happens, the nodes are gone when
- * it settles. A lost node does not end the run, the last one does, and so does one that could never take part.
+ * it settles. A lost node does not end the run, the last one does, and so does one that could never take part. One whose ssh connection has
+ * ended is started again.
  *
  * @throws E_UNREACHABLE, E_LAUNCH, E_QUORUM, or what the coordinator throws.
  */
@@ -53,12 +55,31 @@ export async function launch<T>(options: LaunchOptions, coordinate: Coordinate<T
   let running = options.hosts.length;
   let undone = false;
   let stopping = false;
-  const onEnd = (entry: HostEntry, end: ChildEnd, last: string) => {
-    running--;
+  let listening: ListeningAt | undefined;
+  const restarts = new Restarts();
+  const timers = new Set<NodeJS.Timeout>();
+  const start = (entry: HostEntry) => listening && nodes.start(entry, listening, options.token);
+  /** Whether a node is to be started again. */
+  const startAgain = (entry: HostEntry, end: ChildEnd, { livedMs, reached }: NodeLife, how: string): boolean => {
+    const pauseMs = !entry.local && connectionEnded(end) ? restarts.pauseMs(entry, livedMs, reached) : undefined;
+    if (pauseMs === undefined) return false;
+    options.onNote(
+      `${entry.name} is lost (${how}); its shards go to the others, and it is started again in ${pauseMs / 1000} s`,
+    );
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      start(entry);
+    }, pauseMs);
+    timers.add(timer);
+    return true;
+  };
+  const onEnd = (entry: HostEntry, end: ChildEnd, life: NodeLife) => {
     const verdict = verdictOf(end);
+    const how = describeEnd(end, life.last || undefined);
+    if (verdict === 'lost' && !stopping && startAgain(entry, end, life, how)) return;
+    running--;
     undone ||= verdict !== 'done';
     if (verdict === 'done' || stopping) return;
-    const how = describeEnd(end, last || undefined);
     if (verdict === 'hopeless') fail(hopeless(entry.name, how));
     else if (options.alone && running === 0 && undone) fail(allLost(entry.name, how));
     else options.onNote(`${entry.name} is lost (${how}); its shards go to the others`);
@@ -68,7 +89,8 @@ export async function launch<T>(options: LaunchOptions, coordinate: Coordinate<T
     const result = await coordinate({
       signal: AbortSignal.any([options.signal, failed.signal]),
       onListening: (at) => {
-        for (const entry of options.hosts) nodes.start(entry, at, options.token);
+        listening = at;
+        options.hosts.forEach(start);
       },
     });
     if (failure) throw failure;
@@ -77,6 +99,7 @@ export async function launch<T>(options: LaunchOptions, coordinate: Coordinate<T
     throw failure ?? error;
   } finally {
     stopping = true;
+    timers.forEach(clearTimeout);
     await nodes.stop(options.deadlines);
   }
 }

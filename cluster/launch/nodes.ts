@@ -14,7 +14,16 @@ export interface NodesOptions {
   /** A line that a node has printed. */
   onLine(name: string, line: string): void;
   /** A node's process has ended. */
-  onEnd(entry: HostEntry, end: ChildEnd, last: string): void;
+  onEnd(entry: HostEntry, end: ChildEnd, life: NodeLife): void;
+}
+
+/** What was seen of a node's process. */
+export interface NodeLife {
+  /** Its last line that is not empty. */
+  readonly last: string;
+  readonly livedMs: number;
+  /** The connection to it stood. */
+  readonly reached: boolean;
 }
 
 /** Where the coordinator listens. */
@@ -26,7 +35,8 @@ export interface ListeningAt {
 /** The processes of a run's nodes, here and by ssh. Each ends when its standard input does: with us, whatever happens. */
 export class Nodes {
   readonly #options: NodesOptions;
-  readonly #children: Child[] = [];
+  /** Those that run. */
+  readonly #children = new Set<Child>();
 
   constructor(options: NodesOptions) {
     this.#options = options;
@@ -35,6 +45,7 @@ export class Nodes {
   /** Starts the node of an entry. It dials the coordinator, elsewhere through a tunnel of its own to our loopback. */
   start(entry: HostEntry, { url, port }: ListeningAt, token: string | undefined): void {
     const order = (to: string) => child.tell(encodeOrders({ url: to, token }));
+    const started = performance.now();
     let last = '';
     let tunnel: number | undefined;
     const child = new Child(this.#command(entry, port), {
@@ -52,13 +63,17 @@ export class Nodes {
       },
     });
     if (entry.local) order(url);
-    this.#children.push(child);
-    void child.ended.then((end) => this.#options.onEnd(entry, end, last));
+    this.#children.add(child);
+    void child.ended.then((end) => {
+      this.#children.delete(child);
+      const livedMs = performance.now() - started;
+      this.#options.onEnd(entry, end, { last, livedMs, reached: entry.local || tunnel !== undefined });
+    });
   }
 
   /** Ends all of them; resolves when they are gone. */
   async stop(deadlines: StopDeadlines): Promise<void> {
-    await Promise.all(this.#children.map((child) => child.stop(deadlines)));
+    await Promise.all([...this.#children].map((child) => child.stop(deadlines)));
   }
 
   #command(entry: HostEntry, port: number): CommandLine {

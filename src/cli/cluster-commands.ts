@@ -127,6 +127,11 @@ function addCoordinatorOptions(command: Command): Command {
       count(1),
     )
     .option('--start-ms <n>', 'but no longer than this (default: 60000)', count(0))
+    .option(
+      '--farewell-ms <n>',
+      'at the end wait so long for a node that was just lost, to tell it (default: 2000)',
+      count(0),
+    )
     .option('--mixed', 'admit nodes with other kernels: the bytes then depend on who computes')
     .option(
       '--wire <format>',

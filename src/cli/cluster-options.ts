@@ -23,6 +23,7 @@ export interface ClusterCommandOptions {
   readonly joinMs?: number;
   readonly quorumMs?: number;
   readonly startMs?: number;
+  readonly farewellMs?: number;
 }
 
 /** Where a coordinator listens, and with which secret. */
@@ -56,7 +57,7 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
       fix: 'give certificate and key, or neither',
     });
   }
-  const { heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs } = options;
+  const { heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs, farewellMs } = options;
   return defined({
     host,
     port,
@@ -69,7 +70,7 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
     outerLr,
     outerMomentum,
     streamData,
-    deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs }),
+    deadlines: defined({ heartbeatMs, silenceMs, stepMs, joinMs, quorumMs, startMs, farewellMs }),
     tls:
       tlsCert === undefined || tlsKey === undefined
         ? undefined
@@ -111,7 +112,7 @@ export function renderNodeEvent(event: NodeEvent): string {
     case 'joined':
       return `joined as node ${event.node}`;
     case 'disconnected':
-      return `not connected: ${event.reason}; again in ${formatDuration(event.retryMs / 1000)}`;
+      return `not connected: ${event.reason}; again in ${formatDuration(event.retryMs / 1000)}; gives up in ${formatDuration(event.leftMs / 1000)} (--reconnect-ms), Ctrl-C ends it`;
     case 'stopped':
       return `ended: ${event.reason}`;
     default:

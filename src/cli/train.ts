@@ -196,8 +196,8 @@ function commandLine(words: readonly string[]): string {
   return ['lockstep', ...words].map(quoted).join(' ');
 }
 
-/** The documented keys and no others: a result also holds the history and the parameters. */
-function summaryOf(result: TrainSummary): TrainSummary {
+/** The documented keys and no others: a result also holds the history and the parameters. No epoch has ended: there is no loss. */
+function summaryOf(result: TrainSummary): Omit<TrainSummary, 'loss'> & { readonly loss: number | null } {
   const { stopped, step, trainedSteps, epoch, loss, metrics, samplesPerSec, seconds } = result;
   const { workers, shards, gemm, parametersSha256, cpuSecondsPerWorker, nodeStatesLost } = result;
   return {
@@ -205,7 +205,7 @@ function summaryOf(result: TrainSummary): TrainSummary {
     step,
     trainedSteps,
     epoch,
-    loss,
+    loss: Number.isNaN(loss) ? null : loss,
     metrics,
     samplesPerSec,
     seconds,

@@ -70,7 +70,7 @@ it('a run goes on by the command line that began it, but for where it began', ()
 });
 
 it('what happens to a node is said in a line', () => {
-  expect(renderNodeEvent({ kind: 'disconnected', reason: 'refused', retryMs: 250 })).toBe(
-    'not connected: refused; again in 0.25 s',
+  expect(renderNodeEvent({ kind: 'disconnected', reason: 'refused', retryMs: 250, leftMs: 600_000 })).toBe(
+    'not connected: refused; again in 0.25 s; gives up in 10:00 (--reconnect-ms), Ctrl-C ends it',
   );
 });

@@ -159,6 +159,7 @@ describe('two nodes make what a plain DiLoCo makes', () => {
       workers: 1,
       minNodes: 2,
       syncEvery: spec.every,
+      deadlines: { farewellMs: 0 }, // it does not dial again
       onListening: async ({ url, port }) => {
         proxy = await FaultyProxy.start({ target: { port } });
         ends.push(() => (proxy as FaultyProxy).close());

@@ -82,6 +82,27 @@ function readLine(line: string): { step: number; loss: number; gradNorm?: number
   }
 }
 
+test('a coordinator that does not run for longer than a step may take gives nobody up: the nodes waited for it', async () => {
+  const stepMs = 1500;
+  const coordinator = startProcess('coordinator', { token, port: 0, workers: 1, deadlines: { stepMs }, job: { steps: 20 } });
+  const { url } = await coordinator.heard.first(({ kind }) => kind === 'listening');
+  const proxy = await FaultyProxy.start({ target: { port: Number(new URL(String(url)).port) } });
+  let steps = 0;
+  const computing = proxy.passing('down', (message) => ofType('compute')(message) && ++steps === 10);
+  const node = startNode({ ...plain, steps: 20 } as Job, { url: proxy.url, token, name: 'one' });
+  await computing;
+  proxy.hold('up'); // the answer is not there when it wakes
+  coordinator.child.kill('SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 2 * stepMs)); // it is this time that must not count
+  coordinator.child.kill('SIGCONT');
+  proxy.heal();
+  expect(await coordinator.heard.first(({ kind }) => kind === 'result' || kind === 'error')).toMatchObject({ kind: 'result', step: 20 });
+  expect(coordinator.heard.events.filter(({ kind }) => kind === 'left')).toEqual([]);
+  expect((await node).failed).toBe(false);
+  await coordinator.exited;
+  await proxy.close();
+}, 60_000); // biome-ignore format: a story
+
 test('a stop that was asked for holds over a coordinator that is killed before it has saved', async () => {
   const runDir = join(folder, 'stopped');
   mkdirSync(runDir);

@@ -1,8 +1,9 @@
 import { type Job, type TrainResult, train } from 'lockstep';
-import { runNode } from 'lockstep/cluster';
+import { runCoordinator, runNode } from 'lockstep/cluster';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { MESSAGE_FAULTS, type MessageFault } from '../../cluster/faults/message-fault.ts';
 import { type Direction, FaultyProxy } from '../../cluster/faults/proxy.ts';
+import type { WireFrame } from '../../cluster/faults/websocket-stream.ts';
 import { makeToken } from '../../cluster/security.ts';
 import job from '../fixtures/cluster-job.ts';
 import { philox } from '../fixtures/philox.ts';
@@ -191,6 +192,36 @@ test('a partition of one node is noticed by its silence; when it ends, what was 
   expect(reasons).toHaveLength(4);
   await Promise.all([steady, shaken]);
 }, 120_000); // biome-ignore format: a story
+
+test('a node whose connection breaks at the end hears of the end when it dials again', async () => {
+  const steps = 6;
+  const short = { ...plain, steps, evaluate: undefined } as Job;
+  const nodes: ReturnType<typeof runNode>[] = [];
+  let proxy: FaultyProxy | undefined;
+  const result = await runCoordinator(short, {
+    token,
+    port: 0,
+    workers: 1,
+    startNodes: 2,
+    onListening: async ({ port }) => {
+      proxy = await proxyTo(port);
+      const last = (message: readonly WireFrame[]) => {
+        const { type, round } = headerOf(message);
+        return type === 'done' && round === steps;
+      };
+      void proxy.damage('cut', 'up', { wanted: last });
+      nodes.push(
+        startNode(short, { url: url(port), token, name: 'steady' }),
+        startNode(short, { url: proxy.url, token, name: 'shaken' }),
+      );
+    },
+  });
+  expect(result.step).toBe(steps);
+  expect(await Promise.all(nodes)).toMatchObject([
+    { failed: false, reason: 'the run is over' },
+    { failed: false, reason: 'the run is over' },
+  ]);
+}, 60_000);
 
 describe('who may not take part is told why', () => {
   test('another token, job, data, kernels', async () => {

@@ -61,6 +61,11 @@ export class Sshd {
     return this.#children.size;
   }
 
+  /** Ends all connections that are open. */
+  cut(): void {
+    for (const child of this.#children) child.kill();
+  }
+
   async close(): Promise<void> {
     this.#server.close();
     await Promise.all(

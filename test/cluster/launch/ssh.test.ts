@@ -82,6 +82,27 @@ describe.runIf(hasSshd)('lockstep launch by ssh', { timeout: 240_000 }, () => {
     expect(existsSync('here')).toBe(false);
   });
 
+  it('starts a node again whose connection has ended', async () => {
+    const folder = remote('again');
+    let cut = false;
+    const { code, stdout, stderr } = await launch(
+      ['-H', 'alpha:1,localhost:1', '--sync', '--remote-dir', folder, '--min-nodes', '2', '--epochs', '40', '--json'],
+      {
+        onStderr(text) {
+          if (cut || !text.includes('\nepoch 1/')) return;
+          cut = true;
+          sshd.cut();
+        },
+      },
+    );
+    expect(stderr).toMatch(/note: alpha is lost \(.*\); its shards go to the others, and it is started again in 1 s/);
+    expect(stderr.match(/note: alpha joined from/g)).toHaveLength(2);
+    expect(code).toBe(0);
+    const local = await runCli(['train', JOB, '-w', '1', '--epochs', '40', '--json', '-q'], { cwd: project });
+    expect(JSON.parse(stdout).parametersSha256).toBe(JSON.parse(local.stdout).parametersSha256);
+    await expect.poll(() => processes(JOB)).toEqual([]);
+  });
+
   it('names every host that cannot take part, and starts none', async () => {
     const elsewhere = await launch(['-H', 'gamma:1,alpha:1', '--remote-dir', remote('nowhere')]);
     expect(elsewhere.code).toBe(75);
