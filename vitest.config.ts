@@ -1,19 +1,37 @@
 import { defineConfig } from 'vitest/config';
 import { built } from './test/setup/built.ts';
 
+/** Files that start processes, networks, servers or hundreds of threads: each in a process of its own. */
+const ALONE = ['cli', 'cluster', 'dashboard', 'examples', 'faults', 'integration', '*/cli.test.ts', '*/scale.test.ts'];
+const alone = ALONE.map((name) => `test/${name.endsWith('.ts') ? name : `${name}/**/*.test.ts`}`);
+
 export default defineConfig({
-  // 'lockstep' and the sources mean dist, as fresh as the sources, in the tests and in the processes that they start.
-  plugins: [built],
   test: {
-    include: ['test/**/*.test.ts'],
-    server: { deps: { external: [/\/dist\/(src|cluster|test)\//, /\/fixtures\/.*\.mjs$/] } },
     pool: 'forks',
-    // Most files wait for threads and processes of their own: two at a time, whatever the number of cores leaves for them.
-    maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Many files wait for threads and processes of their own: more at a time than this would be in each other's way.
+    maxWorkers: 3,
     globalSetup: ['test/setup/build.ts'],
     // In CI a skipped test fails the run unless test/allowed-skips.json says why.
     reporters: process.env.CI ? ['default', './test/setup/skips.ts'] : ['default'],
+    // In the order of their names. The short files come last, so that no process is left alone with a long one.
+    projects: [
+      project({ name: 'alone', include: alone, isolate: true }),
+      // Loading the sources takes longer than most of these: their processes load them once.
+      project({ name: 'together', include: ['test/**/*.test.ts'], exclude: alone, isolate: false }),
+    ],
   },
 });
+
+function project(test: { name: string; include: string[]; exclude?: string[]; isolate: boolean }) {
+  return {
+    // 'lockstep' and the sources mean dist, as fresh as the sources, in the tests and in the processes that they start.
+    plugins: [built],
+    test: {
+      ...test,
+      pool: 'forks' as const,
+      server: { deps: { external: [/\/dist\/(src|cluster|test)\//, /\/fixtures\/.*\.mjs$/] } },
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+    },
+  };
+}
