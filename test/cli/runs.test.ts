@@ -41,6 +41,9 @@ test('runs lists state, steps, best metric and duration, with damaged lines coun
     mkdirSync(path);
     writeFileSync(join(path, 'metrics.jsonl'), `${kept.join('\n')}\n`);
   }
+  mkdirSync(join(folder, 'odd', 'metrics.jsonl'), { recursive: true });
+  mkdirSync(join(folder, 'long-'.repeat(20)));
+  writeFileSync(join(folder, 'long-'.repeat(20), 'metrics.jsonl'), '');
   const [json, table, watched] = await Promise.all([
     runCli(['runs', folder, '--json']),
     runCli(['runs', folder]),
@@ -61,6 +64,9 @@ test('runs lists state, steps, best metric and duration, with damaged lines coun
   expect(runs.a.best.value).toBeGreaterThanOrEqual(metrics['val.accuracy']);
   expect(runs.killed).toMatchObject({ state: 'interrupted' });
   expect(runs.damaged).toMatchObject({ state: 'ended', damagedLines: 1, step: 12 });
+  expect(runs.odd).toMatchObject({ state: 'unreadable' });
+  expect(runs.a.best.metric).toBe('val.accuracy');
+  expect(table.stdout).toMatch(/(long-){20}\n {9}/); // a line of its own
   expect(table.stdout.split('\n')[0]).toMatch(/^run +state +steps +best +duration +started$/);
   expect(table.stdout).toContain('ended, 1 damaged line');
   expect(watched.code).toBe(0);
@@ -68,15 +74,16 @@ test('runs lists state, steps, best metric and duration, with damaged lines coun
 });
 
 test('a folder that has no run is named, and what to do', async () => {
-  const [dashboard, watch, none, runs] = await Promise.all([
+  const [dashboard, watch, none, runs, file] = await Promise.all([
     runCli(['dashboard', join(folder, 'nowhere'), '--port', '0']),
     runCli(['watch', join(folder, 'nowhere')]),
     runCli(['dashboard']),
     runCli(['runs', join(folder, 'nowhere')]),
+    runCli(['runs', join(a, 'metrics.jsonl')]),
   ]);
-  for (const { code, stderr } of [dashboard, watch, runs]) {
+  for (const { code, stderr } of [dashboard, watch, runs, file]) {
     expect(code).toBe(1);
-    expect(stderr).toMatch(/error E_RUN_DIR: (run )?folder .*nowhere: expected/);
+    expect(stderr).toMatch(/error E_RUN_DIR: (run )?folder .*(nowhere|metrics\.jsonl): expected/);
   }
   expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('E_OPTION') });
 });

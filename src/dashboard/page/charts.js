@@ -246,6 +246,9 @@ export class Chart {
   #data = [[]];
   #elements;
   #onZoom;
+  #inSight = true;
+  /** What it has not drawn because nobody sees it. */
+  #due;
 
   constructor(spec, onZoom) {
     this.#spec = spec;
@@ -284,9 +287,14 @@ export class Chart {
     more.addEventListener('click', () => {
       values.hidden = !values.hidden;
       more.setAttribute('aria-expanded', String(!values.hidden));
+      this.#catchUp();
       this.#fillTable();
     });
     plot.addEventListener('keydown', (event) => this.#key(event));
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.#inSight = isIntersecting;
+      if (isIntersecting) this.#catchUp();
+    }).observe(figure);
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(plot);
   }
 
@@ -298,8 +306,24 @@ export class Chart {
     return this.#spec;
   }
 
-  /** Draws what the store holds now. `anew`: colours or axes have changed. */
+  /** Draws what the store holds now, or when it comes into sight. `anew`: colours or axes have changed. */
   update(store, anew = false) {
+    if (this.#plot && !this.#inSight && this.#elements.values.hidden) {
+      this.#due = { store, anew: anew || this.#due?.anew };
+      return;
+    }
+    this.#due = undefined;
+    this.#draw(store, anew);
+  }
+
+  #catchUp() {
+    if (!this.#due) return;
+    const { store, anew } = this.#due;
+    this.#due = undefined;
+    this.#draw(store, anew);
+  }
+
+  #draw(store, anew) {
     const shown = store.shown.filter(({ curves, evaluations }) => curves.step.length + evaluations.step.length > 0);
     this.#lines = this.#spec.lines({ runs: store.runs, shown });
     const tables = this.#lines.map((line) => [line.x, ...this.#columns(line)]);
