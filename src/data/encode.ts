@@ -4,27 +4,39 @@ import { didYouMean } from './describe.ts';
 import {
   type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn, type WindowColumn,
 } from './raw.ts'; // biome-ignore format: a list
+import type { ColumnArrays } from './reused-arrays.ts';
 import { joinTokens, known, type TextPart, tokenId } from './tokens.ts';
 import { checkIndex, type Encoder, elementOf, encodePart, type Part, partWidth } from './transforms.ts';
 
+const OWN_ARRAYS: ColumnArrays = {
+  bytes: (_, length) => sharedArray('u8', length),
+  words: (_, dtype, length) => sharedArray(dtype, length),
+};
+
 /**
- * Rows `ids` of a raw table (all, if absent) as the columns of one split, in shared memory of their own. `split` is the
- * name for messages. Throws E_DATA_MISSING, E_DTYPE, E_SHAPE where the table does not fit the transforms.
+ * Rows `ids` of a raw table (all, if absent) as the columns of one split, in shared memory of their own unless `arrays` gives some.
+ * `split` is the name for messages. Throws E_DATA_MISSING, E_DTYPE, E_SHAPE where the table does not fit the transforms.
  */
-export function encodeSplit(raw: RawTable, ids: Int32Array | undefined, encoder: Encoder, split: string): Column[] {
+export function encodeSplit(
+  raw: RawTable,
+  ids: Int32Array | undefined,
+  encoder: Encoder,
+  split: string,
+  arrays: ColumnArrays = OWN_ARRAYS,
+): Column[] {
   return encoder.fields.flatMap((field) => {
     const parts = encoder.parts(field.name);
     const [first] = parts;
     if (raw.columns.get(first.column)?.kind === 'sparse') return []; // encodeSparse
     if (first.at === undefined && (first.kind === 'bytes' || first.kind === 'tensor')) {
       const column = columnOf(raw, first.column, split);
-      if (column.kind === 'tensor') return encodeWhole(raw, ids, first, field, column, split);
+      if (column.kind === 'tensor') return encodeWhole(raw, ids, first, field, column, split, arrays);
     }
     if (first.kind === 'text' && first.at === undefined) {
       const column = columnOf(raw, first.column, split);
       if (column.kind === 'windows') return encodeWindows(raw.size, first, field, column);
     }
-    return encodeParts(raw, ids, encoder, field, parts, split);
+    return encodeParts(raw, ids, encoder, field, parts, split, arrays);
   });
 }
 
@@ -36,6 +48,7 @@ function encodeWhole(
   field: FieldInfo,
   column: TensorColumn,
   split: string,
+  arrays: ColumnArrays,
 ): Column {
   checkShape(part.shape, column, field.name, split);
   const width = partWidth(part);
@@ -44,12 +57,12 @@ function encodeWhole(
     if (!(column.data instanceof Uint8Array)) {
       throw mismatch('E_DTYPE', split, field.name, 'bytes, as in the training rows', column.data.constructor.name);
     }
-    const target = inPlace(column, ids) ? column.data : sharedArray('u8', rows * width);
+    const target = inPlace(column, ids) ? column.data : arrays.bytes(field.name, rows * width);
     if (target !== column.data) copyRows(column.data, target, ids, rows, width);
     return { ...field, data: target, scale: part.scale, shift: part.shift };
   }
   const fits = field.dtype === 'i32' ? column.data instanceof Int32Array : column.data instanceof Float32Array;
-  const data = fits && inPlace(column, ids) ? column.data : sharedArray(field.dtype, rows * width);
+  const data = fits && inPlace(column, ids) ? column.data : arrays.words(field.name, field.dtype, rows * width);
   if (data instanceof Uint8Array || data instanceof Float64Array) throw new TypeError('encode: bytes are no words');
   for (let r = 0, out = 0; r < rows; r++) {
     const row = ids ? ids[r] : r;
@@ -95,10 +108,11 @@ function encodeParts(
   field: FieldInfo,
   parts: readonly Part[],
   split: string,
+  arrays: ColumnArrays,
 ): Column {
   const width = field.shape.reduce((a, b) => a * b, 1);
   const rows = ids?.length ?? raw.size;
-  const data = sharedArray(field.dtype, rows * width);
+  const data = arrays.words(field.name, field.dtype, rows * width);
   for (const part of parts) {
     const column = columnOf(raw, part.column, split);
     if (column.kind === 'sparse') throw new TypeError('encode: sparse rows among parts');

@@ -145,13 +145,11 @@ export function byteMoments(data: Uint8Array, ids: Int32Array | undefined, width
  */
 export function fitPixels(
   mode: 'standard' | 'unit' | false,
-  data: Uint8Array,
-  ids: Int32Array | undefined,
-  width: number,
+  moments: () => [mean: number, std: number],
 ): { scale: number; shift: number } {
   if (mode === false) return { scale: 1, shift: 0 };
   if (mode === 'unit') return { scale: Math.fround(1 / 255), shift: 0 };
-  const [mean, std] = byteMoments(data, ids, width);
+  const [mean, std] = moments();
   return { scale: Math.fround(1 / std), shift: Math.fround(-mean / std) };
 }
 

@@ -3,7 +3,7 @@ import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
 import type { LoadOptions, Source } from './contract.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
-import { fitAll, fitIndex, fitPixels } from './fit.ts';
+import { byteMoments, fitAll, fitIndex, fitPixels } from './fit.ts';
 import { type IdxFile, readIdx } from './idx-file.ts';
 import type { RawArray, RawTable } from './raw.ts';
 import { type SourceReader, tensorColumn } from './reader.ts';
@@ -93,5 +93,5 @@ function fitImages(normalize: 'standard' | 'unit' | false, raw: RawTable, ids: I
   if (!(data instanceof Uint8Array)) {
     return fitAll(normalize === 'unit' ? 'minmax' : normalize, base, data, ids, width);
   }
-  return { kind: 'bytes', ...base, ...fitPixels(normalize, data, ids, width) };
+  return { kind: 'bytes', ...base, ...fitPixels(normalize, () => byteMoments(data, ids, width)) };
 }

@@ -5,10 +5,13 @@ import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
 import type { LoadOptions, Source } from './contract.ts';
 import { abortedError, type FilePath, pathText, resolveFile } from './files.ts';
-import { fitPixels } from './fit.ts';
+import { ByteHistogram, byteMoments, fitPixels } from './fit.ts';
 import { imageDecoder } from './image-decode.ts';
-import { type RawTable, sharedArray } from './raw.ts';
-import { type SourceReader, tensorColumn } from './reader.ts';
+import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
+import { PagedColumn } from './paged.ts';
+import { type RawColumn, type RawTable, sharedArray, type TensorColumn } from './raw.ts';
+import type { SourceReader } from './reader.ts';
+import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
 export interface ImagesOptions {
@@ -23,6 +26,11 @@ export interface ImagesOptions {
   readonly fit?: 'cover' | 'contain' | 'fill';
   /** 'standard' (default): mean 0 and standard deviation 1 over all pixels of the training images; 'unit': bytes / 255; false: 0 to 255. */
   readonly normalize?: 'standard' | 'unit' | false;
+  /**
+   * Memory for the pixels, for folders that are larger: '2GB', 500e6. Decoded images are then kept in a temporary file and brought into
+   * memory in windows ahead of the training (docs/data.md says how they are shuffled). Default: all are in memory.
+   */
+  readonly memory?: MemorySize;
 }
 
 const pixels = z.number().int().min(1).max(16_384);
@@ -31,6 +39,7 @@ const OPTIONS = z.strictObject({
   channels: z.union([z.literal(1), z.literal(3)]).default(3),
   fit: z.enum(['cover', 'contain', 'fill']).default('cover'),
   normalize: z.enum(['standard', 'unit']).or(z.literal(false)).default('standard'),
+  memory: MEMORY_SIZE.optional(),
 });
 const SOURCE = OPTIONS.extend({ kind: z.literal('images'), path: z.string() });
 
@@ -63,14 +72,20 @@ async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<R
   const folder = resolveFile(spec.path, baseDir);
   const files = await listImages(folder);
   const decode = await imageDecoder(spec);
-  const width = spec.size[0] * spec.size[1] * spec.channels;
-  const data = reserve(files.length * width, files.length, folder);
+  const spill = spec.memory === undefined ? undefined : { file: new ScratchFile(), memory: spec.memory };
+  const shape = shapeOf(spec);
+  const width = shape.reduce((a, b) => a * b, 1);
+  const column = spill
+    ? new PagedColumn(spill.file, 'u8', files.length, shape, spill.memory / 4)
+    : ({ kind: 'tensor', shape, data: reserve(files.length * width, files.length, folder) } satisfies TensorColumn);
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < files.length) {
       if (signal?.aborted) throw abortedError(`reading ${folder}`, signal.reason);
       const i = next++;
-      data.set(await decode(files[i].file, files[i].file), i * width);
+      const bytes = await decode(files[i].file, files[i].file);
+      if (column.kind === 'paged') column.write(bytes, i * width);
+      else column.data.set(bytes, i * width);
     }
   };
   const decoding = Array.from({ length: Math.min(AT_ONCE, files.length) }, worker);
@@ -83,11 +98,12 @@ async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<R
   }
   return {
     size: files.length,
-    columns: new Map([
-      ['image', { kind: 'tensor', shape: shapeOf(spec), data }],
+    columns: new Map<string, RawColumn>([
+      ['image', column],
       ['class', { kind: 'cells', at: (row: number) => files[row].label }],
     ]),
     place: (row) => files[row].file,
+    ...(spill ? { spill } : {}),
   };
 }
 
@@ -151,7 +167,7 @@ function reserve(bytes: number, files: number, folder: string): Uint8Array {
       where: folder,
       expected: 'images that fit into memory',
       got: `${files} images, ${Math.ceil(bytes / 2 ** 20)} MiB of pixels`,
-      fix: 'choose a smaller size, or one channel',
+      fix: "keep them on disk: option memory: '1GB'; or choose a smaller size",
       cause,
     });
   }
@@ -159,10 +175,6 @@ function reserve(bytes: number, files: number, folder: string): Uint8Array {
 
 function fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   const spec = parseOptions(SOURCE, source, 'images');
-  const { data } = tensorColumn(raw, 'image');
-  if (!(data instanceof Uint8Array)) throw new TypeError('images: not bytes');
-  const shape = shapeOf(spec);
-  const width = shape.reduce((a, b) => a * b, 1);
   const classes = raw.columns.get('class');
   if (classes?.kind !== 'cells') throw new TypeError('images: no classes');
   const names = new Set<string>();
@@ -170,7 +182,28 @@ function fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transf
   const { size, channels, fit } = spec;
   return [
     { kind: 'image', column: 'image', size, channels, fit },
-    { kind: 'bytes', field: 'x', column: 'image', shape, ...fitPixels(spec.normalize, data, ids, width) },
+    {
+      kind: 'bytes',
+      field: 'x',
+      column: 'image',
+      shape: shapeOf(spec),
+      ...fitPixels(spec.normalize, () => moments(raw, ids)),
+    },
     { kind: 'labels', field: 'y', column: 'class', type: 'category', values: [...names].sort() },
   ];
+}
+
+/** Mean and standard deviation of the bytes of images `ids` (all, if absent). */
+function moments(raw: RawTable, ids: Int32Array | undefined): [mean: number, std: number] {
+  const column = raw.columns.get('image');
+  if (column?.kind === 'tensor' && column.data instanceof Uint8Array) {
+    return byteMoments(column.data, ids, column.data.length / raw.size);
+  }
+  if (column?.kind !== 'paged') throw new TypeError('images: not bytes');
+  const histogram = new ByteHistogram();
+  for (let i = 0; i < (ids?.length ?? raw.size); i++) {
+    const bytes = column.row(ids ? ids[i] : i);
+    if (bytes instanceof Uint8Array) histogram.add(bytes, 0, bytes.length);
+  }
+  return histogram.moments();
 }

@@ -1,8 +1,8 @@
 import type { BlockPlan } from './block-sampler.ts';
 import type { Column, Split, Streamed, StreamedColumn, Table } from './contract.ts';
 import { encodeSplit } from './encode.ts';
-import { makeArray } from './paged.ts';
 import { type RawColumn, type RawTable, type Spill, sharedArray } from './raw.ts';
+import { ReusedArrays } from './reused-arrays.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Encoder } from './transforms.ts';
 
@@ -23,13 +23,15 @@ export function encodeSpilled(
   split: string,
 ): Split {
   const rows = ids?.length ?? raw.size;
-  const run = (begin: number, end: number): Column[] => {
+  /** Valid until the next call with the same arrays. */
+  const run = (begin: number, end: number, arrays: ReusedArrays): Column[] => {
     const picked = ids?.subarray(begin, end) ?? Int32Array.from({ length: end - begin }, (_, i) => begin + i);
-    return encodeSplit(rowsOf(raw, picked), undefined, encoder, split);
+    return encodeSplit(rowsOf(raw, picked, arrays), undefined, encoder, split, arrays);
   };
-  const sample = run(0, Math.min(rows, SAMPLE_ROWS));
+  const sample = run(0, Math.min(rows, SAMPLE_ROWS), new ReusedArrays());
   const rowBytes = sample.reduce((sum, { data }) => sum + data.byteLength, 0) / Math.min(rows, SAMPLE_ROWS);
-  if (rows * rowBytes <= spill.memory / 2) return { kind: 'table', size: rows, columns: run(0, rows) };
+  if (rows * rowBytes <= spill.memory / 2)
+    return { kind: 'table', size: rows, columns: run(0, rows, new ReusedArrays()) };
 
   const file = new ScratchFile();
   const columns = sample.map(({ data, ...column }): StreamedColumn & { readonly width: number } => {
@@ -38,8 +40,9 @@ export function encodeSpilled(
     return { ...column, elements, offset: file.allocate(width), width: width / rows };
   });
   const runRows = Math.max(1, Math.floor(spill.memory / 8 / rowBytes));
+  const arrays = new ReusedArrays();
   for (let begin = 0; begin < rows; begin += runRows) {
-    const encoded = run(begin, Math.min(rows, begin + runRows));
+    const encoded = run(begin, Math.min(rows, begin + runRows), arrays);
     for (const [i, { offset, width }] of columns.entries()) file.write(encoded[i].data, offset + begin * width);
   }
   return {
@@ -58,25 +61,19 @@ export function planBlocks(rows: number): BlockPlan {
   return { blockRows, windowBlocks: Math.max(1, Math.floor(rows / blockRows) - 1) };
 }
 
-/** Some rows of a table on disk as a table in memory. */
-function rowsOf(raw: RawTable, ids: Int32Array): RawTable {
-  const columns = [...raw.columns].map(([name, column]) => [name, pick(column, ids)] as const);
+/** Some rows of a table on disk as a table in memory, in arrays that the next one takes again. */
+function rowsOf(raw: RawTable, ids: Int32Array, arrays: ReusedArrays): RawTable {
+  const columns = [...raw.columns].map(([name, column]) => [name, pick(name, column, ids, arrays)] as const);
   const { place } = raw;
   const moved = (row: number, column: string) => place(ids[row], column);
   return { size: ids.length, columns: new Map(columns), place: Object.assign(moved, { advice: place.advice }) };
 }
 
-function pick(column: RawColumn, ids: Int32Array): RawColumn {
+function pick(name: string, column: RawColumn, ids: Int32Array, arrays: ReusedArrays): RawColumn {
   if (column.kind === 'cells') return { kind: 'cells', at: (row) => column.at(ids[row]) };
   if (column.kind !== 'paged') throw new TypeError('a column in memory among others on disk');
   const { elements, width, shape } = column;
-  const length = ids.length * width;
-  const data =
-    elements === 'f64'
-      ? makeArray('f64', length)
-      : elements === 'u8'
-        ? sharedArray('u8', length)
-        : sharedArray(elements, length);
+  const data = arrays.column(name, elements, ids.length * width);
   for (let i = 0; i < ids.length; i++) data.set(column.row(ids[i]), i * width);
   return { kind: 'tensor', shape, data };
 }

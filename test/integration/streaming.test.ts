@@ -1,10 +1,11 @@
 import { channel } from 'node:diagnostics_channel';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { adam, crossEntropy, defineJob, dense, sequential, train } from 'lockstep';
-import { csv, loadData, npy, parquet } from 'lockstep/data';
+import { adam, crossEntropy, defineJob, dense, flatten, sequential, train } from 'lockstep';
+import { csv, images, loadData, npy, parquet } from 'lockstep/data';
+import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type { Split } from '../../src/data/contract.ts';
 import { readRows } from '../../src/data/stream.ts';
@@ -157,5 +158,39 @@ describe('data larger than its memory', () => {
     const [paged, whole] = [await npys('64KB'), await npys()];
     expect(paged.transforms).toEqual(whole.transforms);
     expect(column(all(paged.train), 'x').data).toEqual(column(whole.train, 'x').data);
+  });
+
+  test('comes from folders of images, as the pixels and classes that would be in memory', async () => {
+    const colours = ['red', 'green', 'blue'];
+    for (const [c, name] of colours.entries()) {
+      mkdirSync(join(dir, 'photos', name), { recursive: true });
+      for (let i = 0; i < 10; i++) {
+        const background = { r: 0, g: 0, b: 0, [name[0]]: 120 + 8 * i + c };
+        const bytes = await sharp({ create: { width: 4, height: 4, channels: 3, background } })
+          .png()
+          .toBuffer();
+        writeFileSync(join(dir, 'photos', name, `${i}.png`), bytes);
+      }
+    }
+    const source = (memory?: string) => images(join(dir, 'photos'), { size: [40, 40], ...(memory ? { memory } : {}) });
+    const load = (memory?: string) => loadData({ train: source(memory), validation: 0.2 }, options);
+    const [paged, whole] = [await load('128KB'), await load()];
+    expect(paged.transforms).toEqual(whole.transforms);
+    expect(paged.examples).toEqual(whole.examples);
+    for (const field of ['x', 'y']) {
+      expect(rowsOf(all(paged.train), field)).toEqual(rowsOf(whole.train, field));
+    }
+    const job = defineJob({
+      data: { train: source('128KB'), validation: 0.2, augment: { x: { flip: 'horizontal' } } },
+      model: sequential(flatten(), dense(3)),
+      loss: crossEntropy(),
+      optimizer: adam({ lr: 1e-3 }),
+      batchSize: 4,
+      shards: 2,
+      epochs: 6,
+    });
+    const one = await train(job, { workers: 1 });
+    expect((await train(job, { workers: 2 })).parametersSha256).toBe(one.parametersSha256);
+    expect(one.metrics['val.accuracy']).toBe(1);
   });
 });
