@@ -29,7 +29,7 @@ const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs'];
 /** `lockstep init <table>`: looks at the columns, writes a job for them, and trains it at once. */
 export async function initCommand(path: string, options: InitCommandOptions, io: Io): Promise<void> {
   if (options.target !== undefined) checkOut(options);
-  const file = resolveFile(path, process.cwd());
+  const file = resolveFile(path, process.cwd(), 'current folder');
   const { delimiter, header } = options;
   const profile = isParquet(file)
     ? await profileParquet(file, io.stop)

@@ -43,7 +43,7 @@ export async function* tableRows(
   options: TableOptions,
   signal: AbortSignal,
 ): AsyncGenerator<TablePiece> {
-  const file = data === '-' ? 'standard input' : resolveFile(data, process.cwd());
+  const file = data === '-' ? 'standard input' : resolveFile(data, process.cwd(), 'current folder');
   const json = /\.(jsonl|ndjson)$/i.test(data);
   const parquet = isParquet(data);
   const rows = json

@@ -25,25 +25,28 @@ export interface Recommendation {
   readonly reasons: readonly string[];
 }
 
-/** One recommendation from what was measured, or the reason why there is none. `contenders`: the finalists. Pure. */
+/**
+ * One recommendation from what was measured, or the reason why there is none. `contenders`: the finalists; `given.standing`: what is known
+ * without finals. Pure.
+ */
 export function recommend(
   contenders: readonly Contender[],
   finals: Finals,
   objective: Objective,
-  given: { readonly target: boolean; readonly finished: boolean },
+  given: { readonly target: boolean; readonly finished: boolean; readonly standing: readonly string[] },
 ): Recommendation {
   const leader = contenders.find(({ optimizer }) => optimizer === finals.order[0]);
   if (!leader) {
     const why = given.finished
       ? 'Every optimizer failed on this job at every learning rate tried: see the failures below.'
       : 'The race ended before any finalist was known: give it more time (--budget) and --resume.';
-    return { verdict: 'none', reasons: [why] };
+    return { verdict: 'none', reasons: given.finished ? [why] : [why, ...given.standing] };
   }
   const { measures } = leader;
   if (measures.seeds === 0) {
     return {
       verdict: 'none',
-      reasons: ['The race ended before the finals: give it more time (--budget) and --resume.'],
+      reasons: ['The race ended before the finals: give it more time (--budget) and --resume.', ...given.standing],
     };
   }
   if (given.target && !Number.isFinite(measures.toTarget.seconds)) {

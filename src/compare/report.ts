@@ -9,6 +9,7 @@ import { performanceProfiles } from './profile.ts';
 import type { RaceOutcome } from './race.ts';
 import { finalValue, pointAtTarget } from './ranking.ts';
 import { recommend } from './recommend.ts';
+import { standing } from './standing.ts';
 
 const outcome = z.enum(['finished', 'diverged', 'crashed']);
 
@@ -166,7 +167,11 @@ export function jobReport(job: JobOutcome): JobReport {
   const contenders = optimizers.flatMap(({ lr, ...rest }) =>
     lr !== undefined && rest.finalist ? [{ ...rest, lr }] : [],
   );
-  const given = { target: plan.objective.target !== undefined, finished: race.ended === 'complete' };
+  const given = {
+    target: plan.objective.target !== undefined,
+    finished: race.ended === 'complete',
+    standing: standing(plan, race.results),
+  };
   return {
     name: job.name,
     objective: reporting,

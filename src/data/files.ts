@@ -27,15 +27,17 @@ export function pathText(path: unknown, where: string): string {
   });
 }
 
-/** The absolute path of an existing file. Throws E_DATA_MISSING with the closest name in that folder. */
-export function resolveFile(path: string, baseDir: string): string {
+/**
+ * The absolute path of an existing file; `base` says what `baseDir` is. Throws E_DATA_MISSING with the closest name in that folder.
+ */
+export function resolveFile(path: string, baseDir: string, base = 'folder of the job'): string {
   const file = path.startsWith('npm:')
     ? fromPackage(path.slice(4), baseDir)
     : path.startsWith('file:')
       ? fileURLToPath(path)
       : resolve(baseDir, path);
   if (existsSync(file)) return file;
-  throw missing(file, `looked for ${path} from ${baseDir}`);
+  throw missing(file, `looked for ${path} from ${baseDir}`, base);
 }
 
 function fromPackage(specifier: string, baseDir: string): string {
@@ -60,7 +62,7 @@ function fromPackage(specifier: string, baseDir: string): string {
   });
 }
 
-function missing(file: string, note: string): LockstepError {
+function missing(file: string, note: string, base: string): LockstepError {
   let siblings: string[] = [];
   try {
     siblings = readdirSync(dirname(file));
@@ -71,7 +73,7 @@ function missing(file: string, note: string): LockstepError {
     where: file,
     expected: 'a file',
     got: `nothing (${note})`,
-    fix: didYouMean(basename(file), siblings, 'correct the path; it is relative to the folder of the job'),
+    fix: didYouMean(basename(file), siblings, `correct the path; it is relative to the ${base}`),
   });
 }
 

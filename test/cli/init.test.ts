@@ -262,16 +262,18 @@ describe('lockstep init', () => {
     const cwd = join(folder, 'nothing');
     mkdirSync(cwd);
     writeFileSync(join(cwd, 'flowers.csv'), flowers(30));
-    const [columns, unknown] = await Promise.all([
+    const [columns, unknown, absent] = await Promise.all([
       runCli(['init', 'flowers.csv'], { cwd }),
       runCli(['init', 'flowers.csv', '--target', 'specis'], { cwd }),
+      runCli(['init', 'table.csv'], { cwd }),
     ]);
     expect(columns.stdout).toMatch(/^species +one of setosa \(10\), versicolor \(10\), virginica \(10\)$/m);
     expect(columns.stderr).toMatch(
       /^error E_OPTION: option --target: .*lockstep init flowers\.csv --target species\n$/,
     );
     expect(unknown.stderr).toMatch(/^error E_DATA_MISSING: .*did you mean "species"\?\n$/);
-    expect([columns.code, unknown.code]).toEqual([1, 1]);
+    expect(absent.stderr).toMatch(/^error E_DATA_MISSING: .*table\.csv: .*relative to the current folder\n$/);
+    expect([columns.code, unknown.code, absent.code]).toEqual([1, 1, 1]);
     expect(readdirSync(cwd)).toEqual(['flowers.csv']);
     expect(existsSync(join(cwd, 'runs'))).toBe(false);
   });

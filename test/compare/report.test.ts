@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Trial } from '../../src/compare/contract.ts';
 import { absences, MEASURE_COLUMNS, measureRow, measuresNote } from '../../src/compare/describe.ts';
 import { jobProfiles, reportSchema } from '../../src/compare/report.ts';
 import { toLine } from '../../src/record/jsonl.ts';
@@ -105,6 +106,31 @@ describe('a report', () => {
     expect(report.ended).toBe('aborted');
     expect(report.recommendation.verdict).toBe('none');
     expect(report.recommendation.reasons[0]).toContain('--resume');
+    expect(report.recommendation.reasons).toHaveLength(1);
+  });
+
+  it('of a race that was stopped among its rates says who leads at the last step that both have reached', async () => {
+    const stop = new AbortController();
+    let first = 0;
+    const crashes = ({ stopStep }: Trial) => {
+      first ||= stopStep;
+      if (stopStep > first) stop.abort();
+      return false;
+    };
+    const { recommendation } = await fakeJobReport(
+      { sgd: { ...WORSE, crashes }, adam: { ...GOOD, crashes } },
+      {},
+      stop.signal,
+    );
+    expect(recommendation).toMatchObject({ verdict: 'none' });
+    expect(recommendation.optimizer).toBeUndefined();
+    const [why, leads, hint] = recommendation.reasons;
+    expect(why).toContain('--resume');
+    expect(leads).toMatch(
+      /^So far, after \d+ of 270 steps on one seed, best by val\.accuracy: adam with lr 0\.001\d* \(0\.\d+\); behind it sgd with lr 0\.001\d* \(0\.\d+\)\.$/,
+    );
+    expect(leads).toContain(`after ${first} of`);
+    expect(hint).toContain('no fresh seed');
   });
 
   it('measures how far the learning rate may be off', async () => {

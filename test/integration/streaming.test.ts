@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { adam, crossEntropy, defineJob, dense, flatten, sequential, train } from 'lockstep';
@@ -14,6 +16,7 @@ import { column, rowsOf } from '../data/columns.ts';
 import { failure, temporaryFolder } from '../data/folder.ts';
 import { philox } from '../fixtures/philox.ts';
 
+const execute = promisify(execFile);
 const { dir } = temporaryFolder();
 const options = { seed: 1, baseDir: dir };
 const ROWS = 6000;
@@ -121,6 +124,34 @@ describe('data larger than its memory', () => {
     const error = await failure('E_MEMORY', () => train({ ...job('64KB'), batchSize: 2000 }, { workers: 1 }));
     expect(error.message).toMatch(/windows of at least a batch \(2000 rows\)/);
     await failure('E_OPTION', () => source('many'));
+  });
+
+  test('is loaded in memory that does not grow with the file', async () => {
+    const sizes = [2, 130]; // MB
+    const peaks = await Promise.all(
+      sizes.map(async (megabytes) => {
+        const [file, rows] = [join(dir, `${megabytes}.npy`), megabytes * 1000];
+        const head = Buffer.alloc(128, ' ');
+        head.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, 118, 0]);
+        head.write(`{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, 250), }`, 10);
+        writeFileSync(file, head);
+        truncateSync(file, head.length + rows * 1000); // zeros that take no room
+        const code = `import { readFileSync } from 'node:fs';
+          import { loadData, npy } from 'lockstep/data';
+          const source = npy({ x: ${JSON.stringify(file)} }, { memory: '1MB' });
+          const { train } = await loadData({ train: source, validation: 0.5 }, { seed: 1, baseDir: '.' });
+          const peak = process.platform === 'linux'
+            ? Number(/VmHWM:\\s+(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1])
+            : process.resourceUsage().maxRSS;
+          process.stdout.write(JSON.stringify([train.kind, peak / 1024]));`;
+        const cwd = new URL('../..', import.meta.url);
+        const { stdout } = await execute(process.execPath, ['--input-type=module', '-e', code], { cwd });
+        const [kind, peak]: [string, number] = JSON.parse(stdout);
+        expect(kind).toBe('streamed');
+        return peak;
+      }),
+    );
+    expect(peaks[1] - peaks[0]).toBeLessThan(50);
   });
 
   test('says line and column of what is wrong, as in memory', async () => {
