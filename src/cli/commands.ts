@@ -18,6 +18,7 @@ import {
   choice,
   count,
   DASHBOARD,
+  pagePort,
   port,
   positive,
   workers,
@@ -206,8 +207,13 @@ export type Request =
       readonly verbose: boolean;
       /** Its exit code tells kinds of failures apart: cluster/launch/exit-codes.ts. */
       readonly scheduled: boolean;
+      /** Ctrl-C ends no training: it leaves. */
+      readonly leaves: boolean;
       run(io: Io): Promise<void>;
     };
+
+/** Commands that only look: Ctrl-C leaves, and nothing is stopped. */
+const ONLOOKERS: ReadonlySet<string> = new Set(['dashboard', 'watch', 'runs']);
 
 /** Notes what a command is to do. */
 export type Work = (command: Command, run: (io: Io) => Promise<void>, scheduled?: boolean) => void;
@@ -222,7 +228,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
   let text = '';
   const work: Work = (command, run, scheduled = false) => {
     const verbose = command.optsWithGlobals<{ verbose?: boolean }>().verbose === true;
-    request = { kind: 'work', verbose, scheduled, run };
+    request = { kind: 'work', verbose, scheduled, leaves: ONLOOKERS.has(command.name()), run };
   };
 
   const program = new Command('lockstep')
@@ -271,7 +277,7 @@ export function readCommandLine(args: readonly string[], version: string): Reque
     .option('--run-dir <folder>', 'write journal and reports there (default: compare-<job>)')
     .option('--suite <name>', "instead of jobs: 'claims' tests what the textbook says about optimizers", suite)
     .option('--resume', 'go on with the comparison in the run folder')
-    .option('--dashboard [port]', DASHBOARD, port)
+    .option('--dashboard [port]', DASHBOARD, pagePort)
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the outcome as one line of JSON on standard output')
     .addHelpText('after', COMPARE_HELP)

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { basename, resolve } from 'node:path';
 import { type Dashboard, openDashboard } from '../dashboard/dashboard.ts';
 import { DEFAULT_PORT } from '../dashboard/server.ts';
 import { LockstepError } from '../errors.ts';
@@ -12,9 +13,7 @@ export async function dashboardFor(option: DashboardOption, title: string, io: I
   if (option === undefined) return undefined;
   const port = option === true ? DEFAULT_PORT : option;
   const page = await openDashboard({ port, title });
-  if (port !== 0 && page.port !== port)
-    io.progress.write(`note: port ${port} is in use, the dashboard took ${page.port}\n`);
-  io.progress.write(`dashboard: ${page.url}\n`);
+  sayWhere(page, port, io);
   return page;
 }
 
@@ -29,18 +28,16 @@ export async function dashboardCommand(folders: readonly string[], options: { po
     });
   }
   const { openFolders } = await import('../dashboard/folders.ts');
-  const page = await dashboardFor(
-    options.port ?? true,
-    folders.length === 1 ? folders[0] : `${folders.length} runs`,
-    io,
-  );
-  if (!page) return;
+  const title = folders.length === 1 ? basename(resolve(folders[0])) : `${folders.length} runs`;
+  const wanted = options.port ?? DEFAULT_PORT;
+  const page = await openDashboard({ port: wanted, title });
   try {
     const opened = await openFolders(page.board, folders);
-    const { damagedLines } = opened;
-    if (damagedLines > 0)
-      io.progress.write(`note: ${damagedLines} damaged ${damagedLines === 1 ? 'line' : 'lines'} passed over\n`);
     try {
+      sayWhere(page, wanted, io);
+      const { damagedLines } = opened;
+      if (damagedLines > 0)
+        io.progress.write(`note: ${damagedLines} damaged ${damagedLines === 1 ? 'line' : 'lines'} passed over\n`);
       if (!io.stop.aborted) await once(io.stop, 'abort');
     } finally {
       await opened.close();
@@ -48,4 +45,10 @@ export async function dashboardCommand(folders: readonly string[], options: { po
   } finally {
     await page.close();
   }
+}
+
+function sayWhere(page: Dashboard, wanted: number, io: Io): void {
+  if (wanted !== 0 && page.port !== wanted)
+    io.progress.write(`note: port ${wanted} is in use, the dashboard took ${page.port}\n`);
+  io.progress.write(`dashboard: ${page.url}\n`);
 }

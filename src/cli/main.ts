@@ -17,6 +17,8 @@ const SAME_PRESS_MS = 500;
 let verbose = Boolean(process.env.LOCKSTEP_DEBUG);
 /** A scheduler wants to know what kind of failure it was. */
 let scheduled = false;
+/** It only looks at what others do. */
+let leaves = false;
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
@@ -26,7 +28,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
     }
     stoppedBy = name;
     stoppedAtMs = performance.now();
-    process.stderr.write('stopping after the step in progress; once more kills\n');
+    if (!leaves) process.stderr.write('stopping after the step in progress; once more kills\n');
     stop.abort();
   });
 }
@@ -52,6 +54,7 @@ async function run(): Promise<number> {
   }
   verbose ||= request.verbose;
   scheduled = request.scheduled;
+  leaves = request.leaves;
   const out = (line: string) => {
     process.stdout.write(`${line}\n`);
   };

@@ -49,7 +49,7 @@ export function addTrainOptions(command: Command): Command {
     .option('--tensorboard <folder>', 'also write an event file for TensorBoard there')
     .option('--histograms <n>', 'there, of weights and gradients every n steps (default: 500)', count(1))
     .option('--trace <file>', 'also write what each worker did in the last steps, for ui.perfetto.dev')
-    .option('--dashboard [port]', DASHBOARD, port)
+    .option('--dashboard [port]', DASHBOARD, pagePort)
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print the result as one line of JSON on standard output');
 }
@@ -100,6 +100,12 @@ export function port(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value < 65_536) return value;
   throw new InvalidArgumentError('a port: a whole number from 0 to 65535');
+}
+
+/** The same, of an option that can do without: what stands behind it may be meant for something else. */
+export function pagePort(text: string): number {
+  if (/^\d+$/.test(text)) return port(text);
+  throw new InvalidArgumentError('a port, or nothing behind it: what else there is comes before');
 }
 
 /** A parser of one of several words. */

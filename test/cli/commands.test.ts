@@ -45,6 +45,16 @@ describe('a command line', () => {
     expect(readCommandLine(['train', 'x'], '1')).toMatchObject({ scheduled: false });
   });
 
+  it('knows who only looks: Ctrl-C stops no run then', () => {
+    for (const args of [['dashboard', 'a'], ['watch', 'a'], ['runs']])
+      expect(readCommandLine(args, '1')).toMatchObject({ leaves: true });
+    for (const args of [
+      ['train', 'x'],
+      ['compare', 'x'],
+    ])
+      expect(readCommandLine(args, '1')).toMatchObject({ leaves: false });
+  });
+
   it('is verbose wherever that stands', () => {
     expect(readCommandLine(['--verbose', 'env'], '1')).toMatchObject({ verbose: true });
     expect(readCommandLine(['env', '--verbose'], '1')).toMatchObject({ verbose: true });
@@ -75,6 +85,11 @@ describe('a command line', () => {
     [['coordinator', 'x.ts', '--port', '65536'], 'expected a port, 0 to 65535, got "65536"'],
     [['join', 'x.ts', '--engine', 'slrum'], 'expected one of torchrun, openmpi, pmi, slurm, kubernetes, got "slrum"'],
     [['node', 'x.ts'], 'lockstep node: expected the file of a job, got nothing'],
+    [
+      ['train', '--dashboard', 'x.ts'],
+      'expected a port, or nothing behind it: what else there is comes before, got "x.ts"',
+    ],
+    [['train', 'x.ts', '--dashboard', '65536'], 'expected a port: a whole number from 0 to 65535, got "65536"'],
     [['train', 'x.ts', 'more'], 'expected 1 argument, got 2'],
   ])('%j is refused', (args, message) => expect(problem(args)).toContain(message));
 

@@ -104,13 +104,17 @@ class Run {
     return this.curves.step.at(-1) ?? 0;
   }
 
-  /** Mean over the last points of about `seconds` of training. */
+  /** Mean over the last points of about `seconds` of training, of a short run over its last tenth. */
   recent(name, seconds = 2) {
     const { mean, count } = this.curves;
     const time = mean.seconds ?? [];
     const end = time.at(-1) ?? 0;
     let [sum, weight] = [0, 0];
-    for (let i = time.length - 1; i >= 0 && (time[i] > end - seconds || weight === 0); i--) {
+    for (
+      let i = time.length - 1;
+      i >= 0 && ((time[i] > end - seconds && 10 * weight < this.lastStep) || weight === 0);
+      i--
+    ) {
       if (mean[name]?.[i] == null) continue;
       sum += mean[name][i] * count[i];
       weight += count[i];
