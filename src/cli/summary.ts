@@ -1,4 +1,4 @@
-import { renderSummary, summarize } from '../nn/summary.ts';
+import { formatBytes, renderSummary, summarize } from '../nn/summary.ts';
 import { workersThatFit } from '../parallel/arena.ts';
 import type { RunPlan } from '../train/plan-run.ts';
 import { formatCount, plural } from './format.ts';
@@ -35,6 +35,7 @@ export function describePlan(plan: RunPlan): string {
   const facts: Record<string, string> = {
     rows: `train ${formatCount(data.train.size)}, validation ${formatCount(data.validation?.size ?? 0)}, test ${formatCount(data.test?.size ?? 0)}`,
     batch: `${plural(compiled.batchSize, 'row')} in ${plural(compiled.shards, 'shard')} on ${plural(workers, 'worker')}`,
+    activations: activationsOf(plan),
     steps: `${formatCount(compiled.totalSteps)}, ${formatCount(compiled.stepsPerEpoch)} an epoch`,
     optimizer: plan.optimizer.def.kind,
     kernels: `gemm ${backend.gemm}, simd ${backend.simd}`,
@@ -56,4 +57,10 @@ function flopsOfStep({ compiled }: RunPlan): number {
     flops += trainPrograms.find((program) => program.rows === rows)?.flops ?? 0;
   }
   return flops;
+}
+
+/** The most that forward and backward of a shard hold at any moment: memory is used again as soon as it may be. */
+function activationsOf({ compiled }: RunPlan): string {
+  const largest = compiled.trainPrograms.reduce((a, b) => (b.activationBytes > a.activationBytes ? b : a));
+  return `${formatBytes(largest.activationBytes)} for a shard of ${plural(largest.rows, 'row')}, forward and backward`;
 }

@@ -72,13 +72,13 @@ export function renderSummary(summary: Summary): string {
   const lines = [
     ...table([['layer', 'kind', 'output', 'parameters'], ...rows], true),
     '',
-    `parameters: ${count(parameters)} (${bytes(parameterBytes)})`,
+    `parameters: ${count(parameters)} (${formatBytes(parameterBytes)})`,
   ];
-  if (buffers > 0) lines.push(`running statistics, not trained: ${count(buffers)} (${bytes(4 * buffers)})`);
+  if (buffers > 0) lines.push(`running statistics, not trained: ${count(buffers)} (${formatBytes(4 * buffers)})`);
   if (flopsPerStep !== undefined) lines.push(`FLOP a step: ${metric(flopsPerStep)}`);
   if (regions.length > 0) {
     const memory = [...regions, { name: 'total', bytes: totalBytes }];
-    lines.push('', 'memory', ...table(memory.map((region) => [`  ${region.name}`, bytes(region.bytes)])));
+    lines.push('', 'memory', ...table(memory.map((region) => [`  ${region.name}`, formatBytes(region.bytes)])));
   }
   if (maxWorkers !== undefined) lines.push(`largest number of workers that fits: ${count(maxWorkers)}`);
   return lines.join('\n');
@@ -98,7 +98,8 @@ function count(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-function bytes(value: number): string {
+/** 16672358 -> 15.9 MiB. */
+export function formatBytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let unit = 0;
   let scaled = value;

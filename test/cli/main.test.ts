@@ -193,6 +193,7 @@ describe('lockstep summary', () => {
     expect(stdout).toMatch(/^ {2}optimizer slots +\d/m);
     expect(stdout).toMatch(/^rows: train 72, validation 24, test 0$/m);
     expect(stdout).toMatch(/^batch: 24 rows in 2 shards on 2 workers$/m);
+    expect(stdout).toMatch(/^activations: \d+(\.\d+)? (B|KiB) for a shard of 12 rows, forward and backward$/m);
     expect(stdout).toMatch(/^steps: 12, 3 an epoch$/m);
     // GEMMs of 24 rows, 2 FLOP a multiply-add: forward and weight gradient of both layers, input gradient of the second.
     expect(stdout).toContain(`FLOP a step: ${((24 * 2 * (2 * (2 * 8 + 8 * 3) + 8 * 3)) / 1000).toFixed(1)} K`);
