@@ -70,24 +70,28 @@ export function gradCheck(
   options: GradCheckOptions,
 ): GradCheckResult {
   const { inputs = {}, tolerance = 1e-6, step = 1e-5, seed = 1 } = options;
-  const executor = checkedExecutor(build, options);
+  const { executor, forward } = checkedExecutors(build, options);
   const random = uniformStream(seed);
-  for (const [name, numbers] of Object.entries(inputs)) executor.field(name)?.set(draw(numbers, random));
+  for (const [name, numbers] of Object.entries(inputs)) {
+    const values = draw(numbers, random);
+    for (const either of [executor, forward]) either.field(name)?.set(values);
+  }
   for (const [name, numbers] of Object.entries(options.parameters)) {
-    executor.parameter(name).set(draw(numbers, random));
+    const values = draw(numbers, random);
+    for (const either of [executor, forward]) either.parameter(name).set(values);
   }
   executor.run();
   const analytic = new Map(Object.keys(options.parameters).map((name) => [name, executor.gradient(name).slice()]));
   let worst: GradCheckResult = { tensor: '', element: 0, analytic: 0, numeric: 0, error: -1 };
   for (const [tensor, gradient] of analytic) {
-    const values = executor.parameter(tensor);
+    const values = forward.parameter(tensor);
     for (const [element, expected] of gradient.entries()) {
       const x = values[element];
       const h = step * Math.max(1, Math.abs(x));
       const lossAt = (value: number): number => {
         values[element] = value;
-        executor.run();
-        return executor.sum('loss');
+        forward.run();
+        return forward.sum('loss');
       };
       const numeric = (lossAt(x + h) - lossAt(x - h)) / (x + h - (x - h));
       values[element] = x;
@@ -107,10 +111,11 @@ export function gradCheck(
   return worst;
 }
 
-function checkedExecutor(
+/** What computes loss and gradient, and what computes the loss alone, which is wanted twice for every element. */
+function checkedExecutors(
   build: (parameters: Record<string, Tensor>, inputs: Record<string, Tensor>) => WeightedTensor,
   options: GradCheckOptions,
-): Executor {
+): { executor: Executor; forward: Executor } {
   const parameters = Object.entries(options.parameters);
   const inputs = Object.entries(options.inputs ?? {});
   const dtypeOf = (numbers: InputNumbers): 'f32' | 'i32' => numbers.dtype ?? 'f32';
@@ -121,15 +126,19 @@ function checkedExecutor(
   const { entries } = layoutTensors(
     parameters.map(([name, { shape }]) => ({ name, shape, init: { kind: 'constant', value: 0 } })),
   );
-  const program = compileProgram({
-    rows: inputs[0]?.[1].shape[0] ?? 1,
-    fields: inputs.map(([name, n]) => ({ name, dtype: dtypeOf(n), shape: n.shape.slice(1) })),
-    tensors: entries,
-    outputs: {},
-    loss,
-    gradients: true,
-  });
-  return referenceExecutor(program, entries);
+  const execute = (gradients: boolean) => {
+    const program = compileProgram({
+      rows: inputs[0]?.[1].shape[0] ?? 1,
+      fields: inputs.map(([name, n]) => ({ name, dtype: dtypeOf(n), shape: n.shape.slice(1) })),
+      tensors: entries,
+      outputs: {},
+      loss,
+      gradients,
+      training: true,
+    });
+    return referenceExecutor(program, entries);
+  };
+  return { executor: execute(true), forward: execute(false) };
 }
 
 /** Uniform numbers in [0, 1) by Philox. */
