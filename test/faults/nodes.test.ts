@@ -145,24 +145,31 @@ describe('a message that the network damages', () => {
   );
 
   test('in the state that a joining node receives, or its proof, is noticed, too', async () => {
-    let proxy: FaultyProxy | undefined;
+    // A node each, at the same time: whoever is refused waits twice as long before it dials again.
+    const late: [Direction, string][] = [
+      ['up', 'hello'],
+      ['down', 'welcome'],
+    ];
+    const faults = ['flip', 'truncate', 'cut'] as const;
+    const happened: [MessageFault, string][] = [];
+    const ended: ReturnType<typeof runNode>[] = [];
     const run = await startGated(plain, { token }, async (evaluation, it) => {
-      if (evaluation > 0) return present(it, 'late');
-      proxy = await proxyTo(it.port);
-      const random = philox(3);
-      const first = (type: string) => ({ wanted: ofType(type), random });
-      for (const [direction, type] of [['up', 'hello'], ['down', 'welcome']] as const) {
-        void proxy.damage('flip', direction, first(type));
-        void proxy.damage('truncate', direction, first(type));
-        void proxy.damage('cut', direction, first(type));
+      if (evaluation === 0) {
+        for (const [direction, type] of late) {
+          const proxy = await proxyTo(it.port);
+          const first = { wanted: ofType(type), random: philox(3) };
+          for (const fault of faults)
+            void proxy.damage(fault, direction, first).then(() => happened.push([fault, type]));
+          ended.push(startNode(plain, { url: proxy.url, token, name: `late after ${type}` }));
+        }
       }
-      void startNode(plain, { url: proxy.url, token, name: 'late' }).then(({ failed }) => expect(failed).toBe(false));
-      await present(it, 'late');
+      for (const [, type] of late) await present(it, `late after ${type}`);
       expect(it.heard.events.filter(({ kind }) => kind === 'refused').length).toBeGreaterThan(0);
-    }); // biome-ignore format: a story
+    });
     const steady = startNode(plain, { url: url(run.port), token, name: 'steady' });
     expectUndisturbed(await run.result);
-    await steady;
+    expect(happened).toHaveLength(late.length * faults.length);
+    expect((await Promise.all([steady, ...ended])).map(({ failed }) => failed)).toEqual([false, false, false]);
   }, 120_000);
 });
 
