@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -255,6 +255,51 @@ describe('against plain doubles', () => {
       });
     });
   });
+});
+
+/** By scripts/golden/sparse.py, which says what the numbers are. */
+const golden: Record<string, [user: number[], item: number[]]> = JSON.parse(
+  readFileSync(new URL('../golden/sparse-pytorch-1.13.json', import.meta.url), 'utf8'),
+);
+
+test.each([
+  ['sgd', sgd({ lr: 0.3 })],
+  ['adagrad', adagrad({ lr: 0.2, eps: 1e-2 })],
+  ['adam', adam({ lr: 0.05, eps: 1e-12 })],
+])('an epoch under %s ends where PyTorch with sparse gradients does', async (name, optimizer) => {
+  // Row i of the golden run stands where the sampler takes its i-th row.
+  const [size, batchSize, seed] = [128, 8, 5];
+  const sampler = createSampler({ size, batchSize, seed, shuffle: true });
+  const [index, batch] = [new Int32Array(size), new Int32Array(batchSize)];
+  for (let t = 0; t < size / batchSize; t++) {
+    sampler.ids(t + 1, 0, 1, batch);
+    for (const [j, row] of batch.entries()) index[row] = t * batchSize + j;
+  }
+  const ids = [index.map((i) => (i * i + 3 * i) % 23), index.map((i) => (5 * i + Math.floor(i / 7)) % 17)];
+  const factors = defineJob({
+    data: {
+      train: arrays({ user: ids[0], item: ids[1], y: Float32Array.from(index, (i) => Math.cos(0.7 * i)) }),
+    },
+    model: ({ user, item }) => {
+      const table = (size: number, of: string, start: number) =>
+        embedding(size, 4, { name: of, sparse: true, init: constant(start) });
+      const products = ops.mul(table(23, 'user', 0.3)(user), table(17, 'item', 0.2)(item));
+      return ops.sum(ops.mul(products, ops.constant([1, -0.5, 0.25, 2])), { axis: 1 });
+    },
+    loss: squaredError,
+    optimizer,
+    batchSize,
+    shards: 2,
+    epochs: 1,
+    seed,
+  });
+  const { parameters } = await train(factors, { workers: 2 });
+  for (const [side, table] of ['user', 'item'].entries()) {
+    const { data } = parameters[`${table}/weight`];
+    const error = golden[name][side].map((x, i) => Math.abs(x - data[i]));
+    expect(Math.max(...error), table).toBeLessThan(2e-5);
+    expect(new Set(golden[name][side]).size).toBeGreaterThan(30);
+  }
 });
 
 test('gradients take as much memory however large the table is', async () => {
