@@ -32,9 +32,8 @@ export async function dashboardCommand(folders: readonly string[], options: { po
   const wanted = options.port ?? DEFAULT_PORT;
   const page = await openDashboard({ port: wanted, title });
   try {
-    const opened = await openFolders(page.board, folders);
+    const opened = await openFolders(page.board, folders, () => sayWhere(page, wanted, io));
     try {
-      sayWhere(page, wanted, io);
       const { damagedLines } = opened;
       if (damagedLines > 0)
         io.progress.write(`note: ${damagedLines} damaged ${damagedLines === 1 ? 'line' : 'lines'} passed over\n`);

@@ -122,6 +122,7 @@ export class Board {
   flush(): void {
     const watched = this.hub.size > 0;
     for (const run of this.#runs) {
+      if (run.quiet) continue;
       if (run.begun && watched) {
         this.announce(run);
         continue;

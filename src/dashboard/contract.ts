@@ -30,7 +30,16 @@ export interface PartStep {
 export type TimedStep = WorkerStep | PartStep;
 
 /** Where a run stands, for its badge. */
-export type ViewState = 'waiting' | 'running' | 'pausing' | 'paused' | 'stopping' | 'ended' | 'failed' | 'interrupted';
+export type ViewState =
+  | 'waiting'
+  | 'reading'
+  | 'running'
+  | 'pausing'
+  | 'paused'
+  | 'stopping'
+  | 'ended'
+  | 'failed'
+  | 'interrupted';
 
 /** What is known of a run that has no header: a trial of a comparison. */
 export interface ViewFacts {

@@ -24,9 +24,14 @@ interface OpenFolder {
 /**
  * Shows run folders on a board: what is in them, and what comes while their runs go on, or when they are resumed.
  *
+ * @param onFound all are there, and will now be read: a browser may be started meanwhile.
  * @throws E_RUN_DIR for a folder without records.
  */
-export async function openFolders(board: Board, folders: readonly string[]): Promise<OpenFolders> {
+export async function openFolders(
+  board: Board,
+  folders: readonly string[],
+  onFound: () => void = () => undefined,
+): Promise<OpenFolders> {
   const opened: OpenFolder[] = [];
   const close = async () => {
     for (const { file } of opened) await file.close();
@@ -37,17 +42,17 @@ export async function openFolders(board: Board, folders: readonly string[]): Pro
       const run = board.addRun({ name, totalSteps: 0, stepsPerEpoch: 1, metrics: [] });
       opened.push({ folder, run, file: await MetricsFile.open(folder, run) });
     }
+    for (const { run } of opened) run.quiet = true;
+    onFound();
     for (const one of opened) {
-      one.run.quiet = true;
       await read(one);
       one.run.quiet = false;
+      board.announce(one.run);
     }
   } catch (error) {
     await close();
     throw error;
   }
-  for (const { run } of opened) board.announce(run);
-
   let reading: Promise<void> | undefined;
   const follow = (): Promise<void> => {
     reading ??= (async () => {

@@ -86,7 +86,7 @@ export class RunView implements MetricsVisitor {
   #places: { names: readonly string[]; at: Int32Array; clip: number; step: number } | undefined;
   state: ViewState = 'waiting';
   damagedLines = 0;
-  /** What comes now is no news: a file is read that pages get as a whole. */
+  /** What comes now is no news: a file is being read that pages get as a whole. */
   quiet = false;
   /** Not shown until somebody ticks it. */
   hidden = false;
@@ -289,7 +289,7 @@ export class RunView implements MetricsVisitor {
       header: header ?? null,
       totalSteps,
       stepsPerEpoch,
-      state: this.state,
+      state: this.quiet ? 'reading' : this.state,
       hidden: this.hidden,
       curves: this.#curves.query(points),
       evaluations: this.#evaluations?.query(points) ?? NO_CURVES,

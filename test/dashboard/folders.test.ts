@@ -17,8 +17,12 @@ test('a run is followed from an empty file over its death to its new life', asyn
   const lock = lockRunDir(path);
   writeFileSync(file, '');
   const board = new Board('x', 'a');
-  const opened = await openFolders(board, [path]);
+  let found = '';
+  const opened = await openFolders(board, [path], () => {
+    found = board.runs[0].snapshot(1).state;
+  });
   const [run] = board.runs;
+  expect(found).toBe('reading');
   try {
     expect(run.state).toBe('waiting');
     appendFileSync(file, [header, step(1), step(2), { ...evaluation, step: 2 }, step(3)].map(toLine).join(''));
