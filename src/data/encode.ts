@@ -4,14 +4,9 @@ import { didYouMean } from './describe.ts';
 import {
   type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn, type WindowColumn,
 } from './raw.ts'; // biome-ignore format: a list
-import type { ColumnArrays } from './reused-arrays.ts';
+import { type ColumnArrays, OWN_ARRAYS } from './reused-arrays.ts';
 import { joinTokens, known, type TextPart, tokenId } from './tokens.ts';
 import { checkIndex, type Encoder, elementOf, encodePart, type Part, partWidth } from './transforms.ts';
-
-const OWN_ARRAYS: ColumnArrays = {
-  bytes: (_, length) => sharedArray('u8', length),
-  words: (_, dtype, length) => sharedArray(dtype, length),
-};
 
 /**
  * Rows `ids` of a raw table (all, if absent) as the columns of one split, in shared memory of their own unless `arrays` gives some.

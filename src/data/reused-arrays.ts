@@ -1,5 +1,5 @@
 import type { PagedElements } from './paged.ts';
-import type { RawArray } from './raw.ts';
+import { type RawArray, sharedArray } from './raw.ts';
 
 /** Where the arrays of encoded columns come from. */
 export interface ColumnArrays {
@@ -8,6 +8,12 @@ export interface ColumnArrays {
   /** Numbers of a field. */
   words(field: string, dtype: 'f32' | 'i32', length: number): Float32Array | Int32Array;
 }
+
+/** New ones in shared memory. */
+export const OWN_ARRAYS: ColumnArrays = {
+  bytes: (_, length) => sharedArray('u8', length),
+  words: (_, dtype, length) => sharedArray(dtype, length),
+};
 
 /**
  * Arrays that take the same memory each time that they are asked for by one name. Runs of a table on disk are encoded through them: the

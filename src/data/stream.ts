@@ -1,8 +1,8 @@
 import type { BlockPlan } from './block-sampler.ts';
 import type { Column, Split, Streamed, StreamedColumn, Table } from './contract.ts';
 import { encodeSplit } from './encode.ts';
-import { type RawColumn, type RawTable, type Spill, sharedArray } from './raw.ts';
-import { ReusedArrays } from './reused-arrays.ts';
+import type { RawColumn, RawTable, Spill } from './raw.ts';
+import { type ColumnArrays, OWN_ARRAYS, ReusedArrays } from './reused-arrays.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Encoder } from './transforms.ts';
 
@@ -78,11 +78,13 @@ function pick(name: string, column: RawColumn, ids: Int32Array, arrays: ReusedAr
   return { kind: 'tensor', shape, data };
 }
 
-/** Rows `ids` of a split on disk as a table in memory. */
-export function readRows(split: Streamed, ids: Int32Array): Table {
+/** Rows `ids` of a split on disk as a table in memory, of its own unless `arrays` gives some. */
+export function readRows(split: Streamed, ids: Int32Array, arrays: ColumnArrays = OWN_ARRAYS): Table {
   const columns = split.columns.map(({ elements, offset, ...column }): Column => {
     const width = column.shape.reduce((a, b) => a * b, 1);
-    const data = elements === 'u8' ? sharedArray('u8', ids.length * width) : sharedArray(elements, ids.length * width);
+    const { name } = column;
+    const length = ids.length * width;
+    const data = elements === 'u8' ? arrays.bytes(name, length) : arrays.words(name, elements, length);
     const rowBytes = width * data.BYTES_PER_ELEMENT;
     for (let i = 0; i < ids.length; ) {
       let count = 1;

@@ -1,4 +1,5 @@
 import { type Column, type SparseColumn, type Split, strideOf } from '../data/contract.ts';
+import { ReusedArrays } from '../data/reused-arrays.ts';
 import { writeSparseRow } from '../data/sparse.ts';
 import { readRows } from '../data/stream.ts';
 import { byteValue } from '../data/transforms.ts';
@@ -32,13 +33,14 @@ export function splitWriter(
     };
   }
   if (split.kind === 'streamed') {
+    const arrays = new ReusedArrays();
     let first = 0;
     let write: SplitWriter | undefined;
     return (stage, slot, index) => {
       if (!write || index < first || index >= first + READ_ROWS) {
         first = index - (index % READ_ROWS);
         const ids = Int32Array.from({ length: Math.min(READ_ROWS, split.size - first) }, (_, i) => first + i);
-        write = splitWriter(readRows(split, ids), fields, random);
+        write = splitWriter(readRows(split, ids, arrays), fields, random);
       }
       write(stage, slot, index - first);
     };
