@@ -35,6 +35,7 @@ export async function scaleCommand(path: string | undefined, options: ScaleComma
     jobs,
     {
       workers: options.workers ?? defaultWorkers(),
+      lenient: options.workers === undefined,
       nodes: options.nodes ?? [1],
       mode: options.mode ?? 'both',
       rounds: options.rounds ?? ROUNDS,

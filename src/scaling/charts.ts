@@ -21,6 +21,7 @@ function efficiencyChart({ rows }: JobScaling): SeriesChart | undefined {
   const points = rows.map((row) => ({
     kind: KINDS[row.mode],
     workers: row.workers * row.nodes,
+    nodes: row.nodes,
     efficiency: row.efficiency,
     low: (row.efficiency * row.spread[0]) / row.samplesPerSec,
     high: (row.efficiency * row.spread[1]) / row.samplesPerSec,
@@ -28,11 +29,13 @@ function efficiencyChart({ rows }: JobScaling): SeriesChart | undefined {
   if (points.length === 0) return undefined;
   const names = Object.values(KINDS).filter((kind) => points.some((p) => p.kind === kind));
   const sizes = [...new Set(points.map(({ workers }) => workers))].sort((a, b) => a - b);
+  const [local, apart] = [points.filter(({ nodes }) => nodes === 1), points.filter(({ nodes }) => nodes > 1)];
+  const ofNodes = apart.length > 0 ? ' Hollow: node processes, with their number.' : '';
   return {
     names,
     chart: {
       title: 'Efficiency',
-      note: 'Throughput of all workers against as many times one worker. Dashed: the ideal. Bars: slowest to fastest round.',
+      note: `Throughput of all workers against as many times one worker. Dashed: the ideal. Bars: slowest to fastest round.${ofNodes}`,
       svg: draw({
         order: names,
         x: { label: 'workers, all nodes together', type: 'point', domain: sizes, grid: false },
@@ -47,8 +50,13 @@ function efficiencyChart({ rows }: JobScaling): SeriesChart | undefined {
             strokeWidth: 1.5,
             strokeOpacity: 0.6,
           }),
-          Plot.line(points, { x: 'workers', y: 'efficiency', z: 'kind', stroke: 'kind', strokeWidth: 2 }),
-          Plot.dot(points, { x: 'workers', y: 'efficiency', fill: 'kind', r: 4 }),
+          Plot.line(local, { x: 'workers', y: 'efficiency', z: 'kind', stroke: 'kind', strokeWidth: 2 }),
+          Plot.dot(local, { x: 'workers', y: 'efficiency', fill: 'kind', r: 4 }),
+          Plot.dot(apart, { x: 'workers', y: 'efficiency', stroke: 'kind', strokeWidth: 2, r: 4 }),
+          Plot.text(
+            apart.filter(({ kind }) => kind === apart[0].kind),
+            { x: 'workers', y: 'efficiency', text: 'nodes', fill: 'currentColor', dx: 12 },
+          ),
         ],
       }),
     },
@@ -76,7 +84,7 @@ function phasesChart({ explanations }: JobScaling): SeriesChart | undefined {
     names,
     chart: {
       title: 'Where a step’s time goes, on each worker',
-      note: 'Medians; the phases of a worker sum to its step. "2 x 512, S 8": two workers, batch 512, eight shards.',
+      note: `Medians; the phases of a worker sum to its step. "2 x 512, S 8": two workers, batch 512, eight shards.${explanations.some(({ nodes }) => nodes > 1) ? ' "3 x 2 x 512": three nodes of two workers.' : ''}`,
       svg: draw({
         order: names,
         x: { label: 'milliseconds' },

@@ -74,64 +74,72 @@ export class Card {
 }
 
 /**
- * The cores of a machine. Threads that have work share them evenly, as an operating system has them do, and slow each other down by what
- * memory and caches they share.
+ * The cores of a machine, as an operating system gives them to threads: one that begins to run gets a core that has nothing to do, or else
+ * the one with the fewest threads, and stays there until it waits again; threads on one core share it evenly. On all cores they are slowed
+ * down by what memory and caches they share.
  */
 export class Cores {
   readonly #queue: EventQueue;
-  readonly #cores: number;
-  readonly #slowdown: (running: number) => number;
-  /** Work that each thread has got done since the beginning; it moves at the speed of now. */
-  #worked = 0;
+  readonly #slowdown: (busy: number) => number;
+  readonly #cores: Core[];
   #at = 0;
-  /** Running threads, the first to be done first. */
-  #running: { readonly until: number; readonly done: () => void }[] = [];
-  /** Counts the plans for the next to be done: only the newest counts. */
+  /** Counts the plans for the next thread to be done: only the newest counts. */
   #plan = 0;
 
-  /** @param slowdown how many times as long a thread takes while so many run on cores of their own. */
-  constructor(queue: EventQueue, cores: number, slowdown: (running: number) => number) {
+  /** @param slowdown how many times as long a thread takes while so many cores are busy. */
+  constructor(queue: EventQueue, cores: number, slowdown: (busy: number) => number) {
     this.#queue = queue;
-    this.#cores = cores;
     this.#slowdown = slowdown;
+    this.#cores = Array.from({ length: cores }, () => ({ worked: 0, running: [] }));
   }
 
   /** A thread computes, from now on, what takes `ms` where it is alone. */
   run(ms: number, done: () => void): void {
     this.#advance();
-    const task = { until: this.#worked + ms, done };
-    let i = this.#running.length;
-    while (i > 0 && this.#running[i - 1].until > task.until) i--;
-    this.#running.splice(i, 0, task);
+    const core = this.#cores.reduce((least, c) => (c.running.length < least.running.length ? c : least));
+    const task = { until: core.worked + ms, done };
+    let i = core.running.length;
+    while (i > 0 && core.running[i - 1].until > task.until) i--;
+    core.running.splice(i, 0, task);
     this.#next();
   }
 
-  /** Milliseconds of work that a thread gets done in one. */
+  /** Milliseconds of work that a thread gets done in one, where it has a core for itself. */
   get #speed(): number {
-    const running = this.#running.length;
-    return Math.min(1, this.#cores / running) / this.#slowdown(Math.min(running, this.#cores));
+    const busy = this.#cores.reduce((sum, { running }) => sum + (running.length > 0 ? 1 : 0), 0);
+    return 1 / this.#slowdown(Math.max(1, busy));
   }
 
   #advance(): void {
-    const { now } = this.#queue;
-    if (this.#running.length > 0) this.#worked += (now - this.#at) * this.#speed;
-    this.#at = now;
+    const passed = (this.#queue.now - this.#at) * this.#speed;
+    for (const core of this.#cores) if (core.running.length > 0) core.worked += passed / core.running.length;
+    this.#at = this.#queue.now;
   }
 
   #next(): void {
     const plan = ++this.#plan;
-    const [first] = this.#running;
-    if (first === undefined) return;
-    const due = this.#at + Math.max(0, first.until - this.#worked) / this.#speed;
-    this.#queue.at(due, () => {
+    const leftOf = ({ running: [first], running, worked }: Core) => Math.max(0, first.until - worked) * running.length;
+    let next: Core | undefined;
+    for (const core of this.#cores) {
+      if (core.running.length > 0 && (next === undefined || leftOf(core) < leftOf(next))) next = core;
+    }
+    if (next === undefined) return;
+    const core = next;
+    this.#queue.at(this.#at + leftOf(core) / this.#speed, () => {
       if (plan !== this.#plan) return;
       this.#advance();
-      this.#worked = Math.max(this.#worked, first.until); // rounding
-      this.#running.shift();
+      const first = core.running.shift();
+      if (first) core.worked = Math.max(core.worked, first.until); // rounding
       this.#next();
-      first.done();
+      first?.done();
     });
   }
+}
+
+/** What runs on a core, the first to be done first, and the work that each of its threads has got done since the beginning. */
+interface Core {
+  worked: number;
+  readonly running: { readonly until: number; readonly done: () => void }[];
 }
 
 /** A thread that does one thing after the other: the one of a process that has the sockets. */

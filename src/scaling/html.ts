@@ -69,8 +69,14 @@ ${list(explanationLines(job))}
 ${table(phases.columns, phases.rows)}
 <h3>Predicted</h3>
 ${list(errorLines(job))}
-${table(SERIES_COLUMNS, seriesCells(job))}
+${predictions(job)}
 </section>`;
+}
+
+function predictions(job: JobScaling): string {
+  const rows = seriesCells(job);
+  if (rows.length === 0) return '';
+  return `<details><summary>All ${rows.length} predictions</summary>${table(SERIES_COLUMNS, rows)}</details>`;
 }
 
 function warnings({ warnings: lines }: MachineBlock): string {

@@ -17,16 +17,23 @@ export interface ProbeTask {
   readonly bytes: number;
 }
 
-const WARM_UP = 3;
-/** Vectors in each direction, at least and at most; as many as take about so long. */
-const [FEWEST, MOST, SECONDS] = [8, 200, 0.4];
+/** Exchanges before those that count: code is compiled. */
+const WARM_UP = 20;
+/** Vectors in each direction, at least and at most. */
+const [FEWEST, MOST] = [8, 200];
 const MESSAGES = 200;
-/** The kinds of `compute` of a probe, as numbers of shards: answer, send a sum, say how much CPU time went by. */
-const [ANSWER, SEND, REPORT] = [1, 2, 3];
+/** The kinds of `compute` of a probe, as numbers of shards: answer, send a sum, say how much CPU time went by, forget what caches hold. */
+const [ANSWER, SEND, REPORT, FORGET] = [1, 2, 3, 4];
+/** What workers go through in a step: more than the caches of a core, of which main threads then find none of their own. */
+const WORKING_SET = 8 * 1024 * 1024;
 const STAMP = { fence: 0, round: 0 };
 
-/** The coordinator's side: `ask` has a node process call `answerProbe`. */
-export async function probeLink(bytes: number, ask: (task: ProbeTask) => Promise<unknown>): Promise<WireCosts> {
+/** The coordinator's side: `ask` has a node process call `answerProbe`. `seconds`: for each direction, about. */
+export async function probeLink(
+  bytes: number,
+  seconds: number,
+  ask: (task: ProbeTask) => Promise<unknown>,
+): Promise<WireCosts> {
   const vector = new SharedArrayBuffer(bytes);
   let heard: (computeMs: number) => void = () => undefined;
   let connected: (connection: Connection) => void = () => undefined;
@@ -66,18 +73,31 @@ export async function probeLink(bytes: number, ask: (task: ProbeTask) => Promise
       return answer;
     };
     const messageMs = await timeMessages(() => exchange(ANSWER, false));
-    const [downSendMs, downReceiveMs] = await costOf(bytes, () => exchange(ANSWER, true), () => exchange(REPORT, false)); // biome-ignore format: one line
-    const [upReceiveMs, upSendMs] = await costOf(
-      bytes,
-      () => exchange(SEND, false),
-      () => exchange(REPORT, false),
-    );
+    const caches = new Caches();
+    const cold = async (): Promise<void> => {
+      await exchange(FORGET, false);
+      caches.forget();
+    };
+    const cpuMs = async (): Promise<readonly [here: number, there: number]> => [
+      caches.cpuMs(),
+      await exchange(REPORT, false),
+    ];
+    const [downSendMs, downReceiveMs] = await costOf(seconds, bytes, cold, () => exchange(ANSWER, true), cpuMs);
+    const [upReceiveMs, upSendMs] = await costOf(seconds, bytes, cold, () => exchange(SEND, false), cpuMs);
     node.close('probed');
     await asked;
     return { downSendMs, downReceiveMs, upSendMs, upReceiveMs, messageMs, wakeMs: await wakeMs() };
   } finally {
     await listener.close();
   }
+}
+
+/** Of several probes. */
+export function medianCosts(probes: readonly WireCosts[]): WireCosts | undefined {
+  if (probes.length === 0) return undefined;
+  const of = (name: keyof WireCosts) => median(probes.map((costs) => costs[name]));
+  const bytes = { downSendMs: of('downSendMs'), downReceiveMs: of('downReceiveMs'), upSendMs: of('upSendMs'), upReceiveMs: of('upReceiveMs') }; // biome-ignore format: a record
+  return { ...bytes, messageMs: of('messageMs'), wakeMs: of('wakeMs') };
 }
 
 /** One way. */
@@ -93,27 +113,53 @@ async function timeMessages(exchange: () => Promise<number>): Promise<number> {
 
 /** CPU milliseconds of a byte here and there; by the clock where the system does not tell. */
 async function costOf(
+  seconds: number,
   bytes: number,
+  cold: () => Promise<void>,
   exchange: () => Promise<number>,
-  report: () => Promise<number>,
+  cpuMs: () => Promise<readonly [here: number, there: number]>,
 ): Promise<readonly [here: number, there: number]> {
   for (let i = 0; i < WARM_UP; i++) await exchange();
   const begun = performance.now();
   await exchange();
-  const count = Math.max(FEWEST, Math.min(MOST, Math.round((1000 * SECONDS) / (performance.now() - begun))));
-  const before = [threadCpuSeconds(), await report()];
-  const start = performance.now();
-  for (let i = 0; i < count; i++) await exchange();
-  const clockMs = performance.now() - start;
-  const after = [threadCpuSeconds(), await report()];
-  const [here, there] = after.map((cpu, i) => (i === 0 ? 1000 : 1) * (cpu - before[i]));
-  const per = (ms: number) => (Number.isFinite(ms) ? ms : clockMs / 2) / (count * bytes);
-  return [per(here), per(there)];
+  const count = Math.max(FEWEST, Math.min(MOST, Math.round((1000 * seconds) / (performance.now() - begun))));
+  const before = await cpuMs();
+  let clockMs = 0;
+  for (let i = 0; i < count; i++) {
+    await cold();
+    const start = performance.now();
+    await exchange();
+    clockMs += performance.now() - start;
+  }
+  const after = await cpuMs();
+  const per = (i: 0 | 1) => {
+    const told = Number.isFinite(after[0]); // by both or by none
+    return (told ? after[i] - before[i] : clockMs / 2) / (count * bytes);
+  };
+  return [per(0), per(1)];
+}
+
+/** Empties the caches of this core, as workers do that compute on it, and leaves the time for that out of the account. */
+class Caches {
+  readonly #memory = new Float64Array(WORKING_SET / 8);
+  #leftOutMs = 0;
+
+  forget(): void {
+    const before = 1000 * threadCpuSeconds();
+    for (let i = 0; i < this.#memory.length; i += 8) this.#memory[i] += 1; // a cache line
+    this.#leftOutMs += 1000 * threadCpuSeconds() - before;
+  }
+
+  /** Of this thread; NaN where the system does not tell. */
+  cpuMs(): number {
+    return 1000 * threadCpuSeconds() - this.#leftOutMs;
+  }
 }
 
 /** The node's side, until the coordinator closes. */
 export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
   const vector = new SharedArrayBuffer(bytes);
+  const caches = new Caches();
   const regions = Array.from({ length: 5 }, () => new Uint8Array(0));
   let closed: () => void = () => undefined;
   const over = new Promise<void>((resolve) => {
@@ -130,7 +176,9 @@ export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
           void peer.send({ type: 'sums', ...STAMP, epoch: 0, first: 0, count: 1, offset: piece.offset }, [piece.bytes]);
         }
       }
-      const computeMs = message.count === REPORT ? Math.max(0, 1000 * threadCpuSeconds()) || 0 : 0;
+      if (message.count === FORGET) caches.forget();
+      const cpuMs = message.count === REPORT ? caches.cpuMs() : 0;
+      const computeMs = Number.isFinite(cpuMs) ? Math.max(0, cpuMs) : 0;
       void peer.send({ type: 'done', ...STAMP, epoch: 0, first: 0, count: 1, sums: [], computeMs }, regions);
     },
     onClose: () => closed(),

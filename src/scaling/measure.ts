@@ -4,6 +4,7 @@ import type { Measured, NodeStep, Point } from './contract.ts';
 import type { KernelSpeed } from './kernel-speed.ts';
 import { type MachineBlock, watchOthers } from './machine.ts';
 import { phasesByWorker } from './phases.ts';
+import type { WireCosts } from './scenario.ts';
 import type { Stage } from './stage.ts';
 
 /** Steps that a point runs first: they give its hash and how long a step takes. */
@@ -13,6 +14,8 @@ const LEAST_STEPS = 20;
 /** Share of a slice's time, and fewest steps, that warm it up and are dropped. */
 const WARM_UP = 0.2;
 const LEAST_WARM_UP = 5;
+/** Of the probe in each round, for each direction; no longer than a slice. */
+const PROBE_SECONDS = 0.15;
 /** Fewest steps of a slice, warm-up included. */
 export const LEAST_SLICE = LEAST_STEPS + LEAST_WARM_UP;
 /** Edge of the square matrices whose product watches the speed of a core. */
@@ -26,6 +29,8 @@ export interface MeasureOptions {
   readonly steps?: number | undefined;
   readonly machine: MachineBlock;
   readonly speed: KernelSpeed;
+  /** What sockets cost, looked at in every round. */
+  readonly probe: (seconds: number) => Promise<WireCosts>;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: MeasureEvent) => void) | undefined;
 }
@@ -45,7 +50,9 @@ export interface Measurement {
   /** GFLOP/s of one core, each round; GB/s. */
   readonly gflops: readonly number[];
   readonly bandwidth: number;
-  /** Of the quickest slice of each point whose phases were looked at. */
+  /** Each round. */
+  readonly wire: readonly WireCosts[];
+  /** Of the slice with the median step of each point whose phases were looked at. */
   readonly timelines: ReadonlyMap<Point, readonly NodeStep[]>;
   /** It was stopped before the last round. */
   readonly stopped: boolean;
@@ -71,19 +78,22 @@ export async function measure(
     const stepMs = median(stepsMs.slice(Math.min(LEAST_WARM_UP, stepsMs.length - 1)));
     const steps = stepsFor(stepMs, seconds, options.steps);
     const looks = point.roles.some((role) => role !== 'sweep');
-    entries.push({ point, steps, looks, shards: kept.shards, hash: kept.hash(), timeline: [], roundsMs: [] });
+    entries.push({ point, steps, looks, shards: kept.shards, hash: kept.hash(), timelines: [], roundsMs: [] });
     onProgress?.({ kind: 'calibrated', point, stepMs, done: i + 1, all: points.length });
   }
   const gflops: number[] = [];
+  const wire: WireCosts[] = [];
   let stopped = false;
   try {
-    await runRounds(entries, stage, gflops, options);
+    await runRounds(entries, stage, gflops, wire, options);
   } catch (error) {
     // What was measured until then is worth as much as before.
     if (!signal?.aborted || !entries.some(({ roundsMs }) => roundsMs.length > 0)) throw error;
     stopped = true;
   }
-  const measured = entries.filter(({ roundsMs }) => roundsMs.length > 0);
+  const measured = entries
+    .filter(({ roundsMs }) => roundsMs.length > 0)
+    .map((entry) => ({ ...entry, timeline: typical(entry.timelines) }));
   return {
     points: measured.map(
       ({ point, shards, hash, roundsMs, timeline }): Measured => ({
@@ -96,7 +106,8 @@ export async function measure(
       }),
     ),
     gflops,
-    bandwidth: speed.bandwidth(0.3),
+    wire,
+    bandwidth: speed.bandwidth(Math.min(0.3, seconds)),
     timelines: new Map(measured.map(({ point, timeline }) => [point, timeline])),
     stopped,
   };
@@ -110,20 +121,23 @@ interface Entry {
   readonly shards: number;
   readonly hash: string;
   readonly roundsMs: number[];
-  timeline: readonly NodeStep[];
+  readonly timelines: (readonly NodeStep[])[];
 }
 
 async function runRounds(
   entries: readonly Entry[],
   stage: Stage<Point>,
   gflops: number[],
-  { rounds, machine, speed, signal, onProgress }: MeasureOptions,
+  wire: WireCosts[],
+  { rounds, seconds, machine, speed, probe, signal, onProgress }: MeasureOptions,
 ): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     await watchOthers(machine, 100);
     refuseAbort(signal);
-    gflops.push(speed.gflops(GEMM_SIZE, 0.1));
+    gflops.push(speed.gflops(GEMM_SIZE, Math.min(0.1, seconds)));
     onProgress?.({ kind: 'round', round: round + 1, rounds });
+    wire.push(await probe(Math.min(PROBE_SECONDS, seconds)));
+    refuseAbort(signal);
     for (const entry of round % 2 === 0 ? entries : entries.toReversed()) {
       const { kept, stepsMs } = await stage.run(entry.point, entry.steps);
       refuseAbort(signal); // it may have ended early
@@ -133,15 +147,16 @@ async function runRounds(
       const timeline = await kept.timeline();
       const warm = Math.max(LEAST_WARM_UP, WARM_UP * entry.steps);
       const first = (timeline.at(-1)?.step ?? 0) - entry.steps + warm;
-      entry.timeline = quicker(entry.timeline, timeline.filter(({ step }) => step > first)); // biome-ignore format: one line
+      entry.timelines.push(timeline.filter(({ step }) => step > first));
     }
   }
 }
 
-/** Of the rounds the one that nobody disturbed most. */
-function quicker(a: readonly NodeStep[], b: readonly NodeStep[]): readonly NodeStep[] {
-  const typical = (steps: readonly NodeStep[]) => median(steps.map(({ start, done }) => done - start));
-  return a.length === 0 || typical(b) < typical(a) ? b : a;
+/** Of the rounds the one with the median step: what is explained and predicted from is what was measured. */
+function typical(timelines: readonly (readonly NodeStep[])[]): readonly NodeStep[] {
+  const stepMs = (steps: readonly NodeStep[]) => median(steps.map(({ start, done }) => done - start));
+  const ordered = timelines.filter((steps) => steps.length > 0).sort((a, b) => stepMs(a) - stepMs(b));
+  return ordered[(ordered.length - 1) >> 1] ?? [];
 }
 
 function stepsFor(stepMs: number, seconds: number, most: number | undefined): number {

@@ -88,10 +88,10 @@ export class NodeFleet {
   }
 
   /** What the sockets of two processes cost here, for vectors of so many bytes. */
-  probe(bytes: number): Promise<WireCosts> {
+  probe(bytes: number, seconds: number): Promise<WireCosts> {
     if (this.#children.length === 0) this.#children.push(this.#start());
     const [child] = this.#children;
-    return probeLink(bytes, (task) => ask(child, { kind: 'probe', id: ++this.#requests, ...task }));
+    return probeLink(bytes, seconds, (task) => ask(child, { kind: 'probe', id: ++this.#requests, ...task }));
   }
 
   /** What the nodes of a run did in these steps. */

@@ -13,6 +13,10 @@ export interface PointOptions {
   readonly weakBatch: number | undefined;
   /** S of a batch: the job's own, or its default. */
   readonly shardsOf: (batch: number) => number;
+  /** The smallest batch that makes so many shards by itself; undefined: none does. */
+  readonly batchFor: (shards: number) => number | undefined;
+  /** The numbers of workers were not asked for: those that would have nothing to do are left out of strong scaling. */
+  readonly lenient?: boolean;
   /** The job fixes S: then no other is tried, and weak scaling keeps the rows of a shard. */
   readonly fixedShards: boolean;
 }
@@ -34,9 +38,10 @@ export function planPoints(options: PointOptions): Point[] {
   const sizes = nodes.flatMap((n) => workers.map((w) => ({ workers: w, nodes: n })));
   if (mode !== 'weak' && strongBatch !== undefined) {
     const shards = shardsOf(strongBatch);
-    for (const size of sizes) refuseIdle(size, strongBatch, shards, fixedShards);
+    const busy = sizes.filter((size) => !options.lenient || size.workers * size.nodes <= shards);
+    for (const size of busy) refuseIdle(size, strongBatch, shards, options);
     add('strong', { workers: 1, nodes: 1, batch: strongBatch });
-    for (const size of sizes) add('strong', { ...size, batch: strongBatch });
+    for (const size of busy) add('strong', { ...size, batch: strongBatch });
     for (let s = 1; s < shards && !fixedShards; s *= 2) {
       add('sweep', { workers: 1, nodes: 1, batch: strongBatch, shards: s });
     }
@@ -62,19 +67,27 @@ function refuseIdle(
   { workers, nodes }: Pick<Point, 'workers' | 'nodes'>,
   batch: number,
   shards: number,
-  fixed: boolean,
+  options: Pick<PointOptions, 'batchFor' | 'fixedShards'>,
 ): void {
   const total = workers * nodes;
   if (total <= shards) return;
-  const larger = Math.ceil((batch / shards) * total);
   throw new LockstepError('E_OPTION', {
     where: nodes === 1 ? `--workers ${workers}` : `--workers ${workers} on ${nodes} nodes`,
     expected: `at most ${shards}: batch ${batch} makes ${shards} ${shards === 1 ? 'shard' : 'shards'}, and a shard is the least that a worker can do`,
     got: `${total} workers`,
-    fix: fixed
-      ? `give --shards ${total}, or fewer workers`
-      : `give --batch-size ${larger} (more shards by themselves), --shards ${total}, or fewer workers`,
+    fix: `give ${moreShards(total, options)}, or fewer workers`,
   });
+}
+
+/** What gives so many workers something to do. */
+export function moreShards(
+  total: number,
+  { batchFor, fixedShards }: Pick<PointOptions, 'batchFor' | 'fixedShards'>,
+): string {
+  const larger = fixedShards ? undefined : batchFor(total);
+  return larger === undefined
+    ? `--shards ${total}`
+    : `--batch-size ${larger} (more shards by themselves) or --shards ${total}`;
 }
 
 /** @throws E_OPTION for anything but whole numbers of at least 1; gives them in ascending order, each once. */

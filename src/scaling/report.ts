@@ -66,11 +66,11 @@ export interface NoiseReport extends NoiseScale {
   readonly workers: number;
 }
 
-/** The row that the headline is made of: strong scaling on the most workers. */
+/** The row that the headline is made of: strong scaling on the most workers of one process, for node processes share its cores. */
 export function headlineOf({ rows }: Pick<JobScaling, 'rows'>): Row | undefined {
-  const strong = rows.filter(({ mode }) => mode === 'strong');
+  const strong = rows.filter(({ mode, nodes }) => mode === 'strong' && nodes === 1);
   return strong.reduce<Row | undefined>(
-    (most, row) => (most === undefined || row.workers * row.nodes > most.workers * most.nodes ? row : most),
+    (most, row) => (most === undefined || row.workers > most.workers ? row : most),
     undefined,
   );
 }

@@ -5,17 +5,19 @@ import { compileKernels } from '../kernels/wasm.ts';
 import { packageVersion } from '../train/header.ts';
 import type { Job } from '../train/job.ts';
 import { resolveJob } from '../train/resolve-job.ts';
+import { batchFor } from '../train/shards.ts';
 import type { Measured, Point } from './contract.ts';
 import { fitAmdahl, rowsOf } from './efficiency.ts';
 import { explain, type Peaks } from './explain.ts';
 import { factsOf, type JobFacts } from './facts.ts';
 import { KernelSpeed } from './kernel-speed.ts';
+import { medianCosts } from './link-probe.ts';
 import { openLocally, openTimedJob, planPoint, sampleNoise, type TimedJob } from './local.ts';
 import { describeMachine, type MachineBlock, warnIfDrifting, warnIfLoaded } from './machine.ts';
 import { HASHED_STEPS, LEAST_SLICE, type MeasureEvent, type Measurement, measure } from './measure.ts';
 import { NodeFleet, openOnFleet } from './node-fleet.ts';
 import { noiseScale, workersUntilCritical } from './noise-scale.ts';
-import { checkSizes, planPoints } from './points.ts';
+import { checkSizes, moreShards, planPoints } from './points.ts';
 import { costsOf, predict, predictionErrors } from './predict.ts';
 import { recordingMs } from './recording-cost.ts';
 import { type JobScaling, type NoiseReport, type ScalingReport, sweepOf } from './report.ts';
@@ -38,6 +40,8 @@ export interface ScaledJob {
 
 export interface ScaleOptions {
   readonly workers: readonly number[];
+  /** Nobody asked for these numbers: leave out those that would have nothing to do, and say so. Default false. */
+  readonly lenient?: boolean;
   /** Numbers of node processes; 1: without sockets. Default [1]. */
   readonly nodes?: readonly number[];
   readonly mode: 'strong' | 'weak' | 'both';
@@ -61,6 +65,8 @@ export interface ScaleOptions {
 const NOISE_EVERY = 10;
 const NOISE_EVERY_OF = 50;
 const NOISE_SAMPLES = 60;
+/** For encoding and decoding in all formats; no longer than a slice. */
+const CODEC_SECONDS = 0.3;
 /** Nodes that have not come after so long do not answer. */
 const JOIN_MS = 120_000;
 
@@ -118,6 +124,15 @@ async function scaleOn(
   const strongBatch = mode === 'weak' || scaled.strongBatch === null ? undefined : (scaled.strongBatch ?? own);
   const weakBatch = mode === 'strong' ? undefined : (scaled.weakBatch ?? own);
   const shards = await shardsByBatch(timed, rows, strongBatch, weakBatch, workers, nodes);
+  const probe = await planPoint(timed, { workers: 1, nodes: 1, batch: strongBatch ?? weakBatch ?? own }, 1);
+  const { lenient = false } = options;
+  const more = {
+    batchFor(wanted: number) {
+      const batch = batchFor(wanted, probe.compiled.rowsPerSample);
+      return batch !== undefined && batch <= rows ? batch : undefined;
+    },
+    fixedShards: scaled.job.shards !== undefined,
+  };
   const points = planPoints({
     workers,
     nodes,
@@ -125,8 +140,10 @@ async function scaleOn(
     strongBatch,
     weakBatch,
     shardsOf: (batch) => shards.get(batch) ?? 1,
-    fixedShards: scaled.job.shards !== undefined,
+    lenient,
+    ...more,
   });
+  const idle = strongBatch === undefined || !lenient ? [] : workers.filter((w) => w > (shards.get(strongBatch) ?? 1));
   const first = await planPoint(timed, points[0], 1);
   const speed = new KernelSpeed(first.backend, (await compileKernels({ simd: first.backend.simd })).module);
   const { rounds, seconds, steps, onProgress } = options;
@@ -145,6 +162,7 @@ async function scaleOn(
       steps,
       machine,
       speed,
+      probe: (seconds) => fleet.probe(4 * first.compiled.gradientSize, seconds),
       signal,
       onProgress: (event) => onProgress?.(scaled.name, event),
     });
@@ -168,8 +186,8 @@ async function scaleOn(
   const here = measured.points.filter(({ point, phases }) => point.nodes === 1 && phases.length > 0);
   const largest = largestOf(here);
   const peers = here.filter((m) => m.point.batch === largest?.point.batch && m.shards === largest.shards);
-  const wire = largest && !measured.stopped ? await fleet.probe(4 * factsFor(largest).elements) : undefined;
-  const codec = wire && speed.codecs(first.compiled.blocks, 0.3);
+  const wire = largest && !measured.stopped ? medianCosts(measured.wire) : undefined;
+  const codec = wire && speed.codecs(first.compiled.blocks, Math.min(CODEC_SECONDS, seconds));
   const costs = largest && wire && codec && costsOf(peers, measured.timelines.get(largest.point) ?? [], factsFor(largest), wire, codec); // biome-ignore format: one line
   const strong = measured.points.filter(({ point }) => point.roles.includes('strong'));
   const amdahl = fitAmdahl(
@@ -208,7 +226,15 @@ async function scaleOn(
     whatIf,
     series: costs ? predict(costs, whatIf.workers ?? Math.max(...workers), whatIf) : [],
     ...(options.noise && largest && !measured.stopped ? await noiseOf(timed, largest) : {}),
-    notes: [...shortNote(scaled.job, own, rows), ...first.notes],
+    notes: [
+      ...shortNote(scaled.job, own, rows),
+      ...(idle.length > 0
+        ? [
+            `strong scaling on ${idle.join(', ')} workers was left out: batch ${strongBatch} makes ${shards.get(strongBatch ?? 0)} shards; ${moreShards(Math.max(...idle), more)} gives all of them something to do`,
+          ]
+        : []),
+      ...first.notes,
+    ],
   };
 }
 

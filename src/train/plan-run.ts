@@ -30,6 +30,7 @@ import { inRounds, type LocalPlan, type LocalSteps, localNote, planLocalSteps } 
 import type { TrainOptions } from './options.ts';
 import { dataBytes, namedSplits } from './place.ts';
 import { type ResolvedJob, resolveJob } from './resolve-job.ts';
+import { batchFor } from './shards.ts';
 import { type Trial, trialData, trialJob, trialNote, trialOf } from './trial.ts';
 import { resolveWorkers } from './workers.ts';
 
@@ -287,10 +288,10 @@ function notes(
   const lines = [...compiled.warnings];
   if (backend.advice) lines.push(backend.advice);
   if (shards < workers && part === undefined) {
-    const wanted = batchSize * Math.ceil(workers / shards);
+    const wanted = batchFor(workers, compiled.rowsPerSample);
     lines.push(
       `${shards} of ${workers} workers compute gradients: batch ${batchSize} makes ${shards} shard${shards === 1 ? '' : 's'}; ` +
-        `batchSize ${wanted} or shards ${workers} uses all`,
+        `${wanted === undefined ? '' : `batchSize ${wanted} or `}shards ${workers} uses all`,
     );
   }
   if (workers > cores) lines.push(`${workers} workers share ${cores} cores: expect no gain over --workers ${cores}`);

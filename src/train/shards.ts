@@ -22,6 +22,13 @@ export function defaultShards(
   return shards;
 }
 
+/** The smallest batch whose default S is at least `shards`; undefined where no batch makes so many by itself. */
+export function batchFor(shards: number, rowsPerSample: number): number | undefined {
+  const power = 2 ** Math.ceil(Math.log2(shards));
+  if (power > MAX_DEFAULT_SHARDS) return undefined;
+  return power * Math.ceil(MIN_SHARD_ROWS / rowsPerSample);
+}
+
 /** Rows a sample brings to the narrowest GEMM with parameters: 1 for dense layers on vectors, more where positions are multiplied at once. */
 export function rowsPerSample(program: Program): number {
   let narrowest = Number.POSITIVE_INFINITY;

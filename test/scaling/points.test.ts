@@ -9,6 +9,7 @@ const options: PointOptions = {
   strongBatch: 512,
   weakBatch: 128,
   shardsOf: (batch) => batch / 64,
+  batchFor: (shards) => (shards > 16 ? undefined : 64 * shards),
   fixedShards: false,
 };
 
@@ -53,6 +54,14 @@ describe('the points to time', () => {
     expect(refuse({ workers: [16] })).toThrow(/--workers 16.*at most 8.*--batch-size 1024.*--shards 16/);
     expect(refuse({ workers: [16], fixedShards: true })).toThrow(/--shards 16/);
     expect(refuse({ nodes: [3], workers: [4] })).toThrow(/--workers 4 on 3 nodes.*12 workers/);
+    expect(refuse({ workers: [32] })).toThrow(/give --shards 32, or fewer/); // no batch makes so many by itself
+  });
+
+  test('of numbers that nobody asked for those without shards are left out, but for weak scaling', () => {
+    expect(show({ ...options, strongBatch: 64, weakBatch: 64, workers: [1, 2], lenient: true })).toEqual([
+      '1x1 64/- strong,weak',
+      '1x2 128/- weak',
+    ]);
   });
 });
 

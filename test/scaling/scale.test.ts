@@ -1,5 +1,5 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
@@ -175,9 +175,12 @@ test('nodes that do not answer are named, with what to do', async () => {
   await expect(measuring).rejects.toThrow(/--nodes 2: expected 2 node processes .* join .*do not answer/);
 });
 
-test('a job that is over before it could be measured is measured beyond its end, and that is said', async () => {
-  const { report } = await scale({ workers: [1], mode: 'strong', noise: false, epochs: 2 });
+test('a job that is over before it could be measured is measured beyond its end, on as many workers as have something to do', async () => {
+  const { report } = await scale({ shards: 1, epochs: 2, mode: 'strong', noise: false, rounds: 1 });
   expect(report.jobs[0].notes.join()).toMatch(/the job has 6 steps, at least 45 are needed/);
+  expect(report.jobs[0].rows.map(({ workers }) => workers)).toEqual([1, 1]);
+  if (availableParallelism() > 1)
+    expect(report.jobs[0].notes.join()).toMatch(/left out: batch 24 makes 1 shard.*--shards \d+ gives/);
 });
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>

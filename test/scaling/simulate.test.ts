@@ -208,10 +208,17 @@ describe('cores', () => {
     return done;
   };
 
-  test('are shared evenly, and no thread has more than one', () => {
+  test('are shared evenly by the threads that are on them; a thread stays on the one that had the fewest when it began', () => {
     expect(run(2, 1, [[0, 10], [0, 4]])).toEqual([10, 4]); // biome-ignore format: one line
     expect(run(1, 1, [[0, 10], [0, 4]])).toEqual([14, 8]); // biome-ignore format: one line
-    expect(run(2, 1, [[0, 6], [0, 6], [0, 6]])).toEqual([9, 9, 9]); // biome-ignore format: one line
+    expect(
+      run(2, 1, [
+        [0, 6],
+        [0, 6],
+        [0, 6],
+      ]),
+    ).toEqual([12, 6, 12]);
+    expect(run(2, 1, [[0, 6], [0, 2], [3, 6]])).toEqual([6, 2, 9]); // biome-ignore format: one line
     expect(run(1, 1, [[0, 10], [5, 1], [20, 1]])).toEqual([11, 7, 21]); // biome-ignore format: one line
   });
 

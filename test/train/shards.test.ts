@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { defaultShards } from '../../src/train/shards.ts';
+import { batchFor, defaultShards } from '../../src/train/shards.ts';
 
 const small = () => 0;
 const budget = 64;
@@ -21,4 +21,16 @@ test('doubles, past 16 too, until the activations of a shard fit', () => {
   expect(defaultShards(4096, 1, bytes, 256)).toBe(16);
   expect(defaultShards(4096, 1, bytes, 100)).toBe(64);
   expect(defaultShards(4, 1, () => 1000, 1)).toBe(4); // one row does not fit either: no endless doubling
+});
+
+test('the batch that is proposed for more shards is the smallest that makes them', () => {
+  const shardsOf = (batch: number, rowsPerSample: number) => defaultShards(batch, rowsPerSample, () => 0, 1);
+  for (const rowsPerSample of [1, 3, 49, 64, 784]) {
+    for (let shards = 1; shards <= 16; shards++) {
+      const batch = batchFor(shards, rowsPerSample) ?? 0;
+      expect(shardsOf(batch, rowsPerSample)).toBeGreaterThanOrEqual(shards);
+      if (batch > 1 && shards > 1) expect(shardsOf(batch - 1, rowsPerSample)).toBeLessThan(shards);
+    }
+    expect(batchFor(17, rowsPerSample)).toBeUndefined();
+  }
 });
