@@ -38,8 +38,10 @@ export class StepTimeline {
   readonly #rows = new Map<string, Row>();
   #leftOut = new Set<string>();
 
+  /** In the order of the steps. Of very many only the last are looked at. */
   add(steps: readonly TimedStep[]): void {
-    for (const step of steps) this.#add(step);
+    const newest = steps.at(-1)?.step ?? 0;
+    for (const step of steps) if (step.step > newest - KEPT) this.#add(step);
   }
 
   clear(): void {
