@@ -197,6 +197,10 @@ function fromNode(random: Random, stamp: Record<string, number>): Message[] {
       header: { type: 'done', ...stamp, first: 0, count: 4, sums: [0, 4], computeMs: 1 },
       regions: Array.from({ length: 5 }, () => new Uint8Array(64)),
     },
+    {
+      header: { type: 'kept', fence: stamp.fence, after: below(random, 3), offset: 4 * below(random, 3) },
+      regions: [new Uint8Array(4 * below(random, 200))],
+    },
   ];
 }
 
@@ -311,8 +315,14 @@ function fromCoordinator(random: Random, fence = 0): Message[] {
         first: below(random, 9),
         count: below(random, 9),
         parameterBytes: 4 * below(random, 300),
+        after: below(random, 3),
       },
       regions: [],
+    },
+    { header: { type: 'save', fence }, regions: [] },
+    {
+      header: { type: 'kept', fence, after: below(random, 3), offset: 4 * below(random, 2) },
+      regions: [new Uint8Array(4 * below(random, 200))],
     },
   ];
 }

@@ -86,7 +86,19 @@ describe.runIf(hasSshd)('lockstep launch by ssh', { timeout: 240_000 }, () => {
     const folder = remote('again');
     let cut = false;
     const { code, stdout, stderr } = await launch(
-      ['-H', 'alpha:1,localhost:1', '--sync', '--remote-dir', folder, '--min-nodes', '2', '--epochs', '40', '--json'],
+      [
+        '-H',
+        'alpha:1,localhost:1',
+        '--sync',
+        '--remote-dir',
+        folder,
+        '--no-preflight',
+        '--min-nodes',
+        '2',
+        '--epochs',
+        '40',
+        '--json',
+      ],
       {
         onStderr(text) {
           if (cut || !text.includes('\nepoch 1/')) return;
