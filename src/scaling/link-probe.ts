@@ -69,7 +69,16 @@ export async function probeLink(
           void node.send({ type: 'parameters', ...STAMP, offset: piece.offset }, [piece.bytes]);
         }
       }
-      void node.send({ type: 'compute', ...STAMP, epoch: 0, step: 1, first: 0, count, parameterBytes: bytes, after: 0 });
+      void node.send({
+        type: 'compute',
+        ...STAMP,
+        epoch: 0,
+        step: 1,
+        first: 0,
+        count,
+        parameterBytes: bytes,
+        after: 0,
+      });
       return answer;
     };
     const messageMs = await timeMessages(() => exchange(ANSWER, false));
