@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import { Connection, dial } from '../../cluster/connection.ts';
 import { listen } from '../../cluster/listener.ts';
-import { readFromCoordinator, readFromNode } from '../../cluster/messages.ts';
+import { readFromCoordinator, readFromNode, type ToCoordinator, type ToNode } from '../../cluster/messages.ts';
 import { PIECE_BYTES, piecesOf, placePiece } from '../../cluster/transfer.ts';
 import { median } from '../compare/statistics.ts';
+import { LockstepError } from '../errors.ts';
 import { threadCpuSeconds } from '../parallel/cpu-time.ts';
 import type { WireCosts } from './scenario.ts';
 
@@ -37,6 +38,11 @@ export async function probeLink(
   const vector = new SharedArrayBuffer(bytes);
   let heard: (computeMs: number) => void = () => undefined;
   let connected: (connection: Connection) => void = () => undefined;
+  let lost: (reason: string) => void = () => undefined;
+  const gone = new Promise<never>((_, reject) => {
+    lost = (reason) => reject(probeLost(reason));
+  });
+  gone.catch(() => undefined); // whoever waits for an answer hears of it
   const connection = new Promise<Connection>((resolve) => {
     connected = resolve;
   });
@@ -52,34 +58,31 @@ export async function probeLink(
             if (message.type === 'sums') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
             if (message.type === 'done') heard(message.computeMs);
           },
-          onClose: () => undefined,
+          onClose: ({ reason }) => lost(reason),
         }),
       );
     },
   });
   try {
     const asked = ask({ url: listener.url, bytes });
-    const node = await Promise.race([connection, asked.then(() => Promise.reject(new Error('the probe has ended')))]);
+    asked.then(
+      () => lost('it did not dial'),
+      (error: unknown) => lost(String(error)),
+    );
+    const node = await Promise.race([connection, gone]);
     const exchange = (count: number, withParameters: boolean): Promise<number> => {
       const answer = new Promise<number>((resolve) => {
         heard = resolve;
       });
       if (withParameters) {
         for (const piece of piecesOf(vector, 0, bytes)) {
-          void node.send({ type: 'parameters', ...STAMP, offset: piece.offset }, [piece.bytes]);
+          const header: ToNode = { type: 'parameters', ...STAMP, offset: piece.offset };
+          void node.send(header, [piece.bytes]);
         }
       }
-      void node.send({
-        type: 'compute',
-        ...STAMP,
-        epoch: 0,
-        step: 1,
-        first: 0,
-        count,
-        parameterBytes: bytes,
-        after: 0,
-      });
-      return answer;
+      const header: ToNode = { type: 'compute', ...STAMP, epoch: 0, step: 1, first: 0, count, parameterBytes: bytes, after: 0 }; // biome-ignore format: a record
+      void node.send(header);
+      return Promise.race([answer, gone]);
     };
     const messageMs = await timeMessages(() => exchange(ANSWER, false));
     const caches = new Caches();
@@ -99,6 +102,15 @@ export async function probeLink(
   } finally {
     await listener.close();
   }
+}
+
+function probeLost(reason: string): LockstepError {
+  return new LockstepError('E_CONNECTION', {
+    where: 'probe of sockets',
+    expected: 'a node process that answers to the end',
+    got: reason,
+    fix: 'run it again; if it stays, --verbose shows more',
+  });
 }
 
 /** Of several probes. */
@@ -182,13 +194,15 @@ export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
       if (message.type !== 'compute') return;
       if (message.count === SEND) {
         for (const piece of piecesOf(vector, 0, bytes)) {
-          void peer.send({ type: 'sums', ...STAMP, epoch: 0, first: 0, count: 1, offset: piece.offset }, [piece.bytes]);
+          const header: ToCoordinator = { type: 'sums', ...STAMP, epoch: 0, first: 0, count: 1, offset: piece.offset };
+          void peer.send(header, [piece.bytes]);
         }
       }
       if (message.count === FORGET) caches.forget();
       const cpuMs = message.count === REPORT ? caches.cpuMs() : 0;
       const computeMs = Number.isFinite(cpuMs) ? Math.max(0, cpuMs) : 0;
-      void peer.send({ type: 'done', ...STAMP, epoch: 0, first: 0, count: 1, sums: [], computeMs }, regions);
+      const header: ToCoordinator = { type: 'done', ...STAMP, epoch: 0, first: 0, count: 1, sums: [], computeMs };
+      void peer.send(header, regions);
     },
     onClose: () => closed(),
   });

@@ -119,10 +119,10 @@ test('a run that is to wait after a step waits after exactly that one, said befo
     if (event.kind !== 'steps') return;
     step = event.records.at(-1)?.step ?? 0;
     if (waited.length < 2 || asked > 0) return;
-    asked = step + 20_000; // further than the workers are by now
+    asked = step + 8_000; // further than the worker is by now
     controls.pauseAfter(asked);
   };
-  const { step: last } = await train({ ...job, epochs: 1_000_000 }, { workers: 2, controls, onProgress });
+  const { step: last } = await train({ ...job, epochs: 1_000_000 }, { workers: 1, controls, onProgress });
   expect(waited).toEqual([7, 40, asked]);
   expect(last).toBe(asked);
 });

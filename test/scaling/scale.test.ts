@@ -107,21 +107,25 @@ test('what was measured when it is stopped is told; before the first round there
     return { stop, onProgress: (line: string) => void (line.includes(text) && stop.abort()) };
   };
   const options = { workers: [1, 2], mode: 'strong', rounds: 50, noise: false, json: true, quiet: false } as const;
-  const { lines, report } = await scale(options, job, stopAt('round 3 of 50'));
+  const { lines, report } = await scale(options, job, stopAt('round 2 of 50'));
   const { rows } = JSON.parse(lines[0]) as Line;
   expect(rows.map(({ workers }) => workers)).toEqual([1, 2, 1, 2]);
-  expect(report).toMatchObject({ stopped: true, jobs: [{ rounds: 3 }] });
-  expect(report.machine.warnings.join()).toContain('stopped: small-job in round 3 of 50');
+  expect(report).toMatchObject({ stopped: true, jobs: [{ rounds: 2 }] });
+  expect(report.machine.warnings.join()).toContain('stopped: small-job in round 2 of 50');
   await expect(scale(options, job, stopAt(': 1 of 2'))).rejects.toThrow(expect.objectContaining({ code: 'E_ABORTED' }));
 });
 
-test('node processes over loopback end in the bytes of one process', async () => {
-  const { report } = await scale({ workers: [1], nodes: [1, 2], mode: 'strong', rounds: 1, noise: false, trace });
-  const [{ rows, errors, explanations }] = report.jobs;
+test('node processes, over a link that slows down the way to all but the first, end in the bytes of one process', async () => {
+  const link = parseLink('1gbit/4ms');
+  const { report } = await scale({ workers: [1], nodes: [1, 2], mode: 'strong', rounds: 1, noise: false, trace, link });
+  const [{ rows, errors, explanations, link: said }] = report.jobs;
   const equal = rows.filter(({ mode }) => mode === 'equal-shards');
   expect(equal.map(({ nodes, workers }) => `${nodes}x${workers}`)).toEqual(['1x1', '2x1']);
   expect(new Set(equal.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
   expect(errors).toHaveLength(2);
+  expect(said).toMatchObject({ name: '1gbit/4ms', latencyMs: 4 });
+  expect(rows.find(({ nodes }) => nodes === 2)?.stepMs).toBeGreaterThan(2 * 4); // parameters there, sums back
+  expect(errors.find(({ nodes }) => nodes === 2)?.predicted).toBeLessThan(24_000 / (2 * 4));
 
   // What each process did: the coordinator's workers, those of the nodes, and the main threads, which send and receive.
   const onNodes = explanations.find(({ nodes }) => nodes === 2);
@@ -147,16 +151,6 @@ test('node processes over loopback end in the bytes of one process', async () =>
     expect(ts).toBeGreaterThan(waits.ts);
     expect(ts + dur).toBeLessThan(waits.ts + waits.dur);
   }
-});
-
-test('a link slows down the way to all nodes but the first; the bytes stay', async () => {
-  const link = parseLink('1gbit/4ms');
-  const options = { workers: [1], nodes: [2], mode: 'strong', rounds: 1, noise: false, link } as const;
-  const [{ rows, errors, link: said }] = (await scale(options)).report.jobs;
-  expect(new Set(rows.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
-  expect(rows.find(({ nodes }) => nodes === 2)?.stepMs).toBeGreaterThan(2 * 4); // parameters there, sums back
-  expect(said).toMatchObject({ name: '1gbit/4ms', latencyMs: 4 });
-  expect(errors.find(({ nodes }) => nodes === 2)?.predicted).toBeLessThan(24_000 / (2 * 4));
 });
 
 test('nodes that do not answer are named, with what to do', async () => {
