@@ -12,6 +12,7 @@ import { referenceJob } from '../src/cli/scale.ts';
 import { machineLine } from '../src/scaling/html.ts';
 import { scale } from '../src/scaling/scale.ts';
 import { parseLink, parseWhatIf } from '../src/scaling/what-if.ts';
+import { ROOT } from './root.ts';
 
 /** More than there are workers. */
 const SHARDS = 8;
@@ -48,7 +49,7 @@ for (const name of values.links.split(',')) {
       seconds: 0.8,
       whatIf: parseWhatIf('nodes=1'),
       noise: false,
-      nodeEntry: new URL('../src/cli/scale-node.ts', import.meta.url).href,
+      nodeEntry: new URL('dist/src/cli/scale-node.js', ROOT).href,
       link,
       signal: stop.signal,
       onProgress: (of, event) => {
@@ -72,7 +73,7 @@ const header = ['workload', 'link', 'nodes', 'workers of each', 'measured, sampl
 for (const line of formatTable(header, rows)) console.log(line);
 if (machine) console.log(machineLine(machine));
 if (values.save !== undefined && machine) {
-  const target = new URL(`../docs/results/${values.save}.json`, import.meta.url);
+  const target = new URL(`docs/results/${values.save}.json`, ROOT);
   mkdirSync(new URL('.', target), { recursive: true });
   const rounded = (_: string, value: unknown) =>
     typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;

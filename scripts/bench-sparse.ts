@@ -10,6 +10,7 @@ import { arrays } from 'lockstep/data';
 import * as ops from 'lockstep/ops';
 import { PYTHON } from './bench/peers.ts';
 import { median, quantile } from './bench/statistics.ts';
+import { ROOT } from './root.ts';
 
 const WORKERS = Number(process.argv[2] ?? 1);
 const ROUNDS = Number(process.argv[3] ?? 3);
@@ -51,7 +52,7 @@ async function lockstep(users: number, sparse: boolean): Promise<number> {
 }
 
 function pytorch(users: number): number {
-  const script = fileURLToPath(new URL('./bench/peers/torch_embedding.py', import.meta.url));
+  const script = fileURLToPath(new URL('scripts/bench/peers/torch_embedding.py', ROOT));
   const args = [script, users, ITEMS, WIDTH, BATCH, STEPS, WARM_UP].map(String);
   const { status, stdout } = spawnSync(PYTHON, args, { env: { ...process.env, OMP_NUM_THREADS: String(WORKERS) } });
   return status === 0 ? Number(stdout) : Number.NaN;

@@ -26,6 +26,6 @@ const job = defineJob({
     },
   },
 });
-const { history } = await train(job, { workers, module: new URL('../../examples/mnist.ts', import.meta.url).href });
+const { history } = await train(job, { workers, module: import.meta.resolve('../../examples/mnist.js') });
 const lr = [...history].map((record) => record.lr);
 process.stdout.write(`\nRESULT ${JSON.stringify({ epochs: reached, lr, batch: mnist.batchSize })}\n`);

@@ -59,7 +59,7 @@ export async function measureAccuracy({ folder, machine }: ExtraContext): Promis
 
 async function runOwn(workers: number, target: number): Promise<z.output<typeof OwnResult>> {
   const args = [workers, target, EPOCHS].map(String);
-  const { command, args: all } = script('accuracy', 'accuracy-run.ts', args, {});
+  const { command, args: all } = script('accuracy', 'accuracy-run', args, {});
   const { stdout } = await promisify(execFile)(command, [...all], { maxBuffer: 2 ** 26 });
   const line = stdout.split('\n').find((text) => text.startsWith('RESULT '));
   return OwnResult.parse(JSON.parse(line?.slice('RESULT '.length) ?? 'null'));

@@ -37,7 +37,7 @@ export class ClusterRun extends KeptRun {
           minNodes: nodes,
           onListening: ({ url }) => {
             for (let i = 0; i < nodes; i++) {
-              const { command, args } = script('node', 'cluster-node.ts', [JSON.stringify({ ...setup, url })], {});
+              const { command, args } = script('node', 'cluster-node', [JSON.stringify({ ...setup, url })], {});
               const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
               children.push(child);
               outputs.push(textOf(child));

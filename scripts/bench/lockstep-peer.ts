@@ -18,6 +18,7 @@ import { Stage } from '../../src/scaling/stage.ts';
 import type { ModelSpec } from '../../src/scaling/workloads.ts';
 import { planRun } from '../../src/train/plan-run.ts';
 import { trainPlan } from '../../src/train/train.ts';
+import { ROOT } from '../root.ts';
 import { ClusterRun } from './cluster-runs.ts';
 import { median } from './statistics.ts';
 
@@ -179,7 +180,7 @@ function phases(history: readonly StepRecord[]): Record<string, number> {
 
 async function main(): Promise<void> {
   const backend = chooseBackend();
-  const version = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+  const version = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8')).version;
   const { blas } = backend;
   const kernels = [
     blas ? [blas.library, blas.version, blas.core].filter(Boolean).join(' ') : 'no BLAS',

@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { closest } from '../../src/errors.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { WORKLOADS } from '../../src/scaling/workloads.ts';
+import { ROOT } from '../root.ts';
 import { measureAccuracy } from './accuracy.ts';
 import { count, positive, UsageError } from './arguments.ts';
 import { type GemmName, PEERS, planGroups } from './contestants.ts';
@@ -148,7 +149,7 @@ async function main(): Promise<void> {
   const command = process.argv.slice(2).join(' ');
   const json = `${JSON.stringify({ command, ...(stopped && { stopped }), ...report, ...more }, rounded, 1)}\n`;
   if (values.save !== undefined) {
-    const target = new URL(`../../docs/results/${values.save}.json`, import.meta.url);
+    const target = new URL(`docs/results/${values.save}.json`, ROOT);
     mkdirSync(new URL('.', target), { recursive: true });
     writeFileSync(target, json);
     options.progress(`wrote ${fileURLToPath(target)}`);

@@ -51,7 +51,7 @@ export async function measureMemory(_: ExtraContext): Promise<ExtraOutcome> {
 }
 
 async function run(steps: number) {
-  const { command, args, env } = script('memory', 'memory-run.ts', [WORKERS, steps, WINDOW].map(String), {}, FLAGS);
+  const { command, args, env } = script('memory', 'memory-run', [WORKERS, steps, WINDOW].map(String), {}, FLAGS);
   const { stdout } = await promisify(execFile)(command, [...args], {
     env: { ...process.env, ...env },
     maxBuffer: 2 ** 28,

@@ -3,10 +3,9 @@
  * optimizer takes in the public `train()`.
  */
 import { createInterface } from 'node:readline';
-import type { Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
 import { arrays } from '../../src/data/index.ts';
-import { startThread } from '../../src/data/thread.ts';
 import { crossEntropy, dense, type OptimizerDescription, sequential, train } from '../../src/index.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { compileKernels, heapBaseOf, instantiateKernels } from '../../src/kernels/wasm.ts';
@@ -50,7 +49,7 @@ class Threads {
   async pass(order: PassOrder): Promise<number[]> {
     while (this.#workers.length < order.threads) {
       const seat: ThreadSeat = { ...this.#common, rank: this.#workers.length };
-      this.#workers.push(startThread('optimizer-thread', import.meta.url, { workerData: seat }));
+      this.#workers.push(new Worker(new URL('./optimizer-thread.js', import.meta.url), { workerData: seat }));
     }
     const taking = this.#workers.slice(0, order.threads);
     const answers = taking.map(

@@ -43,7 +43,7 @@ const ShareReply = z.object({ stepMs: z.number(), updateMs: z.number() });
 
 export async function measureOptimizers({ machine }: ExtraContext): Promise<ExtraOutcome> {
   const notes: string[] = [];
-  const ours = new PeerProcess(script('lockstep optimizers', 'optimizer-peer.ts', [], {}));
+  const ours = new PeerProcess(script('lockstep optimizers', 'optimizer-peer', [], {}));
   const missing = missingPeer('torch');
   const torch = new Map<number, PeerProcess>();
   if (missing === undefined) {

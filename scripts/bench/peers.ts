@@ -1,13 +1,12 @@
 /** How each contestant is started, and what to install when it is not there. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
+import { ROOT } from '../root.ts';
 import type { GemmName, PeerContestant, PeerName } from './contestants.ts';
 import type { PeerCommand } from './protocol.ts';
 
-const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const path = (name: string) => fileURLToPath(new URL(`scripts/bench/${name}`, ROOT));
 
 /** Debian's own interpreter has Debian's PyTorch; another python on the PATH has not. */
 export const PYTHON =
@@ -17,10 +16,13 @@ const PACKAGES = { tfjs: '@tensorflow/tfjs-backend-wasm', 'jax-js': '@jax-js/jax
 const SCRIPTS = { tfjs: 'peers/tfjs_peer.js', 'jax-js': 'peers/jax_js_peer.js' } as const;
 
 export function lockstepCommand(gemm: GemmName, nodeOptions: readonly string[] = []): PeerCommand {
-  return script('lockstep', 'lockstep-peer.ts', [], { LOCKSTEP_GEMM: gemm }, nodeOptions);
+  return script('lockstep', 'lockstep-peer', [], { LOCKSTEP_GEMM: gemm }, nodeOptions);
 }
 
-/** One of our own scripts in a process of its own. */
+/**
+ * One of our own scripts, compiled, in a process of its own: each process and thread that runs from the sources keeps a compiler beside
+ * it, which takes a hundredth of a core as long as it lives.
+ */
 export function script(
   name: string,
   file: string,
@@ -28,8 +30,8 @@ export function script(
   env: Readonly<Record<string, string>>,
   nodeOptions: readonly string[] = [],
 ): PeerCommand {
-  const node = [...nodeOptions, '--conditions=lockstep-source', '--import', TSX];
-  return { name, command: process.execPath, args: [...node, path(file), ...args], env };
+  const compiled = fileURLToPath(new URL(`dist/scripts/bench/${file}.js`, ROOT));
+  return { name, command: process.execPath, args: [...nodeOptions, compiled, ...args], env };
 }
 
 /** Threads a process as torchrun sets them; OPENBLAS_CORETYPE is inherited, so it is the same for all. */

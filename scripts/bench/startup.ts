@@ -4,19 +4,20 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { ROOT } from '../root.ts';
 import type { ExtraContext, ExtraOutcome } from './extras.ts';
-import { script } from './peers.ts';
 import { PeerError } from './protocol.ts';
 import { median } from './statistics.ts';
 
 const RUNS = 5;
 const LIMIT_MS = 60_000;
-const EXAMPLE = fileURLToPath(new URL('../../examples/mnist.ts', import.meta.url));
-const BUILT = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+const EXAMPLE = fileURLToPath(new URL('examples/mnist.ts', ROOT));
+const SOURCE = fileURLToPath(new URL('src/cli/main.ts', ROOT));
+const BUILT = fileURLToPath(new URL('dist/src/cli/main.js', ROOT));
 
 export async function measureFirstStep({ folder }: ExtraContext): Promise<ExtraOutcome> {
-  const source = script('source', '../../src/cli/main.ts', ['train', EXAMPLE], {});
-  const ways = [{ name: 'checkout, through tsx', command: source.command, args: source.args }];
+  const source = ['--conditions=lockstep-source', '--import', import.meta.resolve('tsx'), SOURCE];
+  const ways = [{ name: 'checkout, through tsx', command: process.execPath, args: [...source, 'train', EXAMPLE] }];
   if (existsSync(BUILT)) {
     ways.push({ name: 'built package', command: process.execPath, args: [BUILT, 'train', EXAMPLE] });
   }
