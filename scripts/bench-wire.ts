@@ -16,7 +16,7 @@ import { runCoordinator, runNode } from '../cluster/index.ts';
 import gpt from '../examples/char-gpt.ts';
 import mnist from '../examples/mnist.ts';
 import { text } from '../src/data/index.ts';
-import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
+import { codecOf, WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
 import { parseLink } from '../src/scaling/what-if.ts';
 import type { Job } from '../src/train/job.ts';
 
@@ -100,7 +100,7 @@ async function measure(setting: string, seed: number): Promise<Run> {
   for (const proxy of proxies) await proxy.close();
   const { parameters, history } = result;
   const whole = Object.values(parameters).reduce((sum, { data }) => sum + data.byteLength, 0);
-  const joining = format === 'int8' || format === 'topk' ? whole : 0; // bf16 and fp32 send a joining node what all get
+  const joining = codecOf(format as WireFormat)?.takes ? whole : 0; // bf16 and fp32 send a joining node what all get
   const rounds = [...history];
   const later = rounds.slice(rounds.length >> 1);
   const samplesPerSec =

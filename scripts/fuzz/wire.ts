@@ -276,7 +276,7 @@ async function mindless(random: Random, ws: WebSocket): Promise<void> {
         fence,
         node: 1,
         run: 'fuzz',
-        wire: pick(random, ['fp32', 'bf16', 'int8', 'topk']),
+        wire: pick(random, ['fp32', 'bf16', 'int8', 'int4', 'topk']),
         syncEvery: pick(random, [1, 1, 3]),
         heartbeatMs: 1000,
         silenceMs: 5000,

@@ -105,7 +105,7 @@ Strong scaling: the same batch on every number of workers, against the fastest s
 same S, whose parameters are the same bytes. Weak scaling: the job's batch for each worker. Rounds are interleaved, warm-up is dropped, medians
 are compared; other programs and more workers than cores are warned of.
 --what-if simulates the step on other machines from the measured phases: nodes=2..1024 (doubled) or 1+2+3, workers=N of each, link=RATE/LATENCY,
-format=fp32|bf16|int8|topk, sync=STEPS, topology=star|tree, mode=strong|weak, stragglers=COUNTxFACTOR, lose=COUNT@EXCHANGE, join=COUNT@EXCHANGE.
+format=fp32|bf16|int8|int4|topk, sync=STEPS, topology=star|tree, mode=strong|weak, stragglers=COUNTxFACTOR, lose=COUNT@EXCHANGE, join=COUNT@EXCHANGE.
 With --json standard output carries one line: rows (job, mode, workers, nodes, batch, shards, samplesPerSec, efficiency, parametersSha256),
 jobs (headline, criticalBatch, stopAt), warnings. docs/scaling.md says how to read it all.
 ${EXIT_CODES}`;

@@ -1,10 +1,10 @@
 import type { ReferenceHeap } from './reference.ts';
 import type { KernelTable } from './table.ts';
-import { CHECKSUM_BLOCK, INT8_GROUP } from './table.ts';
+import { CHECKSUM_BLOCK, INT4_GROUP, INT8_GROUP } from './table.ts';
 
 type WireKernels = Pick<
   KernelTable,
-  'checksum' | 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'
+  'checksum' | 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'int4Take' | 'int4Put' | 'topkTake' | 'topkPut'
 >;
 
 /** Formats of the network, one float at a time: the oracle of assembly/wire.ts. Encoded bytes lie in the heap's integers. */
@@ -19,6 +19,33 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
     const low = Math.floor(x);
     if (x - low !== 0.5) return Math.round(x);
     return low % 2 === 0 ? low : low + 1;
+  };
+  /** Writes the scales, leaves the errors in x, and gives the integers. */
+  const takeGroups = (out: number, x: number, count: number, size: number, steps: number) => {
+    const said: number[] = [];
+    for (let from = 0; from < count; from += size) {
+      const start = (x >> 2) + from;
+      const values = Array.from(real.subarray(start, start + Math.min(size, count - from)));
+      const most = Math.max(...values.map(Math.abs));
+      const finite = Number.isFinite(most);
+      const wanted = f32(most / steps);
+      const scale = finite ? (wanted < f32(1e-30) ? 0 : wanted) : Number.NaN;
+      bytes.setFloat32(out + (4 * from) / size, scale, true);
+      values.forEach((value, i) => {
+        // With scale 0 too the product is taken: it has the sign of a zero.
+        const q = finite ? nearest(f32(value * (scale > 0 ? f32(1 / scale) : 0))) : 0;
+        said.push(q);
+        real[start + i] = finite ? f32(value - f32(q * scale)) : 0;
+      });
+    }
+    return said;
+  };
+  const placeOfInt4 = (start: number, i: number, count: number) => {
+    const group = Math.floor(i / INT4_GROUP);
+    const half = Math.ceil(Math.min(INT4_GROUP, count - group * INT4_GROUP) / 2);
+    const within = i - group * INT4_GROUP;
+    const at = start + 4 * Math.ceil(count / INT4_GROUP) + (group * INT4_GROUP) / 2 + (within % half);
+    return { at, upper: within >= half };
   };
   return {
     checksum(x, blocks, seed) {
@@ -49,27 +76,31 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
     },
     int8Take(out, x, count) {
       const groups = Math.ceil(count / INT8_GROUP);
-      for (let g = 0; g < groups; g++) {
-        const [from, to] = [g * INT8_GROUP, Math.min((g + 1) * INT8_GROUP, count)];
-        const values = Array.from(real.subarray((x >> 2) + from, (x >> 2) + to));
-        const most = Math.max(...values.map(Math.abs));
-        const finite = Number.isFinite(most);
-        const wanted = f32(most / 127);
-        const scale = finite ? (wanted < f32(1e-30) ? 0 : wanted) : Number.NaN;
-        bytes.setFloat32(out + 4 * g, scale, true);
-        values.forEach((value, i) => {
-          // With scale 0 too the product is taken: it has the sign of a zero.
-          const q = finite ? nearest(f32(value * (scale > 0 ? f32(1 / scale) : 0))) : 0;
-          bytes.setInt8(out + 4 * groups + from + i, q);
-          real[(x >> 2) + from + i] = finite ? f32(value - f32(q * scale)) : 0;
-        });
-      }
+      takeGroups(out, x, count, INT8_GROUP, 127).forEach((q, i) => {
+        bytes.setInt8(out + 4 * groups + i, q);
+      });
     },
     int8Put(x, from, count, add) {
       const groups = Math.ceil(count / INT8_GROUP);
       for (let i = 0; i < count; i++) {
         const scale = bytes.getFloat32(from + 4 * Math.floor(i / INT8_GROUP), true);
         put(x + 4 * i, f32(bytes.getInt8(from + 4 * groups + i) * scale), add);
+      }
+    },
+    int4Take(out, x, count) {
+      const said = takeGroups(out, x, count, INT4_GROUP, 7);
+      for (let i = 0; i < count; i++) {
+        const { at, upper } = placeOfInt4(out, i, count);
+        const q = said[i] & 15;
+        bytes.setUint8(at, upper ? bytes.getUint8(at) | (q << 4) : q);
+      }
+    },
+    int4Put(x, from, count, add) {
+      for (let i = 0; i < count; i++) {
+        const { at, upper } = placeOfInt4(from, i, count);
+        const q = (bytes.getUint8(at) >> (upper ? 4 : 0)) & 15;
+        const scale = bytes.getFloat32(from + 4 * Math.floor(i / INT4_GROUP), true);
+        put(x + 4 * i, f32((q < 8 ? q : q - 16) * scale), add);
       }
     },
     topkTake(out, x, count, k) {

@@ -374,6 +374,13 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
     /** x = what `bytes` say, or, with `add` 1, x += that: the very numbers that were taken. */
     int8Put(x: Pointer, bytes: Pointer, count: number, add: number): void;
     /**
+     * As int8Take, in four bits: an f32 scale for each INT4_GROUP floats, the largest magnitude / 7; then for each group of n floats
+     * ceil(n / 2) bytes, of which number j has float j in its lower half and float j + ceil(n / 2) in its upper.
+     */
+    int4Take(out: Pointer, x: Pointer, count: number): void;
+    /** As int8Put. */
+    int4Put(x: Pointer, bytes: Pointer, count: number, add: number): void;
+    /**
      * Network: takes the `k` largest magnitudes out of x, of equals the first, NaN before all; at most 65536 elements. Bytes: f32 [k]
      * values, u16 [k] places, ascending. x keeps the others, but nothing that is not finite. `scratch`: TOPK_SCRATCH_BYTES.
      */
@@ -407,6 +414,9 @@ export function mergeScratchBytes(lists: number, width: number): number {
 
 /** Floats that share a scale where the network carries int8. */
 export const INT8_GROUP = 256;
+
+/** And int4. */
+export const INT4_GROUP = 128;
 
 /** Scratch of topkTake: 2048 counts and a word. */
 export const TOPK_SCRATCH_BYTES = 8192 + 64;

@@ -1,21 +1,21 @@
 import type { Block } from '../graph/layout.ts';
 import type { KernelTable } from '../kernels/table.ts';
-import { INT8_GROUP } from '../kernels/table.ts';
+import { INT4_GROUP, INT8_GROUP } from '../kernels/table.ts';
 
 /**
  * How floats cross the network, block by block. A block's encoding has a fixed length, so where each block lies is known on both sides
  * without a word about it, and workers encode and decode their own blocks in any order.
  *
- * What int8 and top-k leave unsaid stays in the memory they take from: error feedback. Up, it is added to the next sum; down, it is the
+ * What int8, int4 and top-k leave unsaid stays in the memory they take from: error feedback. Up, it is added to the next sum; down, it is the
  * difference between the parameters and the replica that all nodes hold.
  */
-export const WIRE_FORMATS = ['fp32', 'bf16', 'int8', 'topk'] as const;
+export const WIRE_FORMATS = ['fp32', 'bf16', 'int8', 'int4', 'topk'] as const;
 export type WireFormat = (typeof WIRE_FORMATS)[number];
 
 /** Kernels that the formats are made of. */
 export type WireKernels = Pick<
   KernelTable,
-  'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'topkTake' | 'topkPut'
+  'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'int4Take' | 'int4Put' | 'topkTake' | 'topkPut'
 >;
 
 /** All pointers are byte addresses; a block has at most 16 Ki floats. */
@@ -56,6 +56,17 @@ export const CODECS: { readonly [F in Codec['format']]: Codec } = {
     encode: (kernels, out, x, length) => kernels.int8Take(out, x, length),
     decode(kernels, x, bytes, length, add) {
       kernels.int8Put(x, bytes, length, add ? 1 : 0);
+      return true;
+    },
+  },
+  /** 4 bits and, for every 128 floats, a scale. */
+  int4: {
+    format: 'int4',
+    takes: true,
+    bytesOf: (length) => 4 * Math.ceil(length / INT4_GROUP) + whole(Math.ceil(length / 2)),
+    encode: (kernels, out, x, length) => kernels.int4Take(out, x, length),
+    decode(kernels, x, bytes, length, add) {
+      kernels.int4Put(x, bytes, length, add ? 1 : 0);
       return true;
     },
   },

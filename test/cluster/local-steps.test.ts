@@ -231,7 +231,7 @@ describe('together with what else there is', () => {
     await expect(other).rejects.toThrow('localSteps');
   });
 
-  test.each(['bf16', 'int8', 'topk'] as const)('--wire %s', async (wire) => {
+  test.each(['bf16', 'int8', 'int4', 'topk'] as const)('--wire %s', async (wire) => {
     const options = { syncEvery: 3, wire };
     const exact = diloco(spec, await initial());
     const { history, notes } = await together(small(), [{}, {}], options);

@@ -7,7 +7,7 @@ const bytes = 2 * 4 * 163_840;
 test('a slow link: fp32 all the same, and what the others would gain', () => {
   const samples = [90, 120, 130].map((roundMs) => ({ roundMs, computeMs: 20 }));
   expect(wireAdvice(samples, bytes, blocks, 1)).toBe(
-    'wire format fp32, the only one that keeps the same bytes: the network takes 100 ms of 120 ms a step (13 MB/s); if that matters less than time, --wire would give: bf16 0.50 of the bytes, about 70 ms a step; int8 0.25 of the bytes, about 45 ms a step; topk 0.02 of the bytes, about 22 ms a step',
+    'wire format fp32, the only one that keeps the same bytes: the network takes 100 ms of 120 ms a step (13 MB/s); if that matters less than time, --wire would give: bf16 0.50 of the bytes, about 70 ms a step; int8 0.25 of the bytes, about 45 ms a step; int4 0.13 of the bytes, about 33 ms a step; topk 0.02 of the bytes, about 22 ms a step',
   );
 });
 

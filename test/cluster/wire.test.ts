@@ -90,6 +90,7 @@ describe('wire formats', async () => {
   test.each([
     ['bf16', 0.51, 0.02],
     ['int8', 0.28, 0.05],
+    ['int4', 0.16, 0.05],
     ['topk', 0.1, 0.75], // 32 steps are few for what sends 1 % in each
   ] as const)(
     '%s: few bytes, near the loss of fp32, and says that it is not the same bytes',
@@ -106,7 +107,7 @@ describe('wire formats', async () => {
     },
   );
 
-  test.each(['int8', 'topk'] as const)('%s: frozen parameters, which have no sums', async (wire) => {
+  test.each(['int8', 'int4', 'topk'] as const)('%s: frozen parameters, which have no sums', async (wire) => {
     const fixed = defineJob({
       ...(job as Job),
       model: sequential(dense(160, 'relu', { name: 'fixed' }), dense(120, 'relu'), dense(6)),
@@ -152,8 +153,8 @@ describe('wire formats', async () => {
   }); // biome-ignore format: a list
 
   test('a format that there is not', () =>
-    expect(runCoordinator(job as Job, { wire: 'int4' as 'int8', port: 0 })).rejects.toThrow(
-      'option wire: expected fp32, bf16, int8, topk, auto, got int4; did you mean int8?',
+    expect(runCoordinator(job as Job, { wire: 'int3' as 'int8', port: 0 })).rejects.toThrow(
+      'option wire: expected fp32, bf16, int8, int4, topk, auto, got int3; did you mean int8?',
     ));
 
   test('a node that comes later has what the others have: bf16 keeps nothing from step to step, so nothing shows', async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { referenceKernels } from '../../src/kernels/reference.ts';
-import { INT8_GROUP, TOPK_SCRATCH_BYTES } from '../../src/kernels/table.ts';
+import { INT4_GROUP, INT8_GROUP, TOPK_SCRATCH_BYTES } from '../../src/kernels/table.ts';
 import { bothLevels } from './sides.ts';
 
 const word = fc.oneof(
@@ -48,6 +48,13 @@ describe.each(await bothLevels())('$simd', (sides) => {
           parts.push(bits(back, n));
 
           [x, out] = start();
+          kernels.int4Take(out, x, n);
+          parts.push(bits(out, Math.ceil(n / INT4_GROUP) + (n >> 3)), bits(x, n));
+          back = base();
+          kernels.int4Put(back, out, n, add);
+          parts.push(bits(back, n));
+
+          [x, out] = start();
           kernels.topkTake(out, x, n, k, scratch());
           parts.push(bits(out, k + (k >> 1)), bits(x, n));
           back = base();
@@ -63,23 +70,28 @@ describe.each(await bothLevels())('$simd', (sides) => {
     );
   });
 
-  it('what is taken and what remains are the whole: int8 to half a step of its scale, top-k exactly', () => {
+  it('what is taken and what remains are the whole: int8 and int4 to half a step of their scale, top-k exactly', () => {
+    const { int8Take, int8Put, int4Take, int4Put } = sides.wasm;
+    const integers = [[int8Take, int8Put, INT8_GROUP, 127], [int4Take, int4Put, INT4_GROUP, 7]] as const; // biome-ignore format: one line
     fc.assert(
       fc.property(finite, (values) => {
         sides.reset();
         const n = values.length;
         const [x, out, back] = [sides.floats(values), sides.room(n + 8), sides.room(n)];
-        sides.wasm.int8Take(out, x, n);
-        sides.wasm.int8Put(back, out, n, 0);
-        const [rest, taken] = [sides.got(x, n), sides.got(back, n)];
-        for (let from = 0; from < n; from += INT8_GROUP) {
-          const group = values.subarray(from, from + INT8_GROUP);
-          const most = Math.max(...group.map(Math.abs));
-          // One expectation a group: one a number takes longer than all kernels.
-          const off = (value: number, i: number) =>
-            !(Math.abs(taken[from + i] + rest[from + i] - value) <= most * 2 ** -22 + 1e-44) ||
-            !(Math.abs(rest[from + i]) <= most * (0.5 / 127 + 1e-6) + 1e-28);
-          expect([...group].filter(off), `of the group at ${from}`).toEqual([]);
+        for (const [take, put, size, steps] of integers) {
+          sides.setFloats(x, values);
+          take(out, x, n);
+          put(back, out, n, 0);
+          const [rest, taken] = [sides.got(x, n), sides.got(back, n)];
+          for (let from = 0; from < n; from += size) {
+            const group = values.subarray(from, from + size);
+            const most = Math.max(...group.map(Math.abs));
+            // One expectation a group: one a number takes longer than all kernels.
+            const off = (value: number, i: number) =>
+              !(Math.abs(taken[from + i] + rest[from + i] - value) <= most * 2 ** -22 + 1e-44) ||
+              !(Math.abs(rest[from + i]) <= most * (0.5 / steps + 1e-6) + 1e-28);
+            expect([...group].filter(off), `of the group at ${from}`).toEqual([]);
+          }
         }
         sides.setFloats(x, values);
         const k = keepOf(n);
@@ -117,7 +129,7 @@ describe.each(await bothLevels())('$simd', (sides) => {
   });
 
   it('error feedback loses nothing: what was sent adds up to what was given', () => {
-    for (const format of ['int8', 'topk'] as const) {
+    for (const format of ['int8', 'int4', 'topk'] as const) {
       sides.reset();
       const n = 1000;
       const given = Array.from({ length: n }, (_, i) => Math.sin(i) ** 3);
@@ -134,6 +146,9 @@ describe.each(await bothLevels())('$simd', (sides) => {
         if (format === 'int8') {
           sides.wasm.int8Take(out, residual, n);
           sides.wasm.int8Put(sum, out, n, 1);
+        } else if (format === 'int4') {
+          sides.wasm.int4Take(out, residual, n);
+          sides.wasm.int4Put(sum, out, n, 1);
         } else {
           sides.wasm.topkTake(out, residual, n, keepOf(n), at);
           sides.wasm.topkPut(sum, out, n, keepOf(n), 1);

@@ -12,7 +12,7 @@ import { parseLink, parseWhatIf } from '../../src/scaling/what-if.ts';
 const costs: JobCosts = {
   batch: 64,
   shards: 4,
-  bytes: { fp32: 1e6, bf16: 5e5, int8: 2.5e5, topk: 1e4 },
+  bytes: { fp32: 1e6, bf16: 5e5, int8: 2.5e5, int4: 1.25e5, topk: 1e4 },
   shardMs: 10,
   together: [{ workers: 1, additionMs: 0.5, updateMs: 2, fixedMs: 0.25 }],
   slowdown: [1],
@@ -21,6 +21,7 @@ const costs: JobCosts = {
     fp32: { encodeMs: 0, decodeMs: 0 },
     bf16: { encodeMs: 4, decodeMs: 2 },
     int8: { encodeMs: 0, decodeMs: 0 },
+    int4: { encodeMs: 0, decodeMs: 0 },
     topk: { encodeMs: 0, decodeMs: 0 },
   },
   jitter: 0,

@@ -25,7 +25,7 @@ export * from './reduce';
 export * from './row-lists';
 export * from './rows';
 export * from './unary';
-export { bf16Decode, bf16Encode, int8Put, int8Take, topkPut, topkTake } from './wire';
+export { bf16Decode, bf16Encode, int4Put, int4Take, int8Put, int8Take, topkPut, topkTake } from './wire';
 
 /** First address above the constants of this module: whoever owns the memory starts there. */
 export const heapBase: usize = __heap_base;

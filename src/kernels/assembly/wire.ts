@@ -1,5 +1,5 @@
 /**
- * Formats in which floats cross the network: bf16, int8 with a scale for each group, the largest few. No fused multiply-add anywhere:
+ * Formats in which floats cross the network: bf16, int8 and int4 with a scale for each group, the largest few. No fused multiply-add anywhere:
  * sender and receiver may run different builds, and both must read the same numbers.
  */
 
@@ -7,6 +7,11 @@
 // @ts-ignore: decorator
 @inline
 const GROUP: usize = 256;
+
+/** Floats that share an int4 scale: with so few steps a large one among many costs the others more. */
+// @ts-ignore: decorator
+@inline
+const GROUP4: usize = 128;
 
 /** The bf16 of f32 bits: rounded to nearest, ties to even; a NaN stays one. */
 // @ts-ignore: decorator
@@ -88,41 +93,59 @@ function take4(x: usize, inverse: v128, scale: v128): v128 {
   return i32x4.trunc_sat_f32x4_s(q);
 }
 
+/** Takes 16 floats out of x as bytes. */
+// @ts-ignore: decorator
+@inline
+function take16(x: usize, inverse: v128, scale: v128): v128 {
+  const low = i16x8.narrow_i32x4_s(take4(x, inverse, scale), take4(x + 16, inverse, scale));
+  const high = i16x8.narrow_i32x4_s(take4(x + 32, inverse, scale), take4(x + 48, inverse, scale));
+  return i8x16.narrow_i16x8_s(low, high);
+}
+
+// @ts-ignore: decorator
+@inline
+function take1(x: usize, inverse: f32, scale: f32): i32 {
+  const y = load<f32>(x);
+  const q = nearest(y * inverse);
+  store<f32>(x, y - q * scale);
+  return <i32>q;
+}
+
+/** The scale at which the largest magnitude of a group is `steps`; NaN if that is not finite. */
+// @ts-ignore: decorator
+@inline
+function scaleOf(most: f32, steps: f32): f32 {
+  if (!(most <= f32.MAX_VALUE)) return <f32>NaN; // so is all of the group, and nothing of it is kept
+  const scale = most / steps;
+  return scale < 1e-30 ? 0 : scale; // its reciprocal might overflow; what is so small waits for more
+}
+
 /** Bytes: an f32 scale for each group, then an i8 for each float. */
 export function int8Take(out: usize, x: usize, count: usize): void {
   let scales = out;
   let bytes = out + (((count + GROUP - 1) / GROUP) << 2);
   while (count > 0) {
     const n = min(count, GROUP);
-    const most = largest(x, n);
-    if (!(most <= f32.MAX_VALUE)) { // NaN or infinite: so is all of the group, and nothing of it is kept
-      store<f32>(scales, <f32>NaN);
+    const scale = scaleOf(largest(x, n), 127);
+    store<f32>(scales, scale);
+    if (scale !== scale) {
       memory.fill(bytes, 0, n);
       memory.fill(x, 0, n << 2);
       bytes += n;
       x += n << 2;
     } else {
-      let scale: f32 = most / 127;
-      let inverse: f32 = 0;
-      if (scale < 1e-30) scale = 0; // its reciprocal might overflow; what is so small waits for more
-      else inverse = 1 / scale;
-      store<f32>(scales, scale);
+      const inverse: f32 = scale > 0 ? 1 / scale : 0;
       const end = x + (n << 2);
       const wide = x + ((n & ~15) << 2);
       const scale4 = f32x4.splat(scale);
       const inverse4 = f32x4.splat(inverse);
       while (x < wide) {
-        const low = i16x8.narrow_i32x4_s(take4(x, inverse4, scale4), take4(x + 16, inverse4, scale4));
-        const high = i16x8.narrow_i32x4_s(take4(x + 32, inverse4, scale4), take4(x + 48, inverse4, scale4));
-        v128.store(bytes, i8x16.narrow_i16x8_s(low, high));
+        v128.store(bytes, take16(x, inverse4, scale4));
         x += 64;
         bytes += 16;
       }
       while (x < end) {
-        const y = load<f32>(x);
-        const q = nearest(y * inverse);
-        store<f32>(x, y - q * scale);
-        store<i8>(bytes, <i8>(<i32>q));
+        store<i8>(bytes, <i8>take1(x, inverse, scale));
         x += 4;
         bytes += 1;
       }
@@ -130,6 +153,28 @@ export function int8Take(out: usize, x: usize, count: usize): void {
     scales += 4;
     count -= n;
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function put4(x: usize, q: v128, scale: v128, add: i32): void {
+  const y = f32x4.mul(f32x4.convert_i32x4_s(q), scale);
+  v128.store(x, add ? f32x4.add(v128.load(x), y) : y);
+}
+
+/** Puts 8 numbers of 16 bits. */
+// @ts-ignore: decorator
+@inline
+function put8(x: usize, q: v128, scale: v128, add: i32): void {
+  put4(x, i32x4.extend_low_i16x8_s(q), scale, add);
+  put4(x + 16, i32x4.extend_high_i16x8_s(q), scale, add);
+}
+
+// @ts-ignore: decorator
+@inline
+function put1(x: usize, q: i32, scale: f32, add: i32): void {
+  const y = <f32>q * scale;
+  store<f32>(x, add ? load<f32>(x) + y : y);
 }
 
 export function int8Put(x: usize, bytes: usize, count: usize, add: i32): void {
@@ -142,25 +187,84 @@ export function int8Put(x: usize, bytes: usize, count: usize, add: i32): void {
     const end = x + (n << 2);
     const wide = x + ((n & ~7) << 2);
     while (x < wide) {
-      const q = v128.load_ext<i8>(bytes);
-      let low = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q)), scale4);
-      let high = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q)), scale4);
-      if (add) {
-        low = f32x4.add(v128.load(x), low);
-        high = f32x4.add(v128.load(x, 16), high);
-      }
-      v128.store(x, low);
-      v128.store(x, high, 16);
+      put8(x, v128.load_ext<i8>(bytes), scale4, add);
       bytes += 8;
       x += 32;
     }
     while (x < end) {
-      const y = <f32>load<i8>(bytes) * scale;
-      store<f32>(x, add ? load<f32>(x) + y : y);
+      put1(x, load<i8>(bytes), scale, add);
       bytes += 1;
       x += 4;
     }
     scales += 4;
+    count -= n;
+  }
+}
+
+/**
+ * Bytes: an f32 scale for each group, then for each group of n floats (n + 1) / 2 bytes: the first half of them in the lower four bits, the
+ * second in the upper.
+ */
+export function int4Take(out: usize, x: usize, count: usize): void {
+  let scales = out;
+  let bytes = out + (((count + GROUP4 - 1) / GROUP4) << 2);
+  while (count > 0) {
+    const n = min(count, GROUP4);
+    const half = (n + 1) >> 1;
+    const scale = scaleOf(largest(x, n), 7);
+    store<f32>(scales, scale);
+    if (scale !== scale) {
+      memory.fill(bytes, 0, half);
+      memory.fill(x, 0, n << 2);
+    } else {
+      const inverse: f32 = scale > 0 ? 1 / scale : 0;
+      const scale4 = f32x4.splat(scale);
+      const inverse4 = f32x4.splat(inverse);
+      const second = half << 2;
+      const wide = (n - half) & ~15;
+      let j: usize = 0;
+      for (; j < wide; j += 16) {
+        const low = take16(x + (j << 2), inverse4, scale4);
+        const high = take16(x + second + (j << 2), inverse4, scale4);
+        v128.store(bytes + j, v128.or(v128.and(low, i8x16.splat(15)), i8x16.shl(high, 4)));
+      }
+      for (; j < half; j++) {
+        const low = take1(x + (j << 2), inverse, scale);
+        const high = half + j < n ? take1(x + second + (j << 2), inverse, scale) : 0;
+        store<u8>(bytes + j, <u8>((low & 15) | (high << 4)));
+      }
+    }
+    scales += 4;
+    bytes += half;
+    x += n << 2;
+    count -= n;
+  }
+}
+
+export function int4Put(x: usize, bytes: usize, count: usize, add: i32): void {
+  let scales = bytes;
+  bytes += ((count + GROUP4 - 1) / GROUP4) << 2;
+  while (count > 0) {
+    const n = min(count, GROUP4);
+    const half = (n + 1) >> 1;
+    const scale = load<f32>(scales);
+    const scale4 = f32x4.splat(scale);
+    const second = half << 2;
+    const wide = (n - half) & ~7;
+    let j: usize = 0;
+    for (; j < wide; j += 8) {
+      const both = v128.load_ext<i8>(bytes + j); // sixteen bits, the upper half of which repeats the sign
+      put8(x + (j << 2), i16x8.shr_s(i16x8.shl(both, 12), 12), scale4, add);
+      put8(x + second + (j << 2), i16x8.shr_s(both, 4), scale4, add);
+    }
+    for (; j < half; j++) {
+      const both = <i32>load<i8>(bytes + j);
+      put1(x + (j << 2), (both << 28) >> 28, scale, add);
+      if (half + j < n) put1(x + second + (j << 2), both >> 4, scale, add);
+    }
+    scales += 4;
+    bytes += half;
+    x += n << 2;
     count -= n;
   }
 }
