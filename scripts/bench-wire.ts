@@ -1,7 +1,8 @@
 /**
  * What each setting of the wire sends, and what it does to the loss: `npm run bench:wire -- --job mnist --steps 422`, `-- --job gpt --text
  * input.txt --steps 300`. A coordinator and two nodes of one worker over loopback; each seed with each setting: a format, after a `/` how
- * many local steps (`int8/16` is `--wire int8 --sync-every 16`). The loss is that of validation after the last step, in nats: mean and
+ * many local steps, and after two more the outer optimizer's learning rate and momentum (`int8/16` is `--wire int8 --sync-every 16`,
+ * `int8/16/1/0.3` has `--outer-lr 1 --outer-momentum 0.3` besides). The loss is that of validation after the last step, in nats: mean and
  * range over the seeds. Bytes are those of the floats and all around them, of one node in a step of the job, both ways, without what a
  * joining node receives once.
  *
@@ -29,8 +30,6 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '5' },
     first: { type: 'string', default: '1' },
     formats: { type: 'string', default: WIRE_FORMATS.join() },
-    'outer-lr': { type: 'string' },
-    'outer-momentum': { type: 'string' },
     link: { type: 'string' },
     json: { type: 'string' },
   },
@@ -75,7 +74,7 @@ const UNLIMITED = 'fp32 without a limit';
 
 async function measure(setting: string, seed: number): Promise<Run> {
   const job = jobOf(seed) as Job;
-  const [format, every = '1'] = (setting === UNLIMITED ? 'fp32' : setting).split('/');
+  const [format, every = '1', outerLr, outerMomentum] = (setting === UNLIMITED ? 'fp32' : setting).split('/');
   const syncEvery = Number(every);
   const link = values.link === undefined || setting === UNLIMITED ? undefined : parseLink(values.link);
   const nodes: ReturnType<typeof runNode>[] = [];
@@ -86,7 +85,7 @@ async function measure(setting: string, seed: number): Promise<Run> {
     minNodes: 2,
     wire: format as WireFormat,
     syncEvery,
-    ...(syncEvery > 1 && { outerLr: numberOf(values['outer-lr']), outerMomentum: numberOf(values['outer-momentum']) }),
+    ...(syncEvery > 1 && { outerLr: numberOf(outerLr), outerMomentum: numberOf(outerMomentum) }),
     onListening: async ({ url, port }) => {
       for (let i = 0; i < 2; i++) {
         const speed = link && { delayMs: link.latencyMs, bytesPerSecond: 1000 * link.bytesPerMs };
