@@ -239,7 +239,7 @@ describe('together with what else there is', () => {
     const losses = history.map(({ loss }) => loss);
     // Of so small tensors 1 % is one element: it only has to learn.
     if (wire === 'topk') expect(losses[4]).toBeLessThan(losses[0]);
-    else expectNear(losses, exact.rounds.map(({ loss }) => loss), 0.02); // biome-ignore format: one line
+    else expectNear(losses, exact.rounds.map(({ loss }) => loss), wire === 'int4' ? 0.1 : 0.02); // biome-ignore format: one line
   });
 
   test('batch normalisation, frozen parameters, and nodes without data', async () => {
