@@ -32,6 +32,7 @@ function project(test: { name: string; include: string[]; exclude?: string[]; is
       server: { deps: { external: [/\/dist\/(src|cluster|test)\//, /\/fixtures\/.*\.mjs$/] } },
       testTimeout: 60_000,
       hookTimeout: 60_000,
+      expect: { poll: { timeout: 55_000 } },
     },
   };
 }
