@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { ENGINES } from '../../cluster/launch/engines.ts';
 import { WIRE_FORMATS } from '../parallel/wire-format.ts';
 import type { Work } from './commands.ts';
@@ -6,7 +6,7 @@ import type { CoordinatorCommandOptions } from './coordinator.ts';
 import type { JoinCommandOptions } from './join.ts';
 import type { LaunchCommandOptions } from './launch.ts';
 import type { NodeCommandOptions } from './node.ts';
-import { addJobOptions, addTrainOptions, atLeastZero, choice, count, positive } from './options.ts';
+import { addJobOptions, addTrainOptions, atLeastZero, choice, count, port, positive } from './options.ts';
 
 /** Of the commands that run on several machines; schedulers decide by it. */
 export const CLUSTER_EXIT_CODES = `
@@ -178,9 +178,4 @@ function addNodeOptions(command: Command): Command {
   return known.includes('--token-file')
     ? command
     : command.option('--token-file <file>', "the run's token, in the place of LOCKSTEP_TOKEN");
-}
-
-function port(text: string): number {
-  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new InvalidArgumentError('a port, 0 to 65535');
 }

@@ -3,8 +3,9 @@
 import { once } from 'node:events';
 import { EXIT_CODES, exitCodeOf } from '../../cluster/launch/exit-codes.ts';
 import { LockstepError } from '../errors.ts';
-import { readCommandLine, UsageError } from './commands.ts';
+import { readCommandLine } from './commands.ts';
 import { isLockstepError } from './load-job.ts';
+import { UsageError } from './usage.ts';
 import { ownVersion } from './version.ts';
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;

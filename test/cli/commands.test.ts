@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readCommandLine, UsageError } from '../../src/cli/commands.ts';
+import { readCommandLine } from '../../src/cli/commands.ts';
+import { UsageError } from '../../src/cli/usage.ts';
 
 function problem(args: readonly string[]): string {
   try {
@@ -82,7 +83,7 @@ describe('a command line', () => {
     [['train', 'x.ts', '--batch-size', 'half'], 'expected \'full\' or a whole number of at least 1, got "half"'],
     [['train', 'x.ts', '--workers', '1.5'], 'expected \'auto\' or a whole number of at least 1, got "1.5"'],
     [['train', 'x.ts', '--set'], 'expected a value, got nothing'],
-    [['coordinator', 'x.ts', '--port', '65536'], 'expected a port, 0 to 65535, got "65536"'],
+    [['coordinator', 'x.ts', '--port', '65536'], 'expected a port: a whole number from 0 to 65535, got "65536"'],
     [['join', 'x.ts', '--engine', 'slrum'], 'expected one of torchrun, openmpi, pmi, slurm, kubernetes, got "slrum"'],
     [['node', 'x.ts'], 'lockstep node: expected the file of a job, got nothing'],
     [
