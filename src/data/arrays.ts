@@ -4,6 +4,7 @@ import { parseOptions, unknownOption } from '../optim/options.ts';
 import type { FieldType, Source } from './contract.ts';
 import { describeValue } from './describe.ts';
 import { fitIndex, fitNumbers } from './fit.ts';
+import { valuesOf } from './number-column.ts';
 import { type Cell, type RawArray, type RawColumn, type RawTable, sharedArray, type TensorColumn } from './raw.ts';
 import { type SourceReader, tensorColumn } from './reader.ts';
 import type { Transform } from './transforms.ts';
@@ -220,7 +221,7 @@ function fitArrays(source: ArraysSource, raw: RawTable, ids: Int32Array | undefi
     const dtype = source.dtypes[name] ?? (column.data instanceof Int32Array ? 'i32' : 'f32');
     if (dtype === 'f32') return fitField(source, name, column, ids);
     if (source.normalize[name]) throw notNumeric('normalize', name);
-    return fitIndex(name, column, ids, declaredSize(value));
+    return fitIndex(name, column, ids?.length ?? raw.size, ids, declaredSize(value));
   });
 }
 
@@ -233,18 +234,13 @@ function notNumeric(option: string, name: string): LockstepError {
   });
 }
 
-function fitField(
-  source: ArraysSource,
-  name: string,
-  { shape, data }: TensorColumn,
-  ids: Int32Array | undefined,
-): Transform {
+function fitField(source: ArraysSource, name: string, column: TensorColumn, ids: Int32Array | undefined): Transform {
+  const { shape, data } = column;
   const base = { field: name, column: name, shape };
   const mode = source.normalize[name] ?? false;
   if (mode !== false) {
     const width = shape.reduce((a, b) => a * b, 1);
-    const rows = ids?.length ?? data.length / width;
-    return fitNumbers(mode, base, rows, width, (i, j) => data[(ids ? ids[i] : i) * width + j]);
+    return fitNumbers(mode, base, ids?.length ?? data.length / width, width, valuesOf(column, ids));
   }
   if (data instanceof Uint8Array) return { kind: 'bytes', ...base, scale: 1, shift: 0 };
   return { kind: 'tensor', ...base, dtype: 'f32', allowNonFinite: source.allowNonFinite };

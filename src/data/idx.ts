@@ -3,10 +3,14 @@ import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
 import type { LoadOptions, Source } from './contract.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
-import { byteMoments, fitAll, fitIndex, fitPixels } from './fit.ts';
-import { type IdxFile, readIdx } from './idx-file.ts';
-import type { RawArray, RawTable } from './raw.ts';
-import { type SourceReader, tensorColumn } from './reader.ts';
+import { fitAll, fitIndex, fitPixels } from './fit.ts';
+import { type IdxHeader, readIdx } from './idx-file.ts';
+import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
+import { elementType, histogramOf, type NumberColumn, openColumn, valuesOf } from './number-column.ts';
+import type { PagedElements } from './paged.ts';
+import type { RawTable, Spill } from './raw.ts';
+import { numberColumn, type SourceReader } from './reader.ts';
+import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
 export interface IdxOptions {
@@ -15,9 +19,17 @@ export interface IdxOptions {
    * element types: the training range becomes [0, 1]); false: the numbers as they are.
    */
   readonly normalize?: 'standard' | 'unit' | false;
+  /**
+   * Memory for the rows, for files that are larger: '500MB', 2e9. They are then kept in a temporary file and brought into memory in windows
+   * ahead of the training (docs/data.md says how they are shuffled). Default: all rows are in memory.
+   */
+  readonly memory?: MemorySize;
 }
 
-const OPTIONS = z.strictObject({ normalize: z.enum(['standard', 'unit']).or(z.literal(false)).default('standard') });
+const OPTIONS = z.strictObject({
+  normalize: z.enum(['standard', 'unit']).or(z.literal(false)).default('standard'),
+  memory: MEMORY_SIZE.optional(),
+});
 const SOURCE = OPTIONS.extend({ kind: z.literal('idx'), images: z.string(), labels: z.string() });
 
 /**
@@ -46,52 +58,91 @@ export function idx(
 export const idxReader: SourceReader = { read, fit };
 
 async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<RawTable> {
-  const spec = parseOptions(SOURCE, source, 'idx');
-  const imagesFile = resolveFile(spec.images, baseDir);
-  const labelsFile = resolveFile(spec.labels, baseDir);
-  const [images, labels] = await Promise.all([readIdx(imagesFile, signal), readIdx(labelsFile, signal)]);
-  check(images, labels);
+  const { images, labels, memory } = parseOptions(SOURCE, source, 'idx');
+  const spill = memory === undefined ? undefined : { file: new ScratchFile(), memory };
+  const imagesFile = resolveFile(images, baseDir);
+  const labelsFile = resolveFile(labels, baseDir);
+  const y = await readLabels(labelsFile, spill, signal);
+  const x = await readColumn(imagesFile, spill, signal, (header) => checkItems(header, imagesFile, y.rows, labelsFile));
   return {
-    size: labels.dims[0],
+    size: y.rows,
     columns: new Map([
-      ['x', { kind: 'tensor', shape: images.dims.slice(1), data: images.data }],
-      ['y', { kind: 'tensor', shape: [], data: integers(labels.data) }],
+      ['x', x.column],
+      ['y', y.column],
     ]),
     place: (row, column) => `${column === 'x' ? imagesFile : labelsFile}, item ${row}`,
+    ...(spill && { spill }),
   };
 }
 
-function check(images: IdxFile, labels: IdxFile): void {
-  const [items, ...rest] = images.dims;
-  const wrong = (file: IdxFile, expected: string, got: string, fix: string): LockstepError =>
-    new LockstepError('E_DATA_FORMAT', { where: file.file, expected, got, fix });
-  if (labels.dims.length !== 1 || labels.type === 'f32' || labels.type === 'f64') {
-    const got = `${labels.dims.join(' x ')} elements of ${labels.type}`;
-    throw wrong(labels, 'one integer label per item', got, 'idx(images, labels): are the two files swapped?');
-  }
-  if (items !== labels.dims[0]) {
-    const expected = `as many labels as ${images.file} has items (${items})`;
-    throw wrong(labels, expected, `${labels.dims[0]} labels`, 'take images and labels of the same set');
-  }
-  if (rest.includes(0)) throw wrong(images, 'items of at least one element', rest.join(' x '), 'fetch the file again');
+interface Items {
+  readonly rows: number;
+  readonly column: NumberColumn;
+}
+
+/** Of the memory, for the page of each of the two columns. */
+const SHARE = 1 / 8;
+
+/** `check` throws before anything is allocated. */
+async function readColumn(
+  file: string,
+  spill: Spill | undefined,
+  signal: AbortSignal | undefined,
+  check: (header: IdxHeader) => void,
+  as?: PagedElements,
+): Promise<Items> {
+  let items: Items | undefined;
+  const open = (header: IdxHeader) => {
+    check(header);
+    const [rows, ...shape] = header.dims;
+    const { column, take } = openColumn({ elements: as ?? header.elements, rows, shape, where: file }, spill, SHARE);
+    items = { rows, column };
+    return { take };
+  };
+  await readIdx(file, open, signal);
+  if (!items) throw new TypeError('idx: no items');
+  return items;
 }
 
 /** Labels become i32 whatever their width in the file. */
-function integers(data: RawArray): Int32Array {
-  return data instanceof Int32Array ? data : Int32Array.from(data);
+function readLabels(file: string, spill: Spill | undefined, signal: AbortSignal | undefined): Promise<Items> {
+  const check = ({ dims, type }: IdxHeader): void => {
+    if (dims.length === 1 && type !== 'f32' && type !== 'f64') return;
+    const got = `${dims.join(' x ')} elements of ${type}`;
+    throw unfit(file, 'one integer label per item', got, 'idx(images, labels): are the two files swapped?');
+  };
+  return readColumn(file, spill, signal, check, 'i32');
+}
+
+function checkItems({ dims: [items, ...rest] }: IdxHeader, file: string, labels: number, labelsFile: string): void {
+  if (items !== labels) {
+    const expected = `as many labels as ${file} has items (${items})`;
+    throw unfit(labelsFile, expected, `${labels} labels`, 'take images and labels of the same set');
+  }
+  if (rest.includes(0)) throw unfit(file, 'items of at least one element', rest.join(' x '), 'fetch the file again');
+}
+
+function unfit(file: string, expected: string, got: string, fix: string): LockstepError {
+  return new LockstepError('E_DATA_FORMAT', { where: file, expected, got, fix });
 }
 
 function fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   const { normalize } = parseOptions(SOURCE, source, 'idx');
-  return [fitImages(normalize, raw, ids), fitIndex('y', tensorColumn(raw, 'y'), ids)];
+  const count = ids?.length ?? raw.size;
+  return [fitItems(normalize, numberColumn(raw, 'x'), count, ids), fitIndex('y', numberColumn(raw, 'y'), count, ids)];
 }
 
-function fitImages(normalize: 'standard' | 'unit' | false, raw: RawTable, ids: Int32Array | undefined): Transform {
-  const { shape, data } = tensorColumn(raw, 'x');
+function fitItems(
+  normalize: 'standard' | 'unit' | false,
+  column: NumberColumn,
+  count: number,
+  ids: Int32Array | undefined,
+): Transform {
+  const { shape } = column;
   const base = { field: 'x', column: 'x', shape };
-  const width = shape.reduce((a, b) => a * b, 1);
-  if (!(data instanceof Uint8Array)) {
-    return fitAll(normalize === 'unit' ? 'minmax' : normalize, base, data, ids, width);
+  if (elementType(column) === 'u8') {
+    return { kind: 'bytes', ...base, ...fitPixels(normalize, () => histogramOf(column, count, ids).moments()) };
   }
-  return { kind: 'bytes', ...base, ...fitPixels(normalize, () => byteMoments(data, ids, width)) };
+  const width = shape.reduce((a, b) => a * b, 1);
+  return fitAll(normalize === 'unit' ? 'minmax' : normalize, base, count, width, valuesOf(column, ids));
 }

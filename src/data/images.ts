@@ -5,12 +5,12 @@ import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
 import type { LoadOptions, Source } from './contract.ts';
 import { abortedError, type FilePath, pathText, resolveFile } from './files.ts';
-import { ByteHistogram, byteMoments, fitPixels } from './fit.ts';
+import { fitPixels } from './fit.ts';
 import { imageDecoder } from './image-decode.ts';
 import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
-import { PagedColumn } from './paged.ts';
-import { type RawColumn, type RawTable, sharedArray, type TensorColumn } from './raw.ts';
-import type { SourceReader } from './reader.ts';
+import { histogramOf, openColumn } from './number-column.ts';
+import type { RawColumn, RawTable } from './raw.ts';
+import { numberColumn, type SourceReader } from './reader.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
@@ -75,17 +75,13 @@ async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<R
   const spill = spec.memory === undefined ? undefined : { file: new ScratchFile(), memory: spec.memory };
   const shape = shapeOf(spec);
   const width = shape.reduce((a, b) => a * b, 1);
-  const column = spill
-    ? new PagedColumn(spill.file, 'u8', files.length, shape, spill.memory / 4)
-    : ({ kind: 'tensor', shape, data: reserve(files.length * width, files.length, folder) } satisfies TensorColumn);
+  const { column, take } = openColumn({ elements: 'u8', rows: files.length, shape, where: folder }, spill, 1 / 4);
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < files.length) {
       if (signal?.aborted) throw abortedError(`reading ${folder}`, signal.reason);
       const i = next++;
-      const bytes = await decode(files[i].file, files[i].file);
-      if (column.kind === 'paged') column.write(bytes, i * width);
-      else column.data.set(bytes, i * width);
+      take(await decode(files[i].file, files[i].file), i * width);
     }
   };
   const decoding = Array.from({ length: Math.min(AT_ONCE, files.length) }, worker);
@@ -159,26 +155,13 @@ function notImage(file: string): LockstepError {
   });
 }
 
-function reserve(bytes: number, files: number, folder: string): Uint8Array {
-  try {
-    return sharedArray('u8', bytes);
-  } catch (cause) {
-    throw new LockstepError('E_MEMORY', {
-      where: folder,
-      expected: 'images that fit into memory',
-      got: `${files} images, ${Math.ceil(bytes / 2 ** 20)} MiB of pixels`,
-      fix: "keep them on disk: option memory: '1GB'; or choose a smaller size",
-      cause,
-    });
-  }
-}
-
 function fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   const spec = parseOptions(SOURCE, source, 'images');
   const classes = raw.columns.get('class');
   if (classes?.kind !== 'cells') throw new TypeError('images: no classes');
   const names = new Set<string>();
-  for (let i = 0; i < (ids?.length ?? raw.size); i++) names.add(String(classes.at(ids ? ids[i] : i)));
+  const count = ids?.length ?? raw.size;
+  for (let i = 0; i < count; i++) names.add(String(classes.at(ids ? ids[i] : i)));
   const { size, channels, fit } = spec;
   return [
     { kind: 'image', column: 'image', size, channels, fit },
@@ -187,23 +170,8 @@ function fit(source: Source, raw: RawTable, ids: Int32Array | undefined): Transf
       field: 'x',
       column: 'image',
       shape: shapeOf(spec),
-      ...fitPixels(spec.normalize, () => moments(raw, ids)),
+      ...fitPixels(spec.normalize, () => histogramOf(numberColumn(raw, 'image'), count, ids).moments()),
     },
     { kind: 'labels', field: 'y', column: 'class', type: 'category', values: [...names].sort() },
   ];
-}
-
-/** Mean and standard deviation of the bytes of images `ids` (all, if absent). */
-function moments(raw: RawTable, ids: Int32Array | undefined): [mean: number, std: number] {
-  const column = raw.columns.get('image');
-  if (column?.kind === 'tensor' && column.data instanceof Uint8Array) {
-    return byteMoments(column.data, ids, column.data.length / raw.size);
-  }
-  if (column?.kind !== 'paged') throw new TypeError('images: not bytes');
-  const histogram = new ByteHistogram();
-  for (let i = 0; i < (ids?.length ?? raw.size); i++) {
-    const bytes = column.row(ids ? ids[i] : i);
-    if (bytes instanceof Uint8Array) histogram.add(bytes, 0, bytes.length);
-  }
-  return histogram.moments();
 }

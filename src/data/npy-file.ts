@@ -4,18 +4,13 @@ import { LockstepError } from '../errors.ts';
 import { didYouMean } from './describe.ts';
 import { readError } from './files.ts';
 import { type NpyHeader, parseNpyHeader } from './npy-header.ts';
+import type { ElementTarget } from './number-column.ts';
+import type { PagedElements } from './paged.ts';
 import type { RawArray } from './raw.ts';
 import { openZipMember, readZipDirectory } from './zip.ts';
 
-/** Where the elements of an array go, run after run in the order of rows; made when the header is known. */
-export interface NpyTarget {
-  take(values: RawArray, at: number): void;
-}
-
 /** What kind of numbers an array becomes: bytes stay bytes, integers become i32, floats keep their precision. */
-export type NpyElements = 'u8' | 'i32' | 'f32' | 'f64';
-
-export function elementsOfType({ type }: NpyHeader): NpyElements {
+export function elementsOfType({ type }: NpyHeader): PagedElements {
   if (type.kind === 'float') return type.bytes === 4 ? 'f32' : 'f64';
   return type.kind === 'boolean' || (type.kind === 'unsigned' && type.bytes === 1) ? 'u8' : 'i32';
 }
@@ -37,7 +32,7 @@ interface Bytes {
 export async function readNpy(
   file: string,
   member: string | undefined,
-  open: (header: NpyHeader, where: string) => NpyTarget,
+  open: (header: NpyHeader, where: string) => ElementTarget,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   try {
@@ -70,7 +65,7 @@ async function memberBytes(file: string, name: string, signal: AbortSignal | und
 
 async function decode(
   { where, size, stream }: Bytes,
-  open: (header: NpyHeader, where: string) => NpyTarget,
+  open: (header: NpyHeader, where: string) => ElementTarget,
 ): Promise<void> {
   let decoder: Decoder | undefined;
   let rest: Uint8Array = new Uint8Array(0);
@@ -102,10 +97,10 @@ function checkSize({ headerBytes, elements, type, dims }: NpyHeader, size: numbe
 class Decoder {
   readonly #header: NpyHeader;
   readonly #where: string;
-  readonly #target: NpyTarget;
+  readonly #target: ElementTarget;
   #done = 0;
 
-  constructor(header: NpyHeader, where: string, target: NpyTarget) {
+  constructor(header: NpyHeader, where: string, target: ElementTarget) {
     this.#header = header;
     this.#where = where;
     this.#target = header.fortran && header.dims.length > 1 ? new RowOrder(header, target) : target;
@@ -188,8 +183,8 @@ class Decoder {
 }
 
 /** Elements that come column by column, put into the order of rows. */
-class RowOrder implements NpyTarget {
-  readonly #target: NpyTarget;
+class RowOrder implements ElementTarget {
+  readonly #target: ElementTarget;
   readonly #strides: readonly number[];
   readonly #dims: readonly number[];
   readonly #index: number[];
@@ -197,7 +192,7 @@ class RowOrder implements NpyTarget {
   #place = 0;
   #out: RawArray | undefined;
 
-  constructor({ dims, elements }: NpyHeader, target: NpyTarget) {
+  constructor({ dims, elements }: NpyHeader, target: ElementTarget) {
     this.#target = target;
     this.#dims = dims;
     this.#elements = elements;

@@ -4,13 +4,13 @@ import { parseOptions, unknownOption } from '../optim/options.ts';
 import type { FieldType, LoadOptions, Source } from './contract.ts';
 import { describeValue } from './describe.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
-import { ByteHistogram, fitIndex, fitNumbers, type Normalization } from './fit.ts';
+import { fitIndex, fitNumbers, type Normalization } from './fit.ts';
 import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
 import { elementsOfType, readNpy } from './npy-file.ts';
 import type { NpyHeader } from './npy-header.ts';
-import { PagedColumn } from './paged.ts';
-import { type RawArray, type RawColumn, type RawTable, type Spill, sharedArray, type TensorColumn } from './raw.ts';
-import { type SourceReader, tensorColumn } from './reader.ts';
+import { elementType, histogramOf, type NumberColumn, openColumn, valuesOf } from './number-column.ts';
+import { type RawArray, type RawColumn, type RawTable, type Spill, sharedArray } from './raw.ts';
+import { numberColumn, type SourceReader } from './reader.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
@@ -137,7 +137,7 @@ interface Loaded {
   readonly field: string;
   readonly where: string;
   readonly rows: number;
-  readonly column: TensorColumn | PagedColumn;
+  readonly column: NumberColumn;
 }
 
 async function readArrays(source: NpySource, { baseDir, signal }: LoadOptions): Promise<RawTable> {
@@ -173,38 +173,30 @@ async function readArray(
   spill: Spill | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Loaded> {
-  let loaded: { where: string; dims: readonly number[]; data: RawArray | PagedColumn } | undefined;
+  let loaded: Loaded | undefined;
   const open = (header: NpyHeader, where: string) => {
     checkShape(header, where);
     const [rows, ...shape] = header.dims;
-    if (spill) {
-      if (header.fortran && header.dims.length > 1) throw columnsFirst(where);
-      const page = spill.memory / (4 * source.places.length);
-      const data = new PagedColumn(spill.file, elementsOfType(header), rows, shape, page);
-      loaded = { where, dims: header.dims, data };
-      return { take: (values: RawArray, at: number) => data.write(values, at) };
-    }
-    const data = allocate(header, where);
-    loaded = { where, dims: header.dims, data };
-    return { take: (values: RawArray, at: number) => data.set(values, at) };
+    if (spill && header.fortran && header.dims.length > 1) throw columnsFirst(where);
+    const form = { elements: elementsOfType(header), rows, shape, where };
+    const { column, take } = openColumn(form, spill, 1 / (4 * source.places.length));
+    loaded = { field, where, rows, column };
+    return { take };
   };
   await readNpy(file, member, open, signal);
   if (!loaded) throw new TypeError('npy: no array');
-  const { where, dims, data } = loaded;
-  const [rows, ...shape] = dims;
-  const stored =
-    data instanceof PagedColumn
-      ? data.elements
-      : data instanceof Int32Array
-        ? 'i32'
-        : data instanceof Uint8Array
-          ? 'u8'
-          : 'f32';
-  const dtype = source.dtypes[field] ?? (stored === 'i32' || (stored === 'u8' && shape.length === 0) ? 'i32' : 'f32'); // one byte a row is a label
+  const { where, column } = loaded;
+  const dtype = dtypeOf(source, field, column);
   if (dtype === 'i32' && source.normalize[field]) throw notNumeric(source.kind, field);
-  if (data instanceof PagedColumn) return { field, where, rows, column: data };
-  const elements = dtype === 'i32' ? integers(data, shape, where) : data;
-  return { field, where, rows, column: { kind: 'tensor', shape, data: elements } };
+  if (dtype === 'f32' || column.kind === 'paged') return loaded;
+  return { ...loaded, column: { ...column, data: integers(column.data, column.shape, where) } };
+}
+
+/** Integers are labels, and so is one byte a row. */
+function dtypeOf({ dtypes }: NpySource, field: string, column: NumberColumn): FieldType {
+  const elements = elementType(column);
+  const labels = elements === 'i32' || (elements === 'u8' && column.shape.length === 0);
+  return dtypes[field] ?? (labels ? 'i32' : 'f32');
 }
 
 function checkShape({ dims }: NpyHeader, where: string): void {
@@ -216,22 +208,6 @@ function checkShape({ dims }: NpyHeader, where: string): void {
     got: `shape (${dims.join(', ')})`,
     fix: 'reshape the array before saving it',
   });
-}
-
-function allocate(header: NpyHeader, where: string): RawArray {
-  const kind = elementsOfType(header);
-  try {
-    if (kind === 'f64') return new Float64Array(header.elements);
-    return kind === 'u8' ? sharedArray('u8', header.elements) : sharedArray(kind, header.elements);
-  } catch (cause) {
-    throw new LockstepError('E_MEMORY', {
-      where,
-      expected: 'an array that fits into memory',
-      got: `${header.elements} elements of ${header.type.name}`,
-      fix: "read it in chunks: option memory: '1GB'",
-      cause,
-    });
-  }
 }
 
 function integers(data: RawArray, shape: readonly number[], where: string): Int32Array {
@@ -252,61 +228,23 @@ function integers(data: RawArray, shape: readonly number[], where: string): Int3
 }
 
 function fitArrays(source: NpySource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
+  const count = ids?.length ?? raw.size;
   return source.places.map(({ field }): Transform => {
-    const column = raw.columns.get(field);
+    const column = numberColumn(raw, field);
+    if (dtypeOf(source, field, column) === 'i32') return fitIndex(field, column, count, ids);
+    const { shape } = column;
     const mode = source.normalize[field] ?? false;
-    if (column?.kind === 'paged') return fitPaged(column, source, field, mode, raw.size, ids);
-    const { shape, data } = tensorColumn(raw, field);
-    const dtype = source.dtypes[field] ?? (data instanceof Int32Array ? 'i32' : 'f32');
-    if (dtype === 'i32') return fitIndex(field, { kind: 'tensor', shape, data }, ids);
     const base = { field, column: field, shape };
+    if (elementType(column) === 'u8') return { kind: 'bytes', ...base, ...bytesScale(mode, column, count, ids) };
     const width = shape.reduce((a, b) => a * b, 1);
-    if (data instanceof Uint8Array) return { kind: 'bytes', ...base, ...fitBytes(mode, data, ids, width) };
-    return fitNumbers(mode, base, ids?.length ?? raw.size, width, (i, j) => data[(ids ? ids[i] : i) * width + j]);
+    return fitNumbers(mode, base, count, width, valuesOf(column, ids));
   });
 }
 
-/** As in memory, number by number. */
-function fitPaged(
-  column: PagedColumn,
-  { dtypes }: NpySource,
-  field: string,
-  mode: Normalization,
-  size: number,
-  ids: Int32Array | undefined,
-): Transform {
-  const { shape, width, elements } = column;
-  const rows = ids?.length ?? size;
-  const base = { field, column: field, shape };
-  const labels = elements === 'i32' || (elements === 'u8' && shape.length === 0);
-  if ((dtypes[field] ?? (labels ? 'i32' : 'f32')) === 'i32') {
-    let largest = 0;
-    for (let r = 0; r < rows; r++) {
-      for (let j = 0; j < width; j++) largest = Math.max(largest, column.at(ids ? ids[r] : r, j));
-    }
-    return { kind: 'tensor', ...base, dtype: 'i32', size: largest + 1 };
-  }
-  if (elements !== 'u8') return fitNumbers(mode, base, rows, width, (i, j) => column.at(ids ? ids[i] : i, j));
-  const histogram = new ByteHistogram();
-  for (let r = 0; r < rows; r++) {
-    const bytes = column.row(ids ? ids[r] : r);
-    if (bytes instanceof Uint8Array) histogram.add(bytes, 0, width);
-  }
-  return { kind: 'bytes', ...base, ...bytesScale(mode, histogram) };
-}
-
-function fitBytes(mode: Normalization, data: Uint8Array, ids: Int32Array | undefined, width: number) {
-  const histogram = new ByteHistogram();
-  for (let r = 0; r < (ids?.length ?? data.length / width); r++) {
-    const begin = (ids ? ids[r] : r) * width;
-    histogram.add(data, begin, begin + width);
-  }
-  return bytesScale(mode, histogram);
-}
-
 /** Scale and shift of bytes, rounded once here so that the kernel's f32 arithmetic and a raw row's are the same. */
-function bytesScale(mode: Normalization, histogram: ByteHistogram): { scale: number; shift: number } {
+function bytesScale(mode: Normalization, column: NumberColumn, count: number, ids: Int32Array | undefined) {
   if (mode === false) return { scale: 1, shift: 0 };
+  const histogram = histogramOf(column, count, ids);
   const [low, range] = mode === 'standard' ? histogram.moments() : histogram.range();
   return { scale: Math.fround(1 / range), shift: Math.fround(-low / range) };
 }

@@ -1,4 +1,5 @@
 import type { LoadOptions, Source } from './contract.ts';
+import type { NumberColumn } from './number-column.ts';
 import type { RawTable } from './raw.ts';
 import type { Transform } from './transforms.ts';
 
@@ -25,5 +26,12 @@ export interface SourceReader {
 export function tensorColumn(raw: RawTable, name: string) {
   const column = raw.columns.get(name);
   if (column?.kind !== 'tensor') throw new TypeError(`no tensor column ${name}`);
+  return column;
+}
+
+/** The same of a reader whose columns may lie on disk. */
+export function numberColumn(raw: RawTable, name: string): NumberColumn {
+  const column = raw.columns.get(name);
+  if (column?.kind !== 'tensor' && column?.kind !== 'paged') throw new TypeError(`no column of numbers ${name}`);
   return column;
 }

@@ -6,6 +6,7 @@ import type { LoadOptions, Source } from './contract.ts';
 import { describeValue } from './describe.ts';
 import { abortedError } from './files.ts';
 import { fitIndex, fitNumbers } from './fit.ts';
+import { valuesOf } from './number-column.ts';
 import { type RawColumn, type RawTable, sharedArray } from './raw.ts';
 import { type SourceReader, tensorColumn } from './reader.ts';
 import { type FieldSpec, type ParsedSpec, parseSpec, type SpecFields } from './spec.ts';
@@ -238,12 +239,11 @@ function isIterable<K extends typeof Symbol.asyncIterator | typeof Symbol.iterat
 function fitRows(source: RowsSource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   return Object.entries(source.spec).map(([name, spec]): Transform => {
     const column = tensorColumn(raw, name);
-    if (spec.dtype === 'i32') return fitIndex(name, column, ids, spec.size);
-    const { shape, data } = column;
-    const width = shape.reduce((a, b) => a * b, 1);
     const count = ids?.length ?? raw.size;
-    const mode = source.normalize[name] ?? false;
+    if (spec.dtype === 'i32') return fitIndex(name, column, count, ids, spec.size);
+    const { shape } = column;
+    const width = shape.reduce((a, b) => a * b, 1);
     const base = { field: name, column: name, shape };
-    return fitNumbers(mode, base, count, width, (i, j) => data[(ids ? ids[i] : i) * width + j]);
+    return fitNumbers(source.normalize[name] ?? false, base, count, width, valuesOf(column, ids));
   });
 }
