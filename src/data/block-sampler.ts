@@ -7,11 +7,13 @@ export interface BlockPlan {
   readonly blockRows: number;
   /** Blocks of a window: two windows are in memory. */
   readonly windowBlocks: number;
+  /** Places between the rows of two blocks in memory: rows that overlap reach beyond the place where the next one begins. Default 0. */
+  readonly gap?: number;
 }
 
-/** Rows that one of the two windows in memory can hold: the last one takes the rows that fill no block. */
-export function windowCapacity({ blockRows, windowBlocks }: BlockPlan): number {
-  return blockRows * (windowBlocks + 1);
+/** Places for rows that one of the two windows in memory has: its last block takes the rows that fill none. */
+export function windowCapacity({ blockRows, windowBlocks, gap = 0 }: BlockPlan): number {
+  return (blockRows + gap) * (windowBlocks + 1);
 }
 
 /** A run of rows that is read at once. */
@@ -36,7 +38,7 @@ export interface BlockSampler extends Sampler {
 
 export function createBlockSampler(options: SamplerOptions & { readonly blocks: BlockPlan }): BlockSampler {
   const { size, seed, shuffle, blocks } = options;
-  const { blockRows, windowBlocks } = blocks;
+  const { blockRows, windowBlocks, gap = 0 } = blocks;
   const { stepsPerEpoch, batchRows, epochOf, firstOf } = batchShape(options);
   const capacity = windowCapacity(blocks);
   const whole = Math.floor(size / blockRows);
@@ -90,7 +92,7 @@ export function createBlockSampler(options: SamplerOptions & { readonly blocks: 
           block < inBlocks
             ? rowOfBlock(firstBlock(w) + block) + (q - block * blockRows)
             : whole * blockRows + q - inBlocks * blockRows;
-        if (places) places[i] = (g % 2) * capacity + q;
+        if (places) places[i] = (g % 2) * capacity + q + block * gap;
       }
       return to - from;
     },
@@ -100,9 +102,9 @@ export function createBlockSampler(options: SamplerOptions & { readonly blocks: 
       order?.use(epoch);
       const base = (g % 2) * capacity;
       const inBlocks = firstBlock(w + 1) - firstBlock(w);
-      for (let b = 0; b < inBlocks; b++) take(rowOfBlock(firstBlock(w) + b), blockRows, base + b * blockRows);
+      for (let b = 0; b < inBlocks; b++) take(rowOfBlock(firstBlock(w) + b), blockRows, base + b * (blockRows + gap));
       const rest = size - whole * blockRows;
-      if (w === windows - 1 && rest > 0) take(whole * blockRows, rest, base + inBlocks * blockRows);
+      if (w === windows - 1 && rest > 0) take(whole * blockRows, rest, base + inBlocks * (blockRows + gap));
     },
   };
 }

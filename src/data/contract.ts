@@ -38,7 +38,7 @@ export interface Column extends FieldInfo {
 export interface SparseColumn extends FieldInfo, SparseRows {}
 
 /** Elements from one row of a column to the next. */
-export function strideOf({ shape, stride }: Column): number {
+export function strideOf({ shape, stride }: Pick<Column, 'shape' | 'stride'>): number {
   return stride ?? shape.reduce((a, b) => a * b, 1);
 }
 
@@ -70,6 +70,8 @@ export type ComputedRead = (id: number, out: Record<string, Float32Array | Int32
 /** A column of rows on disk: as `Column`, but for where its elements are. */
 export interface StreamedColumn extends FieldInfo {
   readonly elements: 'u8' | 'i32' | 'f32';
+  /** As that of a `Column`: rows overlap. */
+  readonly stride?: number;
   /** Where they begin in the file, in bytes. */
   readonly offset: number;
   readonly scale: number;

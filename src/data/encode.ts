@@ -76,14 +76,35 @@ function encodeWhole(
 
 /** All tokens of a part of a text, once; its rows overlap. */
 function encodeWindows(rows: number, part: TextPart, field: FieldInfo, column: WindowColumn): Column {
-  const { tokens, dictionary, from, length, stride } = column;
+  const { from, length, stride } = column;
   const data = sharedArray('i32', (rows - 1) * stride + length);
-  const ids = dictionary.map((token) => tokenId(part, token));
-  for (let i = 0; i < data.length; i++) {
-    const token = tokens[from + i];
-    data[i] = ids[token] < 0 ? known(part, dictionary[token], column.where(from + i)) : ids[token];
-  }
+  encodeTokens(part, column, from, data);
   return { ...field, data, scale: 1, shift: 0, ...(stride !== length && { stride }) };
+}
+
+/** Writes the ids of the tokens of a text from token `begin` on, until `out` is full. */
+export function encodeTokens(
+  part: TextPart,
+  { tokens, dictionary, where }: WindowColumn,
+  begin: number,
+  out: Int32Array,
+): void {
+  const ids = idsOf(part, dictionary);
+  for (let i = 0; i < out.length; i++) {
+    const token = tokens.at(begin + i);
+    out[i] = ids[token] < 0 ? known(part, dictionary[token], where(begin + i)) : ids[token];
+  }
+}
+
+const idLists = new WeakMap<readonly string[], { readonly of: readonly string[]; readonly ids: readonly number[] }>();
+
+/** Of each token of a dictionary its id; made once for a dictionary and a vocabulary. */
+function idsOf(part: TextPart, dictionary: readonly string[]): readonly number[] {
+  const kept = idLists.get(dictionary);
+  if (kept?.of === part.vocabulary) return kept.ids;
+  const ids = dictionary.map((token) => tokenId(part, token));
+  idLists.set(dictionary, { of: part.vocabulary, ids });
+  return ids;
 }
 
 function inPlace(column: TensorColumn, ids: Int32Array | undefined): boolean {
@@ -136,7 +157,7 @@ export function windowText({ tokens, dictionary, unit, from, length, stride }: W
   const at = from + row * stride;
   return joinTokens(
     unit,
-    Array.from(tokens.subarray(at, at + length), (token) => dictionary[token]),
+    Array.from({ length }, (_, i) => dictionary[tokens.at(at + i)]),
   );
 }
 

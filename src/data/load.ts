@@ -19,6 +19,7 @@ import { rowsReader } from './rows.ts';
 import { encodeSparse } from './sparse.ts';
 import { splitRows } from './split.ts';
 import { encodeSpilled } from './stream.ts';
+import { encodeSpilledText, isSpilledText } from './stream-text.ts';
 import { textReader } from './text.ts';
 import { Encoder } from './transforms.ts';
 
@@ -173,6 +174,7 @@ function sizeOf(opened: Opened): number {
 function encode({ opened, ids }: Share, encoder: Encoder, split: SplitName): Split {
   if (opened.kind === 'table') {
     const { spill } = opened.raw;
+    if (spill && isSpilledText(opened.raw)) return encodeSpilledText(opened.raw, spill, encoder, split);
     if (spill) return encodeSpilled(opened.raw, spill, ids, encoder, split);
     const columns = encodeSplit(opened.raw, ids, encoder, split);
     const sparse = encodeSparse(opened.raw, ids, encoder);

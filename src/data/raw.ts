@@ -1,5 +1,6 @@
 import type { PagedColumn } from './paged.ts';
 import type { ScratchFile } from './scratch-file.ts';
+import type { NumberList } from './spilled.ts';
 import type { TokenKind } from './tokens.ts';
 
 /**
@@ -58,7 +59,7 @@ export interface SparseTensor extends SparseRows {
 export interface WindowColumn {
   readonly kind: 'windows';
   /** Of the whole text, as places in `dictionary`. */
-  readonly tokens: Int32Array;
+  readonly tokens: Pick<NumberList, 'length' | 'at'>;
   readonly dictionary: readonly string[];
   readonly unit: TokenKind;
   readonly from: number;

@@ -55,10 +55,13 @@ export function encodeSpilled(
   };
 }
 
-/** Blocks for windows of at most `rows` rows, the room for a ragged block included. */
-export function planBlocks(rows: number): BlockPlan {
-  const blockRows = Math.max(1, Math.floor(rows / (BLOCKS + 1)));
-  return { blockRows, windowBlocks: Math.max(1, Math.floor(rows / blockRows) - 1) };
+/** Blocks for windows with places for at most `places` rows, those for a ragged block included. `gap`: see BlockPlan. */
+export function planBlocks(places: number, gap = 0): BlockPlan {
+  // Gaps are to be the smaller part of a window, though it then has fewer blocks.
+  const wanted = Math.max(places / (BLOCKS + 1), Math.min(4 * gap, places / 5));
+  const blockRows = Math.max(1, Math.floor(wanted) - gap);
+  const windowBlocks = Math.max(1, Math.floor(places / (blockRows + gap)) - 1);
+  return { blockRows, windowBlocks, ...(gap > 0 && { gap }) };
 }
 
 /** Some rows of a table on disk as a table in memory, in arrays that the next one takes again. */
@@ -80,16 +83,16 @@ function pick(name: string, column: RawColumn, ids: Int32Array, arrays: ReusedAr
 
 /** Rows `ids` of a split on disk as a table in memory, of its own unless `arrays` gives some. */
 export function readRows(split: Streamed, ids: Int32Array, arrays: ColumnArrays = OWN_ARRAYS): Table {
-  const columns = split.columns.map(({ elements, offset, ...column }): Column => {
+  const columns = split.columns.map(({ elements, offset, stride, ...column }): Column => {
     const width = column.shape.reduce((a, b) => a * b, 1);
     const { name } = column;
     const length = ids.length * width;
     const data = elements === 'u8' ? arrays.bytes(name, length) : arrays.words(name, elements, length);
-    const rowBytes = width * data.BYTES_PER_ELEMENT;
+    const step = stride ?? width;
     for (let i = 0; i < ids.length; ) {
       let count = 1;
-      while (i + count < ids.length && ids[i + count] === ids[i] + count) count += 1;
-      split.file.read(data.subarray(i * width, (i + count) * width), offset + ids[i] * rowBytes);
+      while (step === width && i + count < ids.length && ids[i + count] === ids[i] + count) count += 1;
+      split.file.read(data.subarray(i * width, (i + count) * width), offset + ids[i] * step * data.BYTES_PER_ELEMENT);
       i += count;
     }
     return { ...column, data };

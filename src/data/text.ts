@@ -1,12 +1,15 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
 import type { LoadOptions, Source } from './contract.ts';
-import { type FilePath, pathText, readError, resolveFile } from './files.ts';
-import type { RawTable, WindowColumn } from './raw.ts';
+import { type FilePath, pathText, resolveFile } from './files.ts';
+import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
+import type { RawTable, Spill, WindowColumn } from './raw.ts';
 import type { SourceReader } from './reader.ts';
-import { BYTE_TOKENS, splitTokens, type TokenKind, UNKNOWN_TOKEN } from './tokens.ts';
+import { ScratchFile } from './scratch-file.ts';
+import { LISTS_IN_MEMORY, spilledLists } from './spilled.ts';
+import { readTokens } from './token-list.ts';
+import { BYTE_TOKENS, type TokenKind, UNKNOWN_TOKEN } from './tokens.ts';
 import type { Transform } from './transforms.ts';
 
 export interface TextOptions {
@@ -20,6 +23,11 @@ export interface TextOptions {
   readonly vocabulary?: number;
   /** Add a token that stands for all that the training text lacks. Default false: such a token is an error; true with `vocabulary`. */
   readonly unknown?: boolean;
+  /**
+   * Memory for the tokens, for texts that are larger: '500MB', 2e9. They are then kept in a temporary file and brought into memory in windows
+   * ahead of the training (docs/data.md says how rows are shuffled). Default: all are in memory.
+   */
+  readonly memory?: MemorySize;
 }
 
 const OPTIONS = z.strictObject({
@@ -28,6 +36,7 @@ const OPTIONS = z.strictObject({
   stride: z.number().int().positive().default(1),
   vocabulary: z.number().int().min(2).optional(),
   unknown: z.boolean().optional(),
+  memory: MEMORY_SIZE.optional(),
 });
 const SOURCE = OPTIONS.extend({ kind: z.literal('text'), path: z.string() });
 
@@ -35,7 +44,7 @@ const SOURCE = OPTIONS.extend({ kind: z.literal('text'), path: z.string() });
  * A text file for models that predict the next token. Fields: `x` i32 [length], tokens in a row; `y` i32 [length], the token after
  * each. Validation and test as fractions are the end of the text, so no training row overlaps them, and their own rows follow one
  * another without overlap. The vocabulary, in code point order, is that of the training text, and is saved with the model. Rows
- * are windows over one array of tokens in memory: 8 bytes a token, whatever `length` is.
+ * are windows over one array of tokens: 8 bytes a token in memory, whatever `length` is.
  *
  * @throws LockstepError E_OPTION for options; when loaded E_DATA_MISSING, E_DATA_FORMAT (not UTF-8), E_DATA_EMPTY (a part shorter than a
  * row), E_DATA_VALUE (a token that the training text lacks, with its line).
@@ -59,55 +68,19 @@ export function text(
 export const textReader: SourceReader = { read, fit, cut, whole };
 
 async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<RawTable> {
-  const { path, tokens: kind, length, stride } = parseOptions(SOURCE, source, 'text');
+  const { path, tokens: kind, length, stride, memory } = parseOptions(SOURCE, source, 'text');
   const file = resolveFile(path, baseDir);
-  const bytes = await readFile(file, signal ? { signal } : {}).catch((error: unknown) => {
-    throw readError(error, file);
-  });
-  const { tokens, dictionary } = kind === 'bytes' ? byteTokens(bytes) : numbered(kind, decode(bytes, file));
-  return windows({ tokens, dictionary, unit: kind, file }, { begin: 0, end: tokens.length, length, stride });
+  const spill = memory === undefined ? undefined : { file: new ScratchFile(), memory };
+  const lists = spill ? spilledLists(spill.file, 1, spill.memory / 8) : LISTS_IN_MEMORY;
+  const { tokens, dictionary } = await readTokens(file, kind, lists.i32(), signal);
+  const all = { begin: 0, end: tokens.length, length, stride };
+  return windows({ tokens, dictionary, unit: kind, file, spill }, all);
 }
 
-function decode(bytes: Uint8Array, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new LockstepError('E_DATA_FORMAT', {
-      where: file,
-      expected: 'UTF-8 text',
-      got: 'bytes that are none',
-      fix: "convert the file to UTF-8, or read it with tokens: 'bytes'",
-      cause,
-    });
-  }
-}
-
-interface Numbered {
-  /** Places in the dictionary. */
-  readonly tokens: Int32Array;
-  readonly dictionary: readonly string[];
-}
-
-function byteTokens(bytes: Uint8Array): Numbered {
-  return { tokens: Int32Array.from(bytes), dictionary: BYTE_TOKENS };
-}
-
-/** Tokens numbered as they appear. */
-function numbered(kind: TokenKind, content: string): Numbered {
-  const parts = splitTokens(kind, content);
-  const places = new Map<string, number>();
-  const tokens = new Int32Array(parts.length);
-  for (let i = 0; i < parts.length; i++) {
-    const place = places.get(parts[i]) ?? places.size;
-    places.set(parts[i], place);
-    tokens[i] = place;
-  }
-  return { tokens, dictionary: [...places.keys()] };
-}
-
-interface Text extends Numbered {
+interface Text extends Pick<WindowColumn, 'tokens' | 'dictionary'> {
   readonly unit: TokenKind;
   readonly file: string;
+  readonly spill: Spill | undefined;
 }
 
 interface Range {
@@ -121,7 +94,7 @@ interface Range {
 /** Rows that begin every `stride` tokens of a range and end, with the token after them, inside of it. */
 function windows(text: Text, { begin, end, length, stride }: Range): RawTable {
   const size = Math.max(0, Math.floor((end - begin - length - 1) / stride) + 1);
-  const { tokens, dictionary, unit, file } = text;
+  const { tokens, dictionary, unit, file, spill } = text;
   const column = (from: number): WindowColumn => ({
     kind: 'windows', tokens, dictionary, unit, from, end, length, stride, where: (i) => `${file}, line ${lineOf(text, i)}`,
   }); // biome-ignore format: a record
@@ -132,12 +105,13 @@ function windows(text: Text, { begin, end, length, stride }: Range): RawTable {
       ['next', column(begin + 1)],
     ]),
     place: (row, name) => `${file}, line ${lineOf(text, begin + row * stride)}, column "${name}"`,
+    ...(spill && { spill }),
   };
 }
 
-function lineOf({ tokens, dictionary }: Numbered, token: number): number {
+function lineOf({ tokens, dictionary }: Text, token: number): number {
   let line = 1;
-  for (let i = 0; i < token; i++) line += dictionary[tokens[i]].split('\n').length - 1;
+  for (let i = 0; i < token; i++) line += dictionary[tokens.at(i)].split('\n').length - 1;
   return line;
 }
 
@@ -155,7 +129,7 @@ function cut(
 ): { train: RawTable; validation?: RawTable; test?: RawTable } {
   const { path } = parseOptions(SOURCE, source, 'text');
   const column = columnOf(raw);
-  const text: Text = { ...column, file: path };
+  const text: Text = { ...column, file: path, spill: raw.spill };
   const total = column.tokens.length;
   const count = (name: 'validation' | 'test'): number => {
     const fraction = fractions[name];
@@ -184,7 +158,10 @@ function whole(source: Source, raw: RawTable): RawTable {
   const { path } = parseOptions(SOURCE, source, 'text');
   const column = columnOf(raw);
   const end = column.tokens.length;
-  return windows({ ...column, file: path }, { begin: 0, end, length: column.length, stride: column.length });
+  return windows(
+    { ...column, file: path, spill: raw.spill },
+    { begin: 0, end, length: column.length, stride: column.length },
+  );
 }
 
 function filled(name: string, part: RawTable, tokens: number, { length, unit }: WindowColumn): RawTable {
@@ -213,7 +190,7 @@ function fit(source: Source, raw: RawTable): Transform[] {
 /** The `most` tokens that are most frequent in the training text (the earlier one of equals), in code point order. */
 function mostFrequent({ tokens, dictionary, from, end }: WindowColumn, most: number): string[] {
   const counts = new Int32Array(dictionary.length);
-  for (let i = from; i < end; i++) counts[tokens[i]] += 1;
+  for (let i = from; i < end; i++) counts[tokens.at(i)] += 1;
   const seen = Array.from(counts.keys()).filter((id) => counts[id] > 0 && dictionary[id] !== UNKNOWN_TOKEN);
   if (seen.length > most) seen.sort((a, b) => counts[b] - counts[a] || a - b);
   const kept = seen.slice(0, most === Infinity ? undefined : most).map((id) => dictionary[id]);

@@ -72,13 +72,16 @@ export function gatherFile(
   const calls = fields.map((field) => {
     const column = split.columns.find((c) => c.name === field.name);
     if (!column) throw new RangeError(`gather: no column ${field.name}`);
-    const { width, rowBytes, fileOffset, bytes, scale, shift } = column;
+    const { width, rowBytes, stepBytes, fileOffset, bytes, scale, shift } = column;
     const out = new Float32Array(buffer, batch + field.offset, sizeOf(field.shape));
     const raw = bytes ? new Uint8Array(out.length) : new Uint8Array(buffer, batch + field.offset, 4 * out.length);
     const table = Float32Array.from({ length: 256 }, (_, byte) => byteValue(byte, scale, shift));
     return (first: number, row: number, count: number): void => {
-      const begin = row * rowBytes;
-      readFully(split.fd, raw.subarray(begin, begin + count * rowBytes), fileOffset + first * rowBytes);
+      const together = stepBytes === rowBytes ? count : 1; // rows that overlap come one by one
+      for (let i = 0; i < count; i += together) {
+        const begin = (row + i) * rowBytes;
+        readFully(split.fd, raw.subarray(begin, begin + together * rowBytes), fileOffset + (first + i) * stepBytes);
+      }
       if (bytes) for (let i = row * width; i < (row + count) * width; i++) out[i] = table[raw[i]];
     };
   });

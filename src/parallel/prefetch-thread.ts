@@ -34,9 +34,9 @@ function prefetch({ memory, address, columns, sampler: options }: PrefetchData):
   const load = (g: number): void => {
     Atomics.store(words, held(g), EMPTY);
     sampler.eachBlock(g, (firstRow, rows, place) => {
-      for (const { fileOffset, rowBytes, address: begin } of columns) {
-        const at = begin + place * rowBytes;
-        readFully(fd, bytes.subarray(at, at + rows * rowBytes), fileOffset + firstRow * rowBytes);
+      for (const { fileOffset, rowBytes, stepBytes, address: begin } of columns) {
+        const at = begin + place * stepBytes;
+        readFully(fd, bytes.subarray(at, at + (rows - 1) * stepBytes + rowBytes), fileOffset + firstRow * stepBytes);
       }
     });
     Atomics.store(words, held(g), g);

@@ -26,6 +26,8 @@ export interface StreamedColumn {
   /** Where it begins in the file. */
   readonly fileOffset: number;
   readonly rowBytes: number;
+  /** From one row to the next, on disk and in the arena: fewer than `rowBytes` where rows overlap. */
+  readonly stepBytes: number;
   /** Where its windows lie in the arena. */
   readonly address: number;
 }

@@ -99,15 +99,16 @@ const SAMPLE_BYTES = 1 << 20;
 
 function streamedFingerprint({ columns, file, size }: Streamed): unknown {
   return Object.fromEntries(
-    columns.map(({ name, shape, elements, offset, scale, shift }) => {
-      const bytes = size * shape.reduce((a, b) => a * b, 1) * (elements === 'u8' ? 1 : 4);
+    columns.map(({ name, shape, stride, elements, offset, scale, shift }) => {
+      const width = shape.reduce((a, b) => a * b, 1);
+      const bytes = ((size - 1) * (stride ?? width) + width) * (elements === 'u8' ? 1 : 4);
       const sample = Math.min(bytes, SAMPLE_BYTES);
       const ends = [0, bytes - sample].map((from) => {
         const part = Buffer.alloc(sample);
         readSync(file.fd, part, 0, sample, offset + from);
         return part;
       });
-      return [name, { sha256: sha256(...ends), shape, elements, scale, shift }];
+      return [name, { sha256: sha256(...ends), shape, elements, scale, shift, ...(stride !== undefined && { stride }) }]; // biome-ignore format: one line
     }),
   );
 }

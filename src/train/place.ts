@@ -1,5 +1,5 @@
 import { windowCapacity } from '../data/block-sampler.ts';
-import type { LoadedData, SparseColumn, Split, Streamed, StreamedColumn } from '../data/contract.ts';
+import { type LoadedData, type SparseColumn, type Split, type Streamed, type StreamedColumn, strideOf } from '../data/contract.ts'; // biome-ignore format: a list
 import { sizeOf } from '../graph/tensor.ts';
 import type { PlacedAugmentation } from '../parallel/augment.ts';
 import type { ModuleRef, SplitAddress, SplitName } from '../parallel/session.ts';
@@ -96,7 +96,7 @@ const WORDS_BYTES = padded(4 * WINDOW_WORDS);
 
 /** Two windows of rows, and the words about them. */
 function windowBytes({ columns, blocks }: Streamed): number {
-  return columns.reduce((sum, column) => sum + padded(2 * windowCapacity(blocks) * rowBytes(column)), WORDS_BYTES);
+  return columns.reduce((sum, column) => sum + padded(2 * windowCapacity(blocks) * stepBytes(column)), WORDS_BYTES);
 }
 
 function placeWindows(split: Streamed, buffer: ArrayBufferLike, address: number): SplitAddress {
@@ -106,7 +106,7 @@ function placeWindows(split: Streamed, buffer: ArrayBufferLike, address: number)
   let top = address + WORDS_BYTES;
   const columns = split.columns.map((column) => {
     const at = top;
-    top += padded(2 * windowCapacity(blocks) * rowBytes(column));
+    top += padded(2 * windowCapacity(blocks) * stepBytes(column));
     return { ...columnOnDisk(column), address: at };
   });
   return { kind: 'streamed', size, fd: file.fd, words: address, blocks, columns };
@@ -117,21 +117,22 @@ function fileAddress({ size, file, columns }: Streamed): SplitAddress {
 }
 
 function columnOnDisk(column: StreamedColumn) {
-  const { name, shape, elements, offset, scale, shift } = column;
+  const { name, shape, stride, elements, offset, scale, shift } = column;
   return {
     name,
     width: sizeOf(shape),
+    ...(stride !== undefined && { stride }),
     bytes: elements === 'u8',
     scale,
     shift,
     fileOffset: offset,
-    rowBytes: rowBytes(column),
+    rowBytes: sizeOf(shape) * elementBytes(column),
+    stepBytes: stepBytes(column),
   };
 }
 
-function rowBytes({ shape, elements }: StreamedColumn): number {
-  return sizeOf(shape) * (elements === 'u8' ? 1 : 4);
-}
+const stepBytes = (column: StreamedColumn): number => strideOf(column) * elementBytes(column);
+const elementBytes = ({ elements }: StreamedColumn): number => (elements === 'u8' ? 1 : 4);
 
 /** What the workers are told of the augmentations of a data set. */
 export function placeAugmentations({ augment = {}, train }: LoadedData): PlacedAugmentation[] {

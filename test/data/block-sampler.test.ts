@@ -7,6 +7,7 @@ const spec = fc.record({
   size: fc.integer({ min: 1, max: 400 }),
   blockRows: fc.integer({ min: 1, max: 20 }),
   windowBlocks: fc.integer({ min: 1, max: 8 }),
+  gap: fc.integer({ min: 0, max: 3 }),
   batchSize: fc.integer({ min: 1, max: 60 }),
   shards: fc.integer({ min: 1, max: 5 }),
   seed: fc.nat(1000),
@@ -14,12 +15,12 @@ const spec = fc.record({
 
 /** Ids and places of an epoch, in the order of its steps and shards. */
 function epochOf(
-  given: { size: number; blockRows: number; windowBlocks: number; batchSize: number; seed: number },
+  given: { size: number; blockRows: number; windowBlocks: number; gap?: number; batchSize: number; seed: number },
   shards: number,
   epoch: number,
 ) {
-  const { size, blockRows, windowBlocks, batchSize, seed } = given;
-  const sampler = createBlockSampler({ size, batchSize, seed, shuffle: true, blocks: { blockRows, windowBlocks } });
+  const { size, batchSize, seed, ...blocks } = given;
+  const sampler = createBlockSampler({ size, batchSize, seed, shuffle: true, blocks });
   const steps: { step: number; ids: number[]; places: number[] }[] = [];
   for (let i = 1; i <= sampler.stepsPerEpoch; i++) {
     const step = epoch * sampler.stepsPerEpoch + i;
@@ -68,7 +69,8 @@ describe('createBlockSampler', () => {
                 expect(memory.has(place + i)).toBe(false);
                 memory.set(place + i, firstRow + i);
               }
-              expect(place + rows).toBeLessThanOrEqual(((g % 2) + 1) * capacity);
+              for (let i = 0; i < given.gap; i++) expect(memory.has(place + rows + i)).toBe(false); // rows reach there
+              expect(place + rows + given.gap).toBeLessThanOrEqual(((g % 2) + 1) * capacity);
             });
           }
           if (given.batchSize > sampler.smallestWindow) continue; // refused before training
@@ -93,5 +95,8 @@ describe('createBlockSampler', () => {
 describe('planBlocks', () => {
   it('fits a window with its ragged block into the rows it may have', () => {
     for (let rows = 2; rows < 5000; rows += 7) expect(windowCapacity(planBlocks(rows))).toBeLessThanOrEqual(rows);
+    for (const gap of [1, 7, 63])
+      for (let rows = 2 * (gap + 1); rows < 5000; rows += 7)
+        expect(windowCapacity(planBlocks(rows, gap))).toBeLessThanOrEqual(rows);
   });
 });

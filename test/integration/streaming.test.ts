@@ -4,16 +4,18 @@ import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
+import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
-import { adam, crossEntropy, defineJob, dense, flatten, sequential, train } from 'lockstep';
-import { csv, images, loadData, npy, parquet } from 'lockstep/data';
+import { adam, crossEntropy, defineJob, dense, embedding, flatten, sequential, train } from 'lockstep';
+import { csv, idx, images, loadData, npy, parquet, text } from 'lockstep/data';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type { Split } from '../../src/data/contract.ts';
+import { pickRows } from '../../src/data/pick.ts';
 import { readRows } from '../../src/data/stream.ts';
 import { dataBytes, namedSplits } from '../../src/train/place.ts';
 import { column, rowsOf } from '../data/columns.ts';
-import { failure, temporaryFolder } from '../data/folder.ts';
+import { failure, idxBytes, temporaryFolder } from '../data/folder.ts';
 import { philox } from '../fixtures/philox.ts';
 
 const execute = promisify(execFile);
@@ -54,6 +56,15 @@ const all = (split: Split | undefined) => {
     Int32Array.from({ length: split.size }, (_, i) => i),
   );
 };
+
+/** A split that may lie on disk has the rows of one in memory. */
+function sameRows(disk: Split | undefined, memory: Split | undefined): void {
+  if (!disk || !memory) throw new Error('no rows');
+  expect(disk.size).toBe(memory.size);
+  const rows = Int32Array.from({ length: memory.size }, (_, i) => i);
+  for (const field of ['x', 'y'])
+    expect(column(pickRows(disk, rows), field).data).toEqual(column(pickRows(memory, rows), field).data);
+}
 
 describe('data larger than its memory', () => {
   test('gives the same bytes on 1, 2 and 4 workers', async () => {
@@ -189,6 +200,75 @@ describe('data larger than its memory', () => {
     const [paged, whole] = [await npys('64KB'), await npys()];
     expect(paged.transforms).toEqual(whole.transforms);
     expect(column(all(paged.train), 'x').data).toEqual(column(whole.train, 'x').data);
+  });
+
+  test.each([
+    ['bytes', 8, {}],
+    ['integers', 11, { normalize: 'unit' as const }],
+    ['floats, compressed', 13, {}],
+  ])('comes from IDX files: %s', async (kind, type, more) => {
+    const zipped = kind.includes('compressed');
+    const file = (name: string, bytes: Uint8Array) => {
+      writeFileSync(join(dir, name), zipped ? gzipSync(bytes) : bytes);
+      return name;
+    };
+    const items = Array.from({ length: 3000 * 16 }, (_, i) => (i * 7) % 251);
+    const x = file(`x-${type}`, idxBytes(type, [3000, 4, 4], items));
+    const y = file(
+      `y-${type}`,
+      idxBytes(
+        8,
+        [3000],
+        Array.from({ length: 3000 }, (_, i) => i % 7),
+      ),
+    );
+    const load = (memory?: string) =>
+      loadData({ train: idx(x, y, { ...more, ...(memory && { memory }) }), validation: 0.2 }, options);
+    const [paged, whole] = [await load('64KB'), await load()];
+    expect(paged.transforms).toEqual(whole.transforms);
+    expect(paged.examples).toEqual(whole.examples);
+    for (const name of ['train', 'validation'] as const) sameRows(paged[name], whole[name]);
+  });
+
+  test.each([
+    ['characters', 1],
+    ['words', 3],
+    ['bytes', 16],
+    ['characters', 20],
+  ] as const)('comes from texts, whose rows overlap: %s, a row every %i', async (tokens, stride) => {
+    const words = ['the', 'naïve', '🙂', "don't", '42', 'so'];
+    const content = Array.from({ length: 12_000 }, () => words[Math.floor(random() * words.length)]).join(' ');
+    writeFileSync(join(dir, 'a.txt'), content);
+    const load = (memory?: string) => {
+      const train = text('a.txt', { tokens, length: 16, stride, ...(memory && { memory }) });
+      return loadData({ train, validation: 0.2, test: 0.1 }, options);
+    };
+    const [paged, whole] = [await load('64KB'), await load()];
+    expect(paged.transforms).toEqual(whole.transforms);
+    expect(paged.examples).toEqual(whole.examples);
+    expect(dataBytes(namedSplits(paged).filter(([name]) => name === 'train'))).toBeLessThanOrEqual(64_000);
+    expect(paged.train.kind).toBe('streamed');
+    for (const name of ['train', 'validation', 'test'] as const) sameRows(paged[name], whole[name]);
+  });
+
+  test('a text on disk gives the same bytes on any number of workers, and the rows of the text', async () => {
+    writeFileSync(join(dir, 'b.txt'), 'abcdefghij'.repeat(4000));
+    const job = (memory: string | undefined, steps: number) =>
+      defineJob({
+        data: { train: text(join(dir, 'b.txt'), { length: 8, ...(memory && { memory }) }), validation: 0.1 },
+        model: ({ x }, info) => dense(info.x.size ?? 0)(embedding(info.x.size ?? 0, 8)(x)),
+        loss: crossEntropy(),
+        optimizer: adam({ lr: 0.02 }),
+        batchSize: 64,
+        shards: 4,
+        steps,
+        seed: 2,
+      });
+    const one = await train(job('64KB', 600), { workers: 1 }); // more than an epoch
+    expect((await train(job('64KB', 600), { workers: 2 })).parametersSha256).toBe(one.parametersSha256);
+    expect(one.metrics['val.loss']).toBeLessThan(0.01); // each letter tells the next: windows that mix rows up would not
+    const still = (memory?: string) => train({ ...job(memory, 1), optimizer: adam({ lr: 1e-30 }) }, { workers: 1 });
+    expect((await still('64KB')).metrics['val.loss']).toBe((await still()).metrics['val.loss']);
   });
 
   test('comes from folders of images, as the pixels and classes that would be in memory', async () => {

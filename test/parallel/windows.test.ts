@@ -10,27 +10,42 @@ import { failure } from '../data/folder.ts';
 const blocks = { blockRows: 4, windowBlocks: 5 };
 const [size, batchSize, width] = [103, 10, 3];
 
-/** A session whose rows lie on disk: element j of row i is 100 i + j. */
-function session() {
+/** A session whose rows lie on disk, `stride` elements from one to the next: element j of row i is stride i + j. */
+function session(stride = width, gap = 0) {
+  const plan = { ...blocks, gap };
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const file = new ScratchFile();
-  const values = Float32Array.from({ length: size * width }, (_, i) => 100 * Math.floor(i / width) + (i % width));
+  const values = Float32Array.from({ length: (size - 1) * stride + width }, (_, i) => i);
   const fileOffset = file.allocate(values.byteLength);
   file.write(values, fileOffset);
   const words = new Int32Array(memory.buffer, 0, WINDOW_WORDS);
   for (const g of [0, 1]) words[held(g)] = EMPTY;
   const address = 4 * WINDOW_WORDS;
-  const column = { name: 'x', address, width, bytes: false, scale: 1, shift: 0, fileOffset, rowBytes: 4 * width };
-  const train = { kind: 'streamed', size, fd: file.fd, words: 0, blocks, columns: [column] } as const;
+  const column = {
+    name: 'x',
+    address,
+    width,
+    bytes: false,
+    scale: 1,
+    shift: 0,
+    fileOffset,
+    rowBytes: 4 * width,
+    stepBytes: 4 * stride,
+  };
+  const train = { kind: 'streamed', size, fd: file.fd, words: 0, blocks: plan, columns: [column] } as const;
   const given = { memory, splits: { train }, batchSize, seed: 5, shuffle: true } as unknown as Session;
-  const rows = new Float32Array(memory.buffer, address, 2 * windowCapacity(blocks) * width);
-  return { given, rows, words, file };
+  const rows = new Float32Array(memory.buffer, address, 2 * windowCapacity(plan) * stride);
+  return { given, rows, words, file, plan };
 }
 
 describe('windows of rows on disk', () => {
-  it('hold the rows of each step, forwards, over epochs, and back after a loss', async () => {
-    const { given, rows, file } = session();
-    const sampler = createBlockSampler({ size, batchSize, seed: 5, shuffle: true, blocks });
+  it.each([
+    ['rows', width, 0],
+    ['rows that overlap', 1, 2],
+    ['rows that overlap a little', 2, 1],
+  ])('hold the %s of each step, forwards, over epochs, and back after a loss', async (_, stride, gap) => {
+    const { given, rows, file, plan } = session(stride, gap);
+    const sampler = createBlockSampler({ size, batchSize, seed: 5, shuffle: true, blocks: plan });
     const prefetcher = Prefetcher.start(given);
     const windows = openWindows(given, new Int32Array(BARRIER_WORDS));
     try {
@@ -40,8 +55,8 @@ describe('windows of rows on disk', () => {
         const [ids, places] = [new Int32Array(batchSize), new Int32Array(batchSize)];
         const count = sampler.ids(step, 0, 1, ids, places);
         for (let i = 0; i < count; i++) {
-          const row = rows.subarray(places[i] * width, (places[i] + 1) * width);
-          expect(Array.from(row)).toEqual([0, 1, 2].map((j) => 100 * ids[i] + j));
+          const row = rows.subarray(places[i] * stride, places[i] * stride + width);
+          expect(Array.from(row)).toEqual([0, 1, 2].map((j) => stride * ids[i] + j));
         }
       }
     } finally {
