@@ -51,6 +51,11 @@ export class Board {
     return this.#trained ?? this.#runs[0];
   }
 
+  /** What is told of by numbers: the run that is trained here, or was last; without one, all that are shown. */
+  get told(): readonly RunView[] {
+    return this.#trained ? [this.#trained] : this.#runs;
+  }
+
   get nodes(): readonly NodeStatus[] {
     return this.#currentNodes();
   }

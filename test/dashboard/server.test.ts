@@ -229,3 +229,17 @@ test('/metrics is read by a parser of Prometheus', async () => {
     expect([name, type]).toEqual([name, name.endsWith('_total') ? 'COUNTER' : 'GAUGE']);
   }
 });
+
+test('/metrics of several runs that are not trained here has all of them, each under its name', async () => {
+  page = await openDashboard({ port: 0 });
+  const facts = { totalSteps: 10, stepsPerEpoch: 5, metrics: [] };
+  for (const [i, name] of ['a', 'b', 'a'].entries()) page.board.addRun({ name, ...facts }).add([step(i + 1)]);
+  const { body } = await ask('/metrics', bearer());
+  const steps = parsePrometheus(body).find(({ name }) => name === 'lockstep_step')?.metrics;
+  expect(steps?.map(({ labels, value }) => [labels?.run, value])).toEqual([
+    ['a', '1'],
+    ['b', '2'],
+    ['a #2', '3'],
+  ]);
+  expect(parsePrometheus(body).find(({ name }) => name === 'lockstep_info')?.metrics).toHaveLength(3);
+});
