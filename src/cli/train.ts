@@ -36,6 +36,7 @@ export interface TrainCommandOptions extends JobOptions {
 
 /** `lockstep train <job>`: progress on standard error, with `--json` the summary as the only line on standard output. */
 export async function trainCommand(path: string, options: TrainCommandOptions, io: Io): Promise<void> {
+  refusePageOfTrial(options);
   // One after the other: a commonjs job requires this package, and Node cannot require modules that are being imported.
   const { train } = await import('../train/train.ts');
   const loaded = await loadJob(path);
@@ -70,7 +71,7 @@ export async function trainLoaded(
       warmStart: options.warmStart,
       fastDevRun: options.fastDevRun,
       overfitBatches: options.overfitBatches,
-      sinks: [...(isTrial(options) ? [] : sinksOf(options)), ...(watched ? [watched.sink] : [])],
+      sinks: [...(options.fastDevRun ? [] : sinksOf(options)), ...(watched ? [watched.sink] : [])],
       controls: watched?.controls,
       histogramSteps: histogramSteps(options),
       signal: io.stop,
@@ -88,6 +89,17 @@ export async function trainLoaded(
     display?.close();
     await page?.close();
   }
+}
+
+/** A page would be gone before anybody has opened it. */
+function refusePageOfTrial({ fastDevRun, dashboard }: TrainCommandOptions): void {
+  if (!fastDevRun || dashboard === undefined) return;
+  throw new LockstepError('E_OPTION', {
+    where: 'option --dashboard',
+    expected: 'a run that goes on for a while',
+    got: '--fast-dev-run, which ends after one step',
+    fix: 'leave one of them out; --overfit-batches 1 --dashboard shows a run on one batch',
+  });
 }
 
 /** The run folder that has the records of the run which is resumed: what goes on in another folder has left them where it was. */
