@@ -1,4 +1,4 @@
-import type { PhaseName, RoundSpan, RoundTimes, WorkerStep } from '../parallel/timeline.ts';
+import { PHASES, type PhaseName, type RoundSpan, type RoundTimes, type WorkerStep } from '../parallel/timeline.ts';
 
 /** Something to be timed: so many workers on so many nodes, on a global batch cut into S shards. */
 export interface Point {
@@ -48,21 +48,18 @@ export type NodeStep = WorkerStep & {
   readonly periodMs?: number;
 };
 
-/** The phases of a step on a worker, those of its process's main thread included, in order. */
-export const STEP_PHASES = [
+/** What a step consists of on a worker, what its process's main thread does for it included. */
+export type StepPhase = PhaseName | Exclude<RoundSpan['name'], 'wait'>;
+
+const LAST: PhaseName = 'waitParameters';
+/** In order. */
+export const STEP_PHASES: readonly StepPhase[] = [
   'receive',
-  'gather',
-  'forward',
-  'backward',
-  'waitGradients',
-  'reduce',
-  'waitNorms',
-  'update',
+  ...PHASES.filter((name) => name !== LAST),
   'serialise',
   'send',
-  'waitParameters',
-] as const satisfies readonly (PhaseName | RoundSpan['name'])[];
-export type StepPhase = (typeof STEP_PHASES)[number];
+  LAST,
+];
 
 /** A point with what was measured of it. */
 export interface Measured {
