@@ -1,3 +1,7 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, it } from 'vitest';
 import { csv } from '../../src/data/csv.ts';
@@ -153,5 +157,30 @@ describe('parquet', () => {
       optionalPackage(missing, 'hyparquet hyparquet-compressors', 'reading a.parquet'),
     );
     expect(error.message).toMatch(/reading a\.parquet: .* run: npm install hyparquet hyparquet-compressors/);
+  });
+
+  it('reads what is compressed otherwise with hyparquet-compressors, and says where it is missing how to install it', async () => {
+    const compressors = { GZIP: (bytes: Uint8Array) => new Uint8Array(gzipSync(bytes)) };
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData: pets, codec: 'GZIP', compressors }));
+    const data = await load(bytes, { target: 'kind', normalize: false });
+    expect(rowsOf(data.train, 'x').map(([age]) => age)).toEqual([1, 3, 5, 7]);
+    // The same in a process in which nobody can import the package.
+    const hooks = `export const resolve = (name, context, next) => {
+      if (name === 'hyparquet-compressors') throw Object.assign(new Error(name), { code: 'ERR_MODULE_NOT_FOUND' });
+      return next(name, context);
+    };`;
+    const code = `import { register } from 'node:module';
+      register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});
+      const { loadData, parquet } = await import('lockstep/data');
+      const source = parquet(${JSON.stringify(join(dir, 'data.parquet'))}, { target: 'kind' });
+      const { code, message } = await loadData({ train: source }, { seed: 1, baseDir: '.' }).catch((error) => error);
+      process.stdout.write(JSON.stringify([code, message]));`;
+    const cwd = new URL('../..', import.meta.url);
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { cwd });
+    const [missing, message]: [string, string] = JSON.parse(stdout);
+    expect(missing).toBe('E_DATA_MISSING');
+    expect(message).toMatch(
+      /data\.parquet, which is compressed with GZIP: .* got none; run: npm install hyparquet-compressors/,
+    );
   });
 });
