@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-export const SMALL_JOB = 'test/fixtures/small-job.ts';
+/** A job as a project that is built has it: the processes of most tests need not transform TypeScript first. */
+export const SMALL_JOB = 'dist/test/fixtures/small-job.js';
+export const SMALL_JOB_SOURCE = 'test/fixtures/small-job.ts';
 
 export interface CliResult {
   readonly code: number | null;

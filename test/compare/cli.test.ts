@@ -89,7 +89,7 @@ describe('lockstep compare', () => {
 
   it('goes on when a trial takes its process with it', async () => {
     const args = ['--optimizers', 'adam', '--seeds', '4', '--run-dir', at('crash'), '--workers', '1', '-q'];
-    const { code, stdout } = await runCli(['compare', 'test/fixtures/suicidal-job.ts', ...args]);
+    const { code, stdout } = await runCli(['compare', 'dist/test/fixtures/suicidal-job.js', ...args]);
     expect(code).toBe(0);
     expect(stdout).toContain('the process of the trial ended with SIGKILL');
     const { optimizers, recommendation } = (await readReport('crash')).jobs[0];

@@ -11,9 +11,10 @@ import { renderScaling } from '../../src/scaling/html.ts';
 import type { ScalingReport } from '../../src/scaling/report.ts';
 import { scale as scaleJobs } from '../../src/scaling/scale.ts';
 import { parseLink, parseWhatIf } from '../../src/scaling/what-if.ts';
+import { SMALL_JOB } from '../cli/run-cli.ts';
 import small from '../fixtures/small-job.ts';
 
-const job = new URL('../fixtures/small-job.ts', import.meta.url).pathname;
+const job = SMALL_JOB;
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-scale-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { train } from '../../../src/train/train.ts';
+import { SMALL_JOB } from '../../cli/run-cli.ts';
 import job from '../../fixtures/small-job.ts';
 import { has, hasSlurm, Slurm } from '../../support/slurm.ts';
 
-const JOB = resolve('test/fixtures/small-job.ts');
+const JOB = resolve(SMALL_JOB);
 /** As the examples call it. */
 const LOCKSTEP = [process.execPath, resolve('dist/src/cli/main.js')];
 
