@@ -47,6 +47,7 @@ afterAll(() => threads.close());
 async function outcome(run: ThreadRun, steps = STEPS) {
   const { session, plan } = run;
   const { layout } = session;
+  const start = run.floats(layout.parameters, plan.compiled.flatSize);
   await run.train(1, steps);
   await run.evaluate();
   const width = RECORD_SUMS + session.sums.length;
@@ -54,6 +55,7 @@ async function outcome(run: ThreadRun, steps = STEPS) {
   // Step, samples, lr, norm, coefficient, action and the sums; the rest of a record are times.
   const stable = Array.from(records).filter((_, i) => i % width < 6 || i % width >= RECORD_SUMS);
   return {
+    start,
     parameters: run.floats(layout.parameters, plan.compiled.flatSize),
     evaluated: run.floats(layout.evaluated, plan.compiled.flatSize),
     slots: session.slots.map(({ floats }, i) => run.floats(layout.slots[i], floats)),
@@ -75,12 +77,9 @@ const fullBatch = (kind: string): Partial<BlobJob> => (kind === 'lbfgs' ? { batc
 
 describe('1 to 4 workers give the same bytes', () => {
   test.each(ALL)('$description.kind: $description', async ({ description }) => {
-    const { parameters, evaluated, records } = await sameOnAll(job(description, fullBatch(description.kind)));
+    const { start, parameters, evaluated, records } = await sameOnAll(job(description, fullBatch(description.kind)));
     expect(parameters.every(Number.isFinite)).toBe(true);
     expect(evaluated.every(Number.isFinite)).toBe(true);
-    const start = await threads.run(job(description, fullBatch(description.kind)) as unknown as Job, 1, async (run) =>
-      run.floats(run.session.layout.parameters, run.plan.compiled.flatSize),
-    );
     expect(parameters).not.toEqual(start);
     expect(records.length).toBeGreaterThan(0);
   });
@@ -120,10 +119,8 @@ describe('1 to 4 workers give the same bytes', () => {
         ],
       }),
     );
-    const { parameters } = await sameOnAll(named);
-    await threads.run(named as unknown as Job, 1, async (run) => {
-      const { plan } = run;
-      const start = run.floats(run.session.layout.parameters, plan.compiled.flatSize);
+    const { start, parameters } = await sameOnAll(named);
+    await threads.run(named as unknown as Job, 1, async ({ plan }) => {
       for (const { name, offset, size } of plan.compiled.tensors) {
         const [before, after] = [start, parameters].map((p) => p.subarray(offset, offset + size));
         if (name.startsWith(`${FIRST_LAYER}/`)) expect(after).toEqual(before);
