@@ -4,13 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { replaceFile } from './replace-file.mjs';
 
 const dist = fileURLToPath(new URL('../dist/src/', import.meta.url));
 const THREADS = ['parallel/worker', 'parallel/prefetch-thread', 'checkpoint/writer-thread', 'data/parquet-thread'];
 
 for (const thread of THREADS) {
   const outfile = `${dist}${thread}.bundle.js`;
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     entryPoints: [`${dist}${thread}.js`],
     outfile,
     bundle: true,
@@ -21,6 +23,7 @@ for (const thread of THREADS) {
     logLevel: 'warning',
     plugins: [ownPlaces(dirname(outfile)), oneLanguage()],
   });
+  for (const { path, contents } of outputFiles) replaceFile(path, contents);
 }
 
 /** A module goes on finding what lies beside its own file. */

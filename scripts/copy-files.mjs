@@ -1,11 +1,9 @@
 // Copies what is not TypeScript beside the compiled TypeScript: the compiled kernels, and the dashboard's page.
-import { copyFileSync, cpSync, mkdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { replaceFile } from './replace-file.mjs';
 
-const from = fileURLToPath(new URL('../src/kernels/wasm/', import.meta.url));
-const to = fileURLToPath(new URL('../dist/src/kernels/wasm/', import.meta.url));
-mkdirSync(to, { recursive: true });
-for (const name of ['simd128.wasm', 'relaxed.wasm']) copyFileSync(`${from}${name}`, `${to}${name}`);
-
-const page = (root) => fileURLToPath(new URL(`../${root}src/dashboard/page/`, import.meta.url));
-cpSync(page(''), page('dist/'), { recursive: true });
+const root = fileURLToPath(new URL('..', import.meta.url));
+const page = readdirSync(`${root}src/dashboard/page`).map((name) => `src/dashboard/page/${name}`);
+const kernels = ['simd128', 'relaxed'].map((name) => `src/kernels/wasm/${name}.wasm`);
+for (const file of [...kernels, ...page]) replaceFile(`${root}dist/${file}`, readFileSync(`${root}${file}`));
