@@ -1,9 +1,18 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { built } from './test/setup/built.ts';
 
-/** Files that start processes, networks, servers or hundreds of threads: each in a process of its own. */
+/** Where files start processes, networks, servers or hundreds of threads: each of these in a process of its own. */
 const ALONE = ['cli', 'cluster', 'dashboard', 'examples', 'faults', 'integration', '*/cli.test.ts', '*/scale.test.ts'];
-const alone = ALONE.map((name) => `test/${name.endsWith('.ts') ? name : `${name}/**/*.test.ts`}`);
+/** Others there, which are known by what they import, need none: it takes longer to start than they run. */
+const STARTS =
+  /from '(?:.*\/(?:run-cli|support\/\w+|fuzz\/\w+)\.ts|lockstep(?:\/cluster)?|node:(?:child_process|worker_threads|net|http|https|tls)|playwright-core|ws)'/;
+const alone = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.test.ts'))
+  .filter((file) => ALONE.includes(file.split('/')[0]) || ALONE.includes(`*/${basename(file)}`))
+  .filter((file) => STARTS.test(readFileSync(`test/${file}`, 'utf8')))
+  .map((file) => `test/${file}`);
 
 export default defineConfig({
   test: {
