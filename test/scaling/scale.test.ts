@@ -7,6 +7,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scaleCommand } from '../../src/cli/scale.ts';
 import type { ScaleCommandOptions } from '../../src/cli/scale-options.ts';
+import { WIRE_FORMATS } from '../../src/parallel/wire-format.ts';
 import { renderScaling } from '../../src/scaling/html.ts';
 import type { ScalingReport } from '../../src/scaling/report.ts';
 import { scale as scaleJobs } from '../../src/scaling/scale.ts';
@@ -75,7 +76,7 @@ describe('lockstep scale', () => {
       expect(efficiency).toBeGreaterThan(0);
     }
     expect(jobs[0].headline.workers).toBe(2);
-    expect(jobs[0].stopAt).toHaveLength(8); // star and tree, four formats each
+    expect(jobs[0].stopAt).toHaveLength(2 * WIRE_FORMATS.length); // star and tree
   });
 
   test('phases of every worker sum to its step; the trace has a track for each', () => {
