@@ -38,6 +38,13 @@ interface Node {
   busy: boolean;
 }
 
+/** From one machine to another. */
+interface Way {
+  readonly out: Card;
+  readonly connection: number;
+  readonly into: Card;
+}
+
 /** An exchange in hand. */
 interface Exchange {
   readonly round: number;
@@ -174,19 +181,12 @@ class Simulation {
 
   #hand(to: Node, from: Thread, out: Card, then: (node: Node) => void): void {
     const { downSendMs, downReceiveMs } = this.#costs.wire;
-    const cards = to.id === 0 ? undefined : ([out, to.in] as const);
-    this.#carry(from, downSendMs, cards, to.main, downReceiveMs, () => then(to));
+    const way = to.id === 0 ? undefined : { out, connection: to.id, into: to.in };
+    this.#carry(from, downSendMs, way, to.main, downReceiveMs, () => then(to));
   }
 
   /** One vector from a main thread to another, piece by piece, over cards where they are on two machines. */
-  #carry(
-    from: Thread,
-    sendMs: number,
-    cards: readonly [Card, Card] | undefined,
-    to: Thread,
-    receiveMs: number,
-    done: () => void,
-  ): void {
+  #carry(from: Thread, sendMs: number, way: Way | undefined, to: Thread, receiveMs: number, done: () => void): void {
     const { bytes, wire } = this.#costs;
     const { format, link } = this.#scenario;
     const size = bytes[format];
@@ -201,11 +201,8 @@ class Simulation {
     };
     for (let p = 0; p < pieces; p++) {
       from.run(each * sendMs, () => {
-        if (cards === undefined) this.#queue.at(this.#queue.now + wire.messageMs, arrived);
-        else {
-          const [out, into] = cards;
-          out.send(each, link.latencyMs + wire.messageMs, () => into.take(each, arrived));
-        }
+        if (way === undefined) this.#queue.at(this.#queue.now + wire.messageMs, arrived);
+        else way.out.send(way.connection, each, link.latencyMs + wire.messageMs, () => way.into.take(each, arrived));
       });
     }
   }
@@ -338,10 +335,10 @@ class Simulation {
   /** So many sums from a node to another, or to the coordinator. */
   #sums(node: Node, count: number, to: Node | undefined, done: () => void): void {
     const { upSendMs, upReceiveMs } = this.#costs.wire;
-    const cards = node.id === 0 ? undefined : ([node.out, to?.in ?? this.#in] as const);
+    const way = node.id === 0 ? undefined : { out: node.out, connection: node.id, into: to?.in ?? this.#in };
     let left = count;
     for (let i = 0; i < count; i++) {
-      this.#carry(node.main, upSendMs, cards, to?.main ?? this.#main, upReceiveMs, () => {
+      this.#carry(node.main, upSendMs, way, to?.main ?? this.#main, upReceiveMs, () => {
         left -= 1;
         if (left === 0) done();
       });

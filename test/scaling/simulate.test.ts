@@ -63,9 +63,10 @@ describe('a simulated step, against the same by hand', () => {
   test('two nodes: parameters down and a partial sum up, each with its latency, one addition', () =>
     expect(period({}, { nodes: 2 })).toBeCloseTo(1 + 3 + 20.25 + 1 + 3 + 0.5 + 2, 9));
 
-  // Down one after the other from one card; each begins when it has the parameters, so that they come back one after the other.
-  test('four nodes: the card of the coordinator sends three times, and takes the last when it comes', () =>
-    expect(period({}, { nodes: 4 })).toBeCloseTo(3 * 1 + 3 + 10.25 + 1 + 3 + 3 * 0.5 + 2, 9));
+  // Down from one card, a quarter in turn to each: the first has all of its four after ten of twelve. Its sum comes first, too, and from its
+  // first quarter on the card is busy with all twelve.
+  test('four nodes: connections share the card of the coordinator, which sends three vectors and takes three', () =>
+    expect(period({}, { nodes: 4 })).toBeCloseTo(10 / 4 + 3 + 10.25 + 3 + 12 / 4 + 3 * 0.5 + 2, 9));
 
   // The one core of the coordinator frames for node 0 (0.2 ms), has node 0 read that (0.2), and frames the first of four pieces for node 1
   // (0.05); from then on the card is what takes longest, 0.25 a piece, and the last is read in 0.05.
