@@ -60,8 +60,8 @@ for (const name of values.links.split(',')) {
       },
     });
     machine ??= report.machine;
-    const [{ errors, costs }] = report.jobs;
-    results.push({ workload, link: name, busyElsewhere: report.machine.busyElsewhere, warnings: report.machine.warnings, costs, errors }); // biome-ignore format: a record
+    const [{ errors, costs, link: found }] = report.jobs;
+    results.push({ workload, link: name, found, busyElsewhere: report.machine.busyElsewhere, warnings: report.machine.warnings, costs, errors }); // biome-ignore format: a record
     for (const { nodes, workers, measured, predicted, error } of errors) {
       const cells = [Math.round(measured), Math.round(predicted)].map((n) => n.toLocaleString('en-US'));
       const percent = `${error >= 0 ? '+' : ''}${(100 * error).toFixed(1)} %`;

@@ -17,7 +17,7 @@ export function renderReport({ machine, results, ratios, leftOut, notes }: Repor
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.platform}, Node ${machine.node}, ${machine.date}`,
     ...Object.entries(machine.kernels).map(([gemm, detail]) => `GEMM ${gemm}: ${detail}${rate(machine, gemm)}`),
     ...Object.values(machine.peers),
-    `load before ${machine.loadBefore.toFixed(2)}; used by others between rounds: ${percent(machine.busyElsewhere)}`,
+    `load before ${machine.loadBefore.toFixed(2)}; used by others between rounds: ${percent(machine.busyElsewhere)} (up to ${percent(Math.max(0, ...machine.looks))})`,
     ...machine.warnings.map((warning) => `WARNING: ${warning}`),
   ];
   if (results.length > 0) {

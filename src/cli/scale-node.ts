@@ -7,9 +7,9 @@ import { type NodeOptions, runNode } from '../../cluster/index.ts';
 import { LockstepError } from '../errors.ts';
 import type { Session } from '../parallel/session.ts';
 import { type RoundTimes, TIMELINE_STEPS, TimelineReader } from '../parallel/timeline.ts';
-import { answerProbe } from '../scaling/link-probe.ts';
 import { stripped } from '../scaling/local.ts';
 import { type NodeAnswer, type NodeRequest, nodeJob } from '../scaling/node-fleet.ts';
+import { answerProbe } from '../scaling/probe-exchange.ts';
 import { type LoadedJob, loadJob } from './load-job.ts';
 import { type JobOptions, overrideJob } from './options.ts';
 import { referenceJob } from './scale.ts';
@@ -38,6 +38,10 @@ process.on('message', (request: NodeRequest) => {
         return loading;
       };
       return;
+    }
+    case 'cpu': {
+      const { user, system } = process.cpuUsage();
+      return say({ id: request.id, kind: 'spent', cpuMs: (user + system) / 1000 });
     }
     case 'look':
       return say(lookAt(request));

@@ -188,10 +188,16 @@ export function stopLines({ series, whatIf }: JobScaling): string[] {
 
 export function errorLines({ errors, link }: JobScaling): string[] {
   const over = link ? ` over ${link.name}` : '';
-  return errors.map(
+  const found = link
+    ? [
+        `${link.name} is in truth ${((8 * link.bytesPerMs) / 1000).toPrecision(3)} mbit/s and ${milliseconds(link.latencyMs)} ms between two processes that compute nothing: with these it is predicted`,
+      ]
+    : [];
+  const lines = errors.map(
     ({ workers, nodes, measured, predicted, error }) =>
       `predicted against measured, ${nodes === 1 ? '' : `${nodes} nodes${over} x `}${workers} ${workers === 1 ? 'worker' : 'workers'}: ${thousands(predicted)} against ${thousands(measured)} samples/s (${error >= 0 ? '+' : ''}${share(error)})`,
   );
+  return lines.length > 0 ? [...found, ...lines] : lines;
 }
 
 export function noiseLines({ noise }: JobScaling): string[] {

@@ -38,6 +38,7 @@ export function machineLine(machine: MachineBlock): string {
     date,
     loadBefore,
     busyElsewhere,
+    looks,
     speedDrift = 0,
     kernels,
     gemmGflops,
@@ -46,7 +47,7 @@ export function machineLine(machine: MachineBlock): string {
   const rates = Object.entries(kernels).map(
     ([gemm, name]) => `${gemm} ${name} at ${(gemmGflops[gemm] ?? Number.NaN).toFixed(0)} GFLOP/s a core`,
   );
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${rates.join(', ')}, load ${loadBefore.toFixed(2)} before, others used up to ${percent(busyElsewhere)} of the cores between rounds, the speed of a core moved by ${percent(speedDrift)}; ${date}`;
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${rates.join(', ')}, load ${loadBefore.toFixed(2)} before, others used ${percent(busyElsewhere)} of the cores between rounds (up to ${percent(Math.max(0, ...looks))}), the speed of a core moved by ${percent(speedDrift)}; ${date}`;
 }
 
 function section(job: JobScaling): string {

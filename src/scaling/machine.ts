@@ -1,4 +1,5 @@
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
+import { median } from '../compare/statistics.ts';
 
 /** Where figures come from; printed with them. */
 export interface MachineBlock {
@@ -10,8 +11,10 @@ export interface MachineBlock {
   readonly date: string;
   /** 1-minute load average before the first round. */
   readonly loadBefore: number;
-  /** Largest share of the cores that others used while every contestant was idle. */
+  /** Shares of the cores that others used while every contestant was idle: median of all looks. */
   busyElsewhere: number;
+  /** The looks. */
+  readonly looks: number[];
   /** Instruction sets and library of each GEMM that ran, by name. */
   readonly kernels: Record<string, string>;
   /** GFLOP/s of one thread, 1024 x 1024 x 1024, in this run. */
@@ -36,6 +39,7 @@ export function describeMachine(): MachineBlock {
     date: new Date().toISOString(),
     loadBefore: loadavg()[0],
     busyElsewhere: 0,
+    looks: [],
     kernels: {},
     gemmGflops: {},
     warnings: [],
@@ -48,13 +52,14 @@ export async function watchOthers(machine: MachineBlock, ms: number): Promise<vo
   await new Promise((resolve) => setTimeout(resolve, ms));
   const after = cpuTimes();
   const total = after.total - before.total;
-  if (total > 0) machine.busyElsewhere = Math.max(machine.busyElsewhere, (after.busy - before.busy) / total);
+  if (total > 0) machine.looks.push((after.busy - before.busy) / total);
+  if (machine.looks.length > 0) machine.busyElsewhere = median(machine.looks);
 }
 
 export function warnIfLoaded(machine: MachineBlock): void {
   if (machine.busyElsewhere > BUSY_LIMIT) {
     const share = Math.round(100 * machine.busyElsewhere);
-    machine.warnings.push(`loaded machine: others used up to ${share} % of the cores between rounds; measure again`);
+    machine.warnings.push(`loaded machine: others used ${share} % of the cores between rounds; measure again`);
   }
 }
 

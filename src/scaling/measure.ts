@@ -4,7 +4,7 @@ import type { Measured, NodeStep, Point } from './contract.ts';
 import type { KernelSpeed } from './kernel-speed.ts';
 import { type MachineBlock, watchOthers } from './machine.ts';
 import { phasesByWorker } from './phases.ts';
-import type { WireCosts } from './scenario.ts';
+import type { Link, WireCosts } from './scenario.ts';
 import type { Stage } from './stage.ts';
 
 /** Steps that a point runs first: they give its hash and how long a step takes. */
@@ -29,10 +29,16 @@ export interface MeasureOptions {
   readonly steps?: number | undefined;
   readonly machine: MachineBlock;
   readonly speed: KernelSpeed;
-  /** What sockets cost, looked at in every round. */
-  readonly probe: (seconds: number) => Promise<WireCosts>;
+  /** What sockets cost and how fast the link is, where there is one; looked at in every round. */
+  readonly probe: (seconds: number) => Promise<Probed>;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: MeasureEvent) => void) | undefined;
+}
+
+/** What was found out about the sockets between two processes. */
+export interface Probed {
+  readonly wire: WireCosts;
+  readonly link?: Link;
 }
 
 export type MeasureEvent =
@@ -51,7 +57,7 @@ export interface Measurement {
   readonly gflops: readonly number[];
   readonly bandwidth: number;
   /** Each round. */
-  readonly wire: readonly WireCosts[];
+  readonly probed: readonly Probed[];
   /** Of the slice with the median step of each point whose phases were looked at. */
   readonly timelines: ReadonlyMap<Point, readonly NodeStep[]>;
   /** It was stopped before the last round. */
@@ -82,10 +88,10 @@ export async function measure(
     onProgress?.({ kind: 'calibrated', point, stepMs, done: i + 1, all: points.length });
   }
   const gflops: number[] = [];
-  const wire: WireCosts[] = [];
+  const probed: Probed[] = [];
   let stopped = false;
   try {
-    await runRounds(entries, stage, gflops, wire, options);
+    await runRounds(entries, stage, gflops, probed, options);
   } catch (error) {
     // What was measured until then is worth as much as before.
     if (!signal?.aborted || !entries.some(({ roundsMs }) => roundsMs.length > 0)) throw error;
@@ -106,7 +112,7 @@ export async function measure(
       }),
     ),
     gflops,
-    wire,
+    probed,
     bandwidth: speed.bandwidth(Math.min(0.3, seconds)),
     timelines: new Map(measured.map(({ point, timeline }) => [point, timeline])),
     stopped,
@@ -128,7 +134,7 @@ async function runRounds(
   entries: readonly Entry[],
   stage: Stage<Point>,
   gflops: number[],
-  wire: WireCosts[],
+  probed: Probed[],
   { rounds, seconds, machine, speed, probe, signal, onProgress }: MeasureOptions,
 ): Promise<void> {
   for (let round = 0; round < rounds; round++) {
@@ -136,7 +142,7 @@ async function runRounds(
     refuseAbort(signal);
     gflops.push(speed.gflops(GEMM_SIZE, Math.min(0.1, seconds)));
     onProgress?.({ kind: 'round', round: round + 1, rounds });
-    wire.push(await probe(Math.min(PROBE_SECONDS, seconds)));
+    probed.push(await probe(Math.min(PROBE_SECONDS, seconds)));
     refuseAbort(signal);
     for (const entry of round % 2 === 0 ? entries : entries.toReversed()) {
       const { kept, stepsMs } = await stage.run(entry.point, entry.steps);

@@ -9,9 +9,10 @@ import type { RoundTimes, WorkerStep } from '../parallel/timeline.ts';
 import type { Job } from '../train/job.ts';
 import type { NodeStep, OpenPoint, Point } from './contract.ts';
 import { KEPT_STEPS, KeptRun, type StartRun } from './kept-run.ts';
-import { type ProbeTask, probeLink } from './link-probe.ts';
+import { probeCosts, probeLink } from './link-probe.ts';
 import { sizedJob, type TimedJob } from './local.ts';
-import type { WireCosts } from './scenario.ts';
+import type { AskProbe, ProbeTask } from './probe-exchange.ts';
+import type { Link, WireCosts } from './scenario.ts';
 
 /** What a node process is asked to do: the point's job, at a coordinator. */
 export interface NodeTask {
@@ -29,11 +30,14 @@ export type NodeRequest =
   | ({ readonly kind: 'probe'; readonly id: number } & ProbeTask)
   /** Lead connections over a link of this speed to a port. */
   | { readonly kind: 'link'; readonly id: number; readonly port: number; readonly speed: LinkSpeed }
+  /** How much CPU time it has taken. */
+  | { readonly kind: 'cpu'; readonly id: number }
   /** What its workers and its main thread did in these steps of run `of`. */
   | { readonly kind: 'look'; readonly id: number; readonly of: number; readonly first: number; readonly last: number };
 export type NodeAnswer = { readonly id: number } & (
   | { readonly kind: 'done' }
   | { readonly kind: 'linked'; readonly url: string }
+  | { readonly kind: 'spent'; readonly cpuMs: number }
   | { readonly kind: 'seen'; readonly seen: NodeSteps }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 );
@@ -49,7 +53,7 @@ export interface Reach {
   /** Those that have not come after so long do not answer. */
   readonly joinMs: number;
   /** Of all but the first. Absent: loopback as it is. */
-  readonly link?: LinkSpeed;
+  readonly link?: Link | undefined;
 }
 
 /**
@@ -80,8 +84,9 @@ export class NodeFleet {
   }
 
   /** Address of a link of this speed that leads to a port of this machine. It stays until `close`. */
-  async link(port: number, speed: LinkSpeed): Promise<string> {
+  async link(port: number, { latencyMs, bytesPerMs }: Link): Promise<string> {
     this.#links ??= this.#start();
+    const speed = { delayMs: latencyMs, bytesPerSecond: 1000 * bytesPerMs };
     const answer = await ask(this.#links, { kind: 'link', id: ++this.#requests, port, speed });
     if (answer.kind !== 'linked') throw new RangeError(`node fleet: ${answer.kind} instead of a link`);
     return answer.url;
@@ -89,9 +94,30 @@ export class NodeFleet {
 
   /** What the sockets of two processes cost here, for vectors of so many bytes. */
   probe(bytes: number, seconds: number): Promise<WireCosts> {
+    return probeCosts(bytes, seconds, this.#probing());
+  }
+
+  /** How fast such a link is in truth; `messageMs`: what a message takes without it. */
+  probeLink(bytes: number, link: Link, messageMs: number): Promise<Link> {
+    return probeLink(
+      bytes,
+      link,
+      messageMs,
+      this.#probing(),
+      (port) => this.link(port, link),
+      () => this.#linksCpuMs(),
+    );
+  }
+
+  async #linksCpuMs(): Promise<number> {
+    const answer = this.#links && (await ask(this.#links, { kind: 'cpu', id: ++this.#requests }));
+    return answer?.kind === 'spent' ? answer.cpuMs : 0;
+  }
+
+  #probing(): AskProbe {
     if (this.#children.length === 0) this.#children.push(this.#start());
     const [child] = this.#children;
-    return probeLink(bytes, seconds, (task) => ask(child, { kind: 'probe', id: ++this.#requests, ...task }));
+    return (task) => ask(child, { kind: 'probe', id: ++this.#requests, ...task });
   }
 
   /** What the nodes of a run did in these steps. */

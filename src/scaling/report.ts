@@ -24,7 +24,7 @@ export interface JobScaling {
   /** Absent where only the other kind of scaling was measured. */
   readonly strongBatch?: number;
   readonly weakBatch?: number;
-  /** Of the nodes that are not beside the coordinator, where it was slowed down. */
+  /** Of the nodes that are not beside the coordinator, where it was slowed down: what it was to be, and as measured. */
   readonly link?: Link & { readonly name: string };
   readonly facts: JobFacts;
   readonly peaks: Peaks;

@@ -11,7 +11,7 @@ import { fitAmdahl, rowsOf } from './efficiency.ts';
 import { explain, type Peaks } from './explain.ts';
 import { factsOf, type JobFacts } from './facts.ts';
 import { KernelSpeed } from './kernel-speed.ts';
-import { medianCosts } from './link-probe.ts';
+import { medianCosts, medianLink } from './link-probe.ts';
 import { openLocally, openTimedJob, planPoint, sampleNoise, type TimedJob } from './local.ts';
 import { describeMachine, type MachineBlock, warnIfDrifting, warnIfLoaded } from './machine.ts';
 import { HASHED_STEPS, LEAST_SLICE, type MeasureEvent, type Measurement, measure } from './measure.ts';
@@ -149,10 +149,7 @@ async function scaleOn(
   const { rounds, seconds, steps, onProgress } = options;
   const local = openLocally(timed);
   const { link } = options;
-  const remote = openOnFleet(fleet, timed, {
-    joinMs: options.joinMs ?? JOIN_MS,
-    ...(link && { link: { delayMs: link.latencyMs, bytesPerSecond: 1000 * link.bytesPerMs } }),
-  });
+  const remote = openOnFleet(fleet, timed, { joinMs: options.joinMs ?? JOIN_MS, link });
   const stage = new Stage((point: Point) => (point.nodes > 1 ? remote : local)(point), freemem() / 2);
   let measured: Measurement;
   try {
@@ -162,7 +159,11 @@ async function scaleOn(
       steps,
       machine,
       speed,
-      probe: (seconds) => fleet.probe(4 * first.compiled.gradientSize, seconds),
+      async probe(seconds) {
+        const bytes = 4 * first.compiled.gradientSize;
+        const wire = await fleet.probe(bytes, seconds);
+        return link ? { wire, link: await fleet.probeLink(bytes, link, wire.messageMs) } : { wire };
+      },
       signal,
       onProgress: (event) => onProgress?.(scaled.name, event),
     });
@@ -186,7 +187,8 @@ async function scaleOn(
   const here = measured.points.filter(({ point, phases }) => point.nodes === 1 && phases.length > 0);
   const largest = largestOf(here);
   const peers = here.filter((m) => m.point.batch === largest?.point.batch && m.shards === largest.shards);
-  const wire = largest && !measured.stopped ? medianCosts(measured.wire) : undefined;
+  const wire = largest && !measured.stopped ? medianCosts(measured.probed.map((p) => p.wire)) : undefined;
+  const found = medianLink(measured.probed.flatMap((p) => p.link ?? []));
   const codec = wire && speed.codecs(first.compiled.blocks, Math.min(CODEC_SECONDS, seconds));
   const costs = largest && wire && codec && costsOf(peers, measured.timelines.get(largest.point) ?? [], factsFor(largest), wire, codec); // biome-ignore format: one line
   const strong = measured.points.filter(({ point }) => point.roles.includes('strong'));
@@ -201,7 +203,7 @@ async function scaleOn(
     parameters: first.compiled.tensors.reduce((sum, { size }) => sum + size, 0),
     ...(strongBatch === undefined ? {} : { strongBatch }),
     ...(weakBatch === undefined ? {} : { weakBatch }),
-    ...(link === undefined ? {} : { link }),
+    ...(link && found ? { link: { name: link.name, ...found } } : {}),
     facts: factsFor(largest ?? measured.points[0]),
     peaks,
     rounds: measured.gflops.length,
@@ -211,13 +213,13 @@ async function scaleOn(
     explanations: measured.points
       .filter(({ phases }) => phases.length > 0)
       .map((m) =>
-        explain(m, factsFor(m), peaks, singleOf(m, measured.points), (wire?.messageMs ?? 0) + (link?.latencyMs ?? 0)),
+        explain(m, factsFor(m), peaks, singleOf(m, measured.points), (wire?.messageMs ?? 0) + (found?.latencyMs ?? 0)),
       ),
     ...recordingOf(measured.points),
     ...(amdahl ? { amdahl } : {}),
     ...(costs ? { costs } : {}),
     errors: costs
-      ? predictionErrors(costs, measured.points, machine.cores, link).map(({ point, ...error }) => ({
+      ? predictionErrors(costs, measured.points, machine.cores, found).map(({ point, ...error }) => ({
           workers: point.workers,
           nodes: point.nodes,
           ...error,

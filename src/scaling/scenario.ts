@@ -6,6 +6,8 @@ import type { WireFormat } from '../parallel/wire-format.ts';
 export interface Link {
   readonly latencyMs: number;
   readonly bytesPerMs: number;
+  /** CPU time of a byte in a process that makes the link so slow, on the coordinator's machine. Absent: none. */
+  readonly relayMs?: number;
 }
 
 /** What a job costs, from measured phases. Times are those of a thread that has the machine for itself, but for those that say otherwise. */

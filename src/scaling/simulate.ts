@@ -78,6 +78,7 @@ class Simulation {
   /** Of the machine that has the coordinator. */
   readonly #cores: Cores;
   readonly #main: Thread;
+  readonly #relay: Thread;
   readonly #out: Card;
   readonly #in: Card;
   readonly #ends: number[] = [0];
@@ -93,6 +94,7 @@ class Simulation {
     this.#random = uniform(scenario.seed ?? 1);
     this.#cores = this.#machine();
     this.#main = new Thread(this.#cores);
+    this.#relay = new Thread(this.#cores);
     const { bytesPerMs } = scenario.link;
     this.#out = new Card(this.#queue, bytesPerMs);
     this.#in = new Card(this.#queue, bytesPerMs);
@@ -189,6 +191,7 @@ class Simulation {
   #carry(from: Thread, sendMs: number, way: Way | undefined, to: Thread, receiveMs: number, done: () => void): void {
     const { bytes, wire } = this.#costs;
     const { format, link } = this.#scenario;
+    const { relayMs = 0 } = link;
     const size = bytes[format];
     const pieces = Math.max(1, Math.ceil(size / this.#pieceBytes));
     const each = size / pieces;
@@ -202,7 +205,7 @@ class Simulation {
     for (let p = 0; p < pieces; p++) {
       from.run(each * sendMs, () => {
         if (way === undefined) this.#queue.at(this.#queue.now + wire.messageMs, arrived);
-        else way.out.send(way.connection, each, link.latencyMs + wire.messageMs, () => way.into.take(each, arrived));
+        else this.#relay.run(each * relayMs, () => way.out.send(way.connection, each, link.latencyMs + wire.messageMs, () => way.into.take(each, arrived))); // biome-ignore format: one line
       });
     }
   }

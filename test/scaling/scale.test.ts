@@ -125,7 +125,9 @@ test('node processes, over a link that slows down the way to all but the first, 
   expect(equal.map(({ nodes, workers }) => `${nodes}x${workers}`)).toEqual(['1x1', '2x1']);
   expect(new Set(equal.map(({ parametersSha256 }) => parametersSha256)).size).toBe(1);
   expect(errors).toHaveLength(2);
-  expect(said).toMatchObject({ name: '1gbit/4ms', latencyMs: 4 });
+  expect(said?.name).toBe('1gbit/4ms'); // and as it was measured, with a process in between
+  expect(said?.latencyMs).toBeGreaterThanOrEqual(link.latencyMs);
+  expect(said?.bytesPerMs).toBeLessThanOrEqual(link.bytesPerMs);
   expect(rows.find(({ nodes }) => nodes === 2)?.stepMs).toBeGreaterThan(2 * 4); // parameters there, sums back
   expect(errors.find(({ nodes }) => nodes === 2)?.predicted).toBeLessThan(24_000 / (2 * 4));
 

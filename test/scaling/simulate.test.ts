@@ -77,6 +77,16 @@ describe('a simulated step, against the same by hand', () => {
     expect(period({ wire }, { nodes: 2 })).toBeCloseTo(down + 20.25 + up + 0.5 + 2, 9);
   });
 
+  // The process that makes the link has the core of the coordinator until its 0.05 of a piece are over; node 0 computes there meanwhile.
+  test("a process that makes the link slow takes its time on the coordinator's machine", () => {
+    const link = { ...scenario.link, relayMs: 0.2e-6 };
+    const [one, two] = [
+      { nodes: 2, sharedCores: 8 },
+      { nodes: 2, sharedCores: 8, link },
+    ];
+    expect(period({}, two)).toBeCloseTo(period({}, one) + 2 * 0.05, 9); // of the first piece; then the card takes longer
+  });
+
   test('messages, and waking each other up, take their time on the way', () => {
     const wire = { ...costs.wire, messageMs: 0.3, wakeMs: 0.1 };
     expect(period({ wire }, { nodes: 2 })).toBeCloseTo(2 * (1 + 3 + 0.3) + 4 * 0.1 + 20.25 + 0.5 + 2, 9);
