@@ -36,6 +36,8 @@ export class LinkAdvice {
 
 /** Below this part of a step the network is not worth a thought. */
 const LITTLE = 0.1;
+/** Local steps that were seen to cost little of the loss: docs/wire.md. */
+const FEW = 8;
 
 /**
  * What `--wire auto` chooses, and why. Always fp32: the others round, and a result that is no longer the same bytes is for a person to
@@ -62,11 +64,15 @@ export function wireAdvice(
     return `${codec.format} ${share.toFixed(2)} of the bytes, about ${ms(round - network * (1 - share))} ${unit}`;
   });
   // With local steps the result depends on the nodes anyway.
-  const [why, but] =
+  const [why, but, besides] =
     every === 1
-      ? [', the only one that keeps the same bytes', 'if that matters less than time, ']
-      : [', which rounds nothing', ''];
-  return `wire format fp32${why}: ${measured}; ${but}--wire would give: ${others.join('; ')}`;
+      ? [
+          ', the only one that keeps the same bytes',
+          'if that matters less than time, ',
+          `. --sync-every ${FEW} would divide what the network takes by ${FEW}, with any of them`,
+        ]
+      : [', which rounds nothing', '', ''];
+  return `wire format fp32${why}: ${measured}; ${but}--wire would give: ${others.join('; ')}${besides}`;
 }
 
 function median(numbers: readonly number[]): number {
