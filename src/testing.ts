@@ -24,7 +24,7 @@ export function referenceExecutor(
   tensors: readonly TensorEntry[],
   precision: 'f32' | 'f64' = 'f64',
 ): Executor {
-  return createExecutor(program, tensors, referenceMemory(executorBytes(program, tensors), precision));
+  return createExecutor(program, tensors, referenceMemory(executorBytes(program, tensors, 0), precision));
 }
 
 /** Numbers for one tensor: given, or random in [low, high) (default [-1, 1)). */

@@ -106,16 +106,20 @@ function flatBytes(tensors: readonly TensorEntry[]): number {
   return tensors.reduce((end, entry) => Math.max(end, align(4 * (entry.offset + entry.size))), 0);
 }
 
-/** Bytes that an executor takes from `base`. */
-export function executorBytes(program: Program, tensors: readonly TensorEntry[]): number {
-  return layoutRegions(program, tensors, 0).end;
+/** Bytes that an executor takes from `base`. The last `gemmScratch` of them are the GEMM's; that of the reference kernels needs none. */
+export function executorBytes(
+  program: Program,
+  tensors: readonly TensorEntry[],
+  gemmScratch = GEMM_SCRATCH_BYTES,
+): number {
+  return layoutRegions(program, tensors, 0).scratch + gemmScratch;
 }
 
 function layoutRegions(
   program: Program,
   tensors: readonly TensorEntry[],
   base: number,
-): { addresses: Record<Region, number>; lists: { ids: number; rows: number }[]; scratch: number; end: number } {
+): { addresses: Record<Region, number>; lists: { ids: number; rows: number }[]; scratch: number } {
   let end = base;
   const take = (bytes: number): number => {
     const start = end;
@@ -135,7 +139,7 @@ function layoutRegions(
     rowLists: take(ROW_LIST_STRIDE * program.rowLists.reduce((end, { list }) => Math.max(end, list + 1), 0)),
   };
   const lists = program.rowLists.map(({ ids, width }) => ({ ids: take(4 * ids), rows: take(4 * ids * width) }));
-  return { addresses, lists, scratch: take(GEMM_SCRATCH_BYTES), end };
+  return { addresses, lists, scratch: end };
 }
 
 /** Lays the program's regions out from `memory.base`, writes its constants and binds it. */

@@ -13,11 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CliResult, runCli } from '../../cli/run-cli.ts';
+import { type CliResult, runCli, SMALL_JOB } from '../../cli/run-cli.ts';
 import { hasSshd, Sshd } from '../../support/sshd.ts';
 
 /** A name that no process of another test has. */
-const JOB = `ssh-${process.pid}.ts`;
+const JOB = `ssh-${process.pid}.js`;
 
 /** Processes whose command line holds all of these words, but for tests themselves. */
 function processes(...words: string[]): string[][] {
@@ -46,7 +46,7 @@ describe.runIf(hasSshd)('lockstep launch by ssh', { timeout: 240_000 }, () => {
   beforeAll(async () => {
     sshd = await Sshd.start();
     project = mkdtempSync(join(tmpdir(), 'lockstep-launch-'));
-    copyFileSync('test/fixtures/small-job.ts', join(project, JOB));
+    copyFileSync(SMALL_JOB, join(project, JOB));
     writeFileSync(join(project, 'package.json'), '{"type":"module"}');
     mkdirSync(join(project, 'runs'));
     writeFileSync(join(project, 'runs', 'old'), '');
