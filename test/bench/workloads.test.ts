@@ -44,15 +44,16 @@ test.each([
 test('the next token follows from two, nine times in ten', () => {
   const { classes, rows, x, y } = { ...named('gpt'), rows: 100, ...makeRows({ ...named('gpt'), rows: 100 }, 1) };
   expect([x.length, y.length]).toEqual([rows * 64, rows * 64]);
+  const wrong: number[] = [];
   let follow = 0;
   let all = 0;
   for (let i = 0; i < x.length; i++) {
-    expect(y[i] >= 0 && y[i] < classes).toBe(true);
-    if (i % 64 < 63) expect(x[i + 1]).toBe(y[i]);
+    if (!(y[i] >= 0 && y[i] < classes) || (i % 64 < 63 && x[i + 1] !== y[i])) wrong.push(i);
     if (i % 64 === 0) continue;
     all++;
     if (y[i] === (3 * x[i - 1] + x[i] + 1) % classes) follow++;
   }
+  expect(wrong).toEqual([]);
   expect(follow / all).toBeGreaterThan(0.88);
   expect(follow / all).toBeLessThan(0.93);
 });
