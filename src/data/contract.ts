@@ -78,11 +78,24 @@ export interface StreamedColumn extends FieldInfo {
   readonly shift: number;
 }
 
+/** A sparse column of rows on disk: where its three lists (as in `SparseRows`) begin in the file, in bytes. */
+export interface StreamedSparse extends FieldInfo {
+  readonly pointers: number;
+  readonly indices: number;
+  readonly values: number;
+  /** Of all rows. */
+  readonly nonZero: number;
+  /** The most that one window can have. */
+  readonly windowValues: number;
+}
+
 /** Rows that do not fit into memory: encoded, in a file without a name, read in blocks while the run goes on. */
 export interface Streamed {
   readonly kind: 'streamed';
   readonly size: number;
   readonly columns: readonly StreamedColumn[];
+  /** Default: none. */
+  readonly sparse?: readonly StreamedSparse[];
   readonly file: ScratchFile;
   readonly blocks: BlockPlan;
   /** What the source allows, in bytes. */

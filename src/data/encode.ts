@@ -2,7 +2,7 @@ import { LockstepError } from '../errors.ts';
 import type { Column, FieldInfo } from './contract.ts';
 import { didYouMean } from './describe.ts';
 import {
-  type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn, type WindowColumn,
+  type PagedSparse, type RawColumn, type RawTable, type SparseTensor, sharedArray, type TensorColumn, type WindowColumn,
 } from './raw.ts'; // biome-ignore format: a list
 import { type ColumnArrays, OWN_ARRAYS } from './reused-arrays.ts';
 import { joinTokens, known, type TextPart, tokenId } from './tokens.ts';
@@ -22,7 +22,7 @@ export function encodeSplit(
   return encoder.fields.flatMap((field) => {
     const parts = encoder.parts(field.name);
     const [first] = parts;
-    if (raw.columns.get(first.column)?.kind === 'sparse') return []; // encodeSparse
+    if (isSparse(raw.columns.get(first.column))) return []; // sparse.ts, stream-sparse.ts
     if (first.at === undefined && (first.kind === 'bytes' || first.kind === 'tensor')) {
       const column = columnOf(raw, first.column, split);
       if (column.kind === 'tensor') return encodeWhole(raw, ids, first, field, column, split, arrays);
@@ -131,7 +131,7 @@ function encodeParts(
   const data = arrays.words(field.name, field.dtype, rows * width);
   for (const part of parts) {
     const column = columnOf(raw, part.column, split);
-    if (column.kind === 'sparse') throw new TypeError('encode: sparse rows among parts');
+    if (isSparse(column)) throw new TypeError('encode: sparse rows among parts');
     if (column.kind === 'tensor') checkShape('shape' in part ? part.shape : [], column, field.name, split);
     const value = reader(column);
     for (let r = 0; r < rows; r++) {
@@ -142,7 +142,11 @@ function encodeParts(
   return { ...field, data, scale: 1, shift: 0 };
 }
 
-function reader(column: Exclude<RawColumn, SparseTensor>): (row: number) => unknown {
+function isSparse(column: RawColumn | undefined): column is SparseTensor | PagedSparse {
+  return column?.kind === 'sparse' || column?.kind === 'pagedSparse';
+}
+
+function reader(column: Exclude<RawColumn, SparseTensor | PagedSparse>): (row: number) => unknown {
   if (column.kind === 'cells') return (row) => column.at(row);
   if (column.kind === 'paged') return (row) => (column.shape.length === 0 ? column.at(row, 0) : column.row(row));
   if (column.kind === 'windows') return (row) => windowText(column, row);

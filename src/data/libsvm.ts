@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
-import { ChunkedNumbers } from './chunks.ts';
 import type { FieldType, LoadOptions, Source } from './contract.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
 import { readLines } from './lines.ts';
-import { type RawTable, type SparseRows, sharedArray } from './raw.ts';
+import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
+import { type RawColumn, type RawTable, type SparseRows, type Spill, sharedArray } from './raw.ts';
 import type { SourceReader } from './reader.ts';
+import { ScratchFile } from './scratch-file.ts';
+import { drain, LISTS_IN_MEMORY, type NumberList, spilledLists } from './spilled.ts';
 import { emptyFile } from './table-collector.ts';
 import { isFewIntegers } from './table-fit.ts';
 import { type Part, parseNumber, type Transform } from './transforms.ts';
@@ -18,6 +20,11 @@ export interface LibsvmOptions {
   readonly base?: 0 | 1;
   /** 'classification': the labels become i32 with class names; 'regression': f32. Default: classification for at most 20 different integers. */
   readonly task?: 'classification' | 'regression';
+  /**
+   * Memory for the rows, for files that are larger: '500MB', 2e9. What is not zero is then kept in a temporary file and brought into memory in
+   * windows ahead of the training (docs/data.md says how rows are shuffled). Default: all is in memory.
+   */
+  readonly memory?: MemorySize;
 }
 
 const OPTIONS = z.strictObject({
@@ -29,6 +36,7 @@ const OPTIONS = z.strictObject({
     .optional(),
   base: z.union([z.literal(0), z.literal(1)]).default(1),
   task: z.enum(['classification', 'regression']).optional(),
+  memory: MEMORY_SIZE.optional(),
 });
 const SOURCE = OPTIONS.extend({ kind: z.literal('libsvm'), path: z.string() });
 type LibsvmSource = z.output<typeof SOURCE>;
@@ -67,26 +75,35 @@ export const libsvmReader: SourceReader = {
 };
 
 async function readFile(file: string, spec: LibsvmSource, signal: AbortSignal | undefined): Promise<RawTable> {
-  const rows = new Rows(file, spec);
+  const spill = spec.memory === undefined ? undefined : { file: new ScratchFile(), memory: spec.memory };
+  const rows = new Rows(file, spec, spill);
   await readLines(file, (text, line) => rows.line(text, line), signal);
   return rows.finish();
 }
+
+/** Lists of a file: those below. */
+const LISTS = 5;
 
 /** The lines of one file as compressed sparse rows. */
 class Rows {
   readonly #file: string;
   readonly #spec: LibsvmSource;
-  readonly #lines = new ChunkedNumbers((n) => new Int32Array(n));
-  readonly #labels = new ChunkedNumbers((n) => new Float64Array(n));
+  readonly #spill: Spill | undefined;
+  readonly #lines: NumberList;
+  readonly #labels: NumberList;
   /** Where each row ends. */
-  readonly #ends = new ChunkedNumbers((n) => new Int32Array(n));
-  readonly #indices = new ChunkedNumbers((n) => new Int32Array(n));
-  readonly #values = new ChunkedNumbers((n) => new Float32Array(n));
+  readonly #ends: NumberList;
+  readonly #indices: NumberList;
+  readonly #values: NumberList;
   #largest = -1;
 
-  constructor(file: string, spec: LibsvmSource) {
+  constructor(file: string, spec: LibsvmSource, spill: Spill | undefined) {
     this.#file = file;
     this.#spec = spec;
+    this.#spill = spill;
+    const lists = spill ? spilledLists(spill.file, LISTS, spill.memory / 4) : LISTS_IN_MEMORY;
+    [this.#lines, this.#ends, this.#indices] = [lists.i32(), lists.i32(), lists.i32()];
+    [this.#labels, this.#values] = [lists.f64(), lists.f32()];
   }
 
   line(text: string, line: number): void {
@@ -177,22 +194,33 @@ class Rows {
     if (size === 0) throw emptyFile(this.#file, 'no line with a label');
     const width = this.#spec.features ?? this.#largest + 1;
     if (width === 0) throw emptyFile(this.#file, 'rows without a value');
+    const place = (row: number, column: string) =>
+      `${this.#file} line ${this.#lines.at(row)}${column === 'y' ? ', label' : ''}`;
+    const { base } = this.#spec;
+    if (this.#spill) {
+      const [ends, indices, values, labels] = [this.#ends, this.#indices, this.#values, this.#labels];
+      const columns = new Map<string, RawColumn>([
+        ['x', { kind: 'pagedSparse', shape: [width], base, ends, indices, values }],
+        ['y', { kind: 'cells', at: (row) => labels.at(row) }],
+      ]);
+      return { size, columns, place, spill: this.#spill };
+    }
     const nonZero = this.#indices.length;
     const pointers = sharedArray('i32', size + 1);
-    this.#ends.drainInto(pointers.subarray(1));
+    drain(this.#ends, pointers.subarray(1));
     const rows: SparseRows = {
       pointers,
-      indices: this.#indices.drainInto(sharedArray('i32', nonZero)),
-      values: this.#values.drainInto(sharedArray('f32', nonZero)),
+      indices: drain(this.#indices, sharedArray('i32', nonZero)),
+      values: drain(this.#values, sharedArray('f32', nonZero)),
     };
-    const labels = this.#labels.drainInto(new Float64Array(size));
+    const labels = drain(this.#labels, new Float64Array(size));
     return {
       size,
       columns: new Map([
-        ['x', { kind: 'sparse', shape: [width], base: this.#spec.base, ...rows }],
+        ['x', { kind: 'sparse', shape: [width], base, ...rows }],
         ['y', { kind: 'tensor', shape: [], data: labels }],
       ]),
-      place: (row, column) => `${this.#file} line ${this.#lines.at(row)}${column === 'y' ? ', label' : ''}`,
+      place,
     };
   }
 
@@ -211,9 +239,13 @@ class Rows {
 function fitRows({ task }: LibsvmSource, raw: RawTable, ids: Int32Array | undefined): Transform[] {
   const x = raw.columns.get('x');
   const y = raw.columns.get('y');
-  if (x?.kind !== 'sparse' || y?.kind !== 'tensor') throw new TypeError('libsvm: another table');
+  if (x?.kind !== 'sparse' && x?.kind !== 'pagedSparse') throw new TypeError('libsvm: another table');
+  if (y?.kind !== 'tensor' && y?.kind !== 'cells') throw new TypeError('libsvm: no labels');
   const distinct = new Set<number>();
-  for (let i = 0; i < (ids?.length ?? raw.size); i++) distinct.add(y.data[ids ? ids[i] : i]);
+  for (let i = 0; i < (ids?.length ?? raw.size); i++) {
+    const row = ids ? ids[i] : i;
+    distinct.add(y.kind === 'cells' ? Number(y.at(row)) : y.data[row]);
+  }
   const values = [...distinct].sort((a, b) => a - b);
   const classes = (task ?? (isFewIntegers(values) ? 'classification' : 'regression')) === 'classification';
   const target: Part = classes

@@ -114,6 +114,12 @@ function rawValue(column: RawColumn, row: number): unknown {
     return Object.fromEntries(places.map((i) => [indices[i] + base, values[i]]));
   }
   if (column.kind === 'windows') return windowText(column, row);
+  if (column.kind === 'pagedSparse') {
+    const { ends, indices, values, base } = column;
+    const begin = row === 0 ? 0 : ends.at(row - 1);
+    const places = Array.from({ length: ends.at(row) - begin }, (_, i) => begin + i);
+    return Object.fromEntries(places.map((i) => [indices.at(i) + base, values.at(i)]));
+  }
   const width = column.shape.reduce((a, b) => a * b, 1);
   return column.shape.length === 0 ? column.data[row] : column.data.slice(row * width, (row + 1) * width);
 }

@@ -28,7 +28,7 @@ export interface Place {
   readonly advice?: { readonly missing: string; readonly wrong: string };
 }
 
-export type RawColumn = TensorColumn | CellColumn | PagedColumn | SparseTensor | WindowColumn;
+export type RawColumn = TensorColumn | CellColumn | PagedColumn | SparseTensor | PagedSparse | WindowColumn;
 
 export type RawArray = Uint8Array | Int32Array | Float32Array | Float64Array;
 
@@ -53,6 +53,16 @@ export interface SparseTensor extends SparseRows {
   readonly shape: readonly [number];
   /** The index by which the source calls element 0. */
   readonly base: number;
+}
+
+/** The same on disk. Row i has the values from ends[i - 1] up to ends[i]; read in ascending order. */
+export interface PagedSparse {
+  readonly kind: 'pagedSparse';
+  readonly shape: readonly [number];
+  readonly base: number;
+  readonly ends: Pick<NumberList, 'at'>;
+  readonly indices: Pick<NumberList, 'at'>;
+  readonly values: Pick<NumberList, 'at'>;
 }
 
 /** Overlapping stretches of one text: row r is the `length` tokens from `from + r * stride` on. */

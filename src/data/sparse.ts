@@ -19,10 +19,14 @@ function checkWidth(rows: SparseRows, { shape: [width], name }: FieldInfo, raw: 
   const at = rows.indices.findIndex((index) => index >= width);
   if (at < 0) return;
   const row = rows.pointers.findIndex((end) => end > at) - 1;
-  throw new LockstepError('E_DATA_VALUE', {
-    where: raw.place(row, name),
+  throw tooWide(raw.place(row, name), width, rows.indices[at]);
+}
+
+export function tooWide(where: string, width: number, index: number): LockstepError {
+  return new LockstepError('E_DATA_VALUE', {
+    where,
     expected: `features of the training rows (${width} of them)`,
-    got: `number ${rows.indices[at]}, counted from 0`,
+    got: `number ${index}, counted from 0`,
     fix: 'give the training source the option features, as many as the largest file has',
   });
 }

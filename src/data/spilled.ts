@@ -1,7 +1,7 @@
 import { ChunkedNumbers } from './chunks.ts';
 import type { ScratchFile } from './scratch-file.ts';
 
-type Numbers = Int32Array | Float64Array;
+type Numbers = Int32Array | Float32Array | Float64Array;
 
 /** A list of numbers that grows at its end. */
 export interface NumberList {
@@ -13,13 +13,21 @@ export interface NumberList {
 /** Where the lists of a table are kept: in memory, or on disk. */
 export interface ListMaker {
   i32(): NumberList;
+  f32(): NumberList;
   f64(): NumberList;
 }
 
 export const LISTS_IN_MEMORY: ListMaker = {
   i32: () => new ChunkedNumbers((n) => new Int32Array(n)),
+  f32: () => new ChunkedNumbers((n) => new Float32Array(n)),
   f64: () => new ChunkedNumbers((n) => new Float64Array(n)),
 };
+
+/** Moves a list in memory into `out`: it is empty then. */
+export function drain<B extends Numbers>(list: NumberList, out: B): B {
+  if (!(list instanceof ChunkedNumbers)) throw new TypeError('drain: a list on disk');
+  return list.drainInto(out);
+}
 
 /**
  * A growing list of numbers in a scratch file, with one piece of it in memory: for reading in ascending order, as fitting and encoding do.
@@ -73,6 +81,7 @@ export function spilledLists(file: ScratchFile, columns: number, bytes: number):
   const length = Math.max(256, Math.min(65_536, Math.floor(bytes / (columns * 2 * 8))));
   return {
     i32: () => new SpilledNumbers(file, new Int32Array(length), new Int32Array(length)),
+    f32: () => new SpilledNumbers(file, new Float32Array(length), new Float32Array(length)),
     f64: () => new SpilledNumbers(file, new Float64Array(length), new Float64Array(length)),
   };
 }

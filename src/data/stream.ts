@@ -1,9 +1,10 @@
-import type { BlockPlan } from './block-sampler.ts';
-import type { Column, Split, Streamed, StreamedColumn, Table } from './contract.ts';
+import { type BlockPlan, windowCapacity } from './block-sampler.ts';
+import type { Column, Split, Streamed, StreamedColumn, StreamedSparse, Table } from './contract.ts';
 import { encodeSplit } from './encode.ts';
 import type { RawColumn, RawTable, Spill } from './raw.ts';
 import { type ColumnArrays, OWN_ARRAYS, ReusedArrays } from './reused-arrays.ts';
 import { ScratchFile } from './scratch-file.ts';
+import { mostWindowValues, readSparseRows, sparseFields, sparseInMemory, sparseOnDisk } from './stream-sparse.ts';
 import type { Encoder } from './transforms.ts';
 
 /** Blocks that a window has if it can: more are read in smaller pieces, fewer mix the rows less. */
@@ -29,9 +30,19 @@ export function encodeSpilled(
     return encodeSplit(rowsOf(raw, picked, arrays), undefined, encoder, split, arrays);
   };
   const sample = run(0, Math.min(rows, SAMPLE_ROWS), new ReusedArrays());
-  const rowBytes = sample.reduce((sum, { data }) => sum + data.byteLength, 0) / Math.min(rows, SAMPLE_ROWS);
-  if (rows * rowBytes <= spill.memory / 2)
-    return { kind: 'table', size: rows, columns: run(0, rows, new ReusedArrays()) };
+  const fields = sparseFields(raw, ids, encoder);
+  const sparseBytes = fields.reduce((sum, { nonZero }) => sum + 4 + (8 * nonZero) / rows, 0);
+  const rowBytes =
+    sparseBytes + sample.reduce((sum, { data }) => sum + data.byteLength, 0) / Math.min(rows, SAMPLE_ROWS);
+  if (rows * rowBytes <= spill.memory / 2) {
+    const sparse = fields.map((field) => sparseInMemory(raw, field, ids));
+    return {
+      kind: 'table',
+      size: rows,
+      columns: run(0, rows, new ReusedArrays()),
+      ...(sparse.length > 0 && { sparse }),
+    };
+  }
 
   const file = new ScratchFile();
   const columns = sample.map(({ data, ...column }): StreamedColumn & { readonly width: number } => {
@@ -39,6 +50,7 @@ export function encodeSpilled(
     const width = (data.byteLength / Math.min(rows, SAMPLE_ROWS)) * rows;
     return { ...column, elements, offset: file.allocate(width), width: width / rows };
   });
+  const sparse = fields.map((field) => sparseOnDisk(raw, field, ids, file, spill.memory / 8 / fields.length));
   const runRows = Math.max(1, Math.floor(spill.memory / 8 / rowBytes));
   const arrays = new ReusedArrays();
   for (let begin = 0; begin < rows; begin += runRows) {
@@ -50,9 +62,27 @@ export function encodeSpilled(
     size: rows,
     columns: columns.map(({ width: _, ...column }) => column),
     file,
-    blocks: planBlocks(spill.memory / 4 / rowBytes),
+    ...planWindows(rows, rowBytes, file, sparse, spill.memory / 4),
     memory: spill.memory,
   };
+}
+
+/** Blocks for windows of at most `bytes`, however unequal sparse rows are. */
+function planWindows(
+  rows: number,
+  rowBytes: number,
+  file: ScratchFile,
+  sparse: readonly Omit<StreamedSparse, 'windowValues'>[],
+  bytes: number,
+): Pick<Streamed, 'blocks' | 'sparse'> {
+  const denseBytes = sparse.reduce((sum, { nonZero }) => sum - (8 * nonZero) / rows, rowBytes);
+  for (let places = bytes / rowBytes; ; places *= 0.9) {
+    const blocks = planBlocks(places);
+    if (sparse.length === 0) return { blocks };
+    const most = sparse.map((column) => ({ ...column, windowValues: mostWindowValues(file, column, rows, blocks) }));
+    const valueBytes = most.reduce((sum, { windowValues }) => sum + 8 * windowValues, 0);
+    if (windowCapacity(blocks) * denseBytes + valueBytes <= bytes || places < 2) return { blocks, sparse: most };
+  }
 }
 
 /** Blocks for windows with places for at most `places` rows, those for a ragged block included. `gap`: see BlockPlan. */
@@ -74,6 +104,7 @@ function rowsOf(raw: RawTable, ids: Int32Array, arrays: ReusedArrays): RawTable 
 
 function pick(name: string, column: RawColumn, ids: Int32Array, arrays: ReusedArrays): RawColumn {
   if (column.kind === 'cells') return { kind: 'cells', at: (row) => column.at(ids[row]) };
+  if (column.kind === 'pagedSparse') return column; // not encoded row by row: stream-sparse.ts
   if (column.kind !== 'paged') throw new TypeError('a column in memory among others on disk');
   const { elements, width, shape } = column;
   const data = arrays.column(name, elements, ids.length * width);
@@ -97,5 +128,9 @@ export function readRows(split: Streamed, ids: Int32Array, arrays: ColumnArrays 
     }
     return { ...column, data };
   });
-  return { kind: 'table', size: ids.length, columns };
+  const sparse = split.sparse?.map(({ windowValues: _, nonZero: __, pointers, indices, values, ...field }) => ({
+    ...field,
+    ...readSparseRows(split.file, { pointers, indices, values }, ids),
+  }));
+  return { kind: 'table', size: ids.length, columns, ...(sparse && { sparse }) };
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { windowCapacity } from '../data/block-sampler.ts';
 import type { ComputedRead, FieldInfo } from '../data/contract.ts';
 import { readFully } from '../data/scratch-file.ts';
 import { writeSparseRow } from '../data/sparse.ts';
@@ -22,10 +23,10 @@ export function gatherTable(
   kernels: KernelTable,
   buffer: ArrayBufferLike,
 ): Gather {
-  const sparse = split.kind === 'table' ? split.sparse : undefined;
+  const places = split.kind === 'table' ? split.size : 2 * windowCapacity(split.blocks);
   const calls = fields.map((field): Gather => {
-    const rows = sparse?.find((c) => c.name === field.name);
-    if (rows) return gatherSparse(rows, split.size, field, buffer, batch, ids);
+    const rows = split.sparse?.find((c) => c.name === field.name);
+    if (rows) return gatherSparse(rows, places, field, buffer, batch, ids);
     const column = split.columns.find((c) => c.name === field.name);
     if (!column) throw new RangeError(`gather: no column ${field.name}`);
     const { address, width, stride, scale, shift } = column;
@@ -43,14 +44,14 @@ export function gatherTable(
 /** Dense rows of sparse ones. */
 function gatherSparse(
   { pointers, indices, values, nonZero, width }: SparseAddress,
-  size: number,
+  places: number,
   field: Field,
   buffer: ArrayBufferLike,
   batch: number,
   ids: number,
 ): Gather {
   const rows = {
-    pointers: new Int32Array(buffer, pointers, size + 1),
+    pointers: new Int32Array(buffer, pointers, places + 1),
     indices: new Int32Array(buffer, indices, nonZero),
     values: new Float32Array(buffer, values, nonZero),
   };
@@ -70,6 +71,8 @@ export function gatherFile(
   ids: Int32Array,
 ): Gather {
   const calls = fields.map((field) => {
+    const sparse = split.sparse?.find((c) => c.name === field.name);
+    if (sparse) return readSparse(split.fd, sparse, field, buffer, batch);
     const column = split.columns.find((c) => c.name === field.name);
     if (!column) throw new RangeError(`gather: no column ${field.name}`);
     const { width, rowBytes, stepBytes, fileOffset, bytes, scale, shift } = column;
@@ -90,6 +93,26 @@ export function gatherFile(
       for (count = 1; row + count < rows && ids[row + count] === ids[row] + count; ) count += 1;
       for (const read of calls) read(ids[row], row, count);
     }
+  };
+}
+
+/** Dense rows of sparse ones in a file: `count` rows from row `first` on, into the batch from its row `row` on. */
+function readSparse(
+  fd: number,
+  { width, filePointers, fileIndices, fileValues }: NonNullable<(SplitAddress & { kind: 'file' })['sparse']>[number],
+  field: Field,
+  buffer: ArrayBufferLike,
+  batch: number,
+): (first: number, row: number, count: number) => void {
+  const out = new Float32Array(buffer, batch + field.offset, sizeOf(field.shape));
+  const pointers = new Int32Array(field.shape[0] + 1);
+  return (first, row, count) => {
+    readFully(fd, pointers.subarray(0, count + 1), filePointers + 4 * first);
+    const [from] = pointers;
+    const rows = { pointers: pointers.map((p) => p - from), indices: new Int32Array(pointers[count] - from), values: new Float32Array(pointers[count] - from) }; // biome-ignore format: one line
+    readFully(fd, rows.indices, fileIndices + 4 * from);
+    readFully(fd, rows.values, fileValues + 4 * from);
+    for (let i = 0; i < count; i++) writeSparseRow(rows, i, out, (row + i) * width, width);
   };
 }
 

@@ -20,12 +20,13 @@ export class Prefetcher {
   static start(session: Session): Prefetcher | undefined {
     const { train } = session.splits;
     if (train?.kind !== 'streamed') return undefined;
-    const { size, fd, words, blocks, columns } = train;
+    const { size, fd, words, blocks, columns, sparse = [] } = train;
     const { memory, batchSize, seed, shuffle } = session;
     const workerData: PrefetchData = {
       memory,
       address: { fd, words, blocks },
       columns,
+      sparse,
       sampler: { size, batchSize, seed, shuffle },
     };
     const thread = startThread('prefetch-thread', import.meta.url, { workerData, stdout: true, stderr: true });

@@ -12,7 +12,7 @@ import type { TensorCounts } from './histogram.ts';
 import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
 import type { RunningStatistic } from './running-statistics.ts';
-import type { StreamedAddress, StreamedColumn } from './windows.ts';
+import type { StreamedAddress, StreamedColumn, StreamedSparse } from './windows.ts';
 import type { WireFormat } from './wire-format.ts';
 
 /** Where workers import custom code from: a module URL and the path of the value in its exports ('default.data.train.read'). */
@@ -39,6 +39,7 @@ export interface ColumnAddress {
 export interface SparseAddress {
   readonly name: string;
   readonly width: number;
+  /** Places for values; in windows, of both halves. */
   readonly nonZero: number;
   readonly pointers: number;
   readonly indices: number;
@@ -57,6 +58,7 @@ export type SplitAddress =
       readonly kind: 'streamed';
       readonly size: number;
       readonly columns: readonly (ColumnAddress & StreamedColumn)[];
+      readonly sparse?: readonly (SparseAddress & StreamedSparse)[];
     } & StreamedAddress)
   /** Other rows on disk: read when they are needed. */
   | {
@@ -64,6 +66,7 @@ export type SplitAddress =
       readonly size: number;
       readonly fd: number;
       readonly columns: readonly (Omit<ColumnAddress, 'address'> & Omit<StreamedColumn, 'address'>)[];
+      readonly sparse?: readonly (Pick<SparseAddress, 'name' | 'width'> & Omit<StreamedSparse, 'windowValues'>)[];
     }
   | {
       readonly kind: 'computed';

@@ -32,6 +32,14 @@ export interface StreamedColumn {
   readonly address: number;
 }
 
+/** A sparse column of a training split on disk: where its lists begin in the file. In the arena each half of the windows has room for so many values. */
+export interface StreamedSparse {
+  readonly filePointers: number;
+  readonly fileIndices: number;
+  readonly fileValues: number;
+  readonly windowValues: number;
+}
+
 /** A training split whose windows of rows are brought into the arena while it is trained. */
 export interface StreamedAddress {
   readonly fd: number;

@@ -97,20 +97,27 @@ function tableFingerprint({ columns, sparse = [] }: Table): unknown {
 /** Bytes of each column of rows on disk that are looked at, at its beginning and at its end. */
 const SAMPLE_BYTES = 1 << 20;
 
-function streamedFingerprint({ columns, file, size }: Streamed): unknown {
-  return Object.fromEntries(
-    columns.map(({ name, shape, stride, elements, offset, scale, shift }) => {
+function streamedFingerprint({ columns, sparse = [], file, size }: Streamed): unknown {
+  const ends = (bytes: number, offset: number) => {
+    const sample = Math.min(bytes, SAMPLE_BYTES);
+    return [0, bytes - sample].map((from) => {
+      const part = Buffer.alloc(sample);
+      readSync(file.fd, part, 0, sample, offset + from);
+      return part;
+    });
+  };
+  return Object.fromEntries([
+    ...columns.map(({ name, shape, stride, elements, offset, scale, shift }) => {
       const width = shape.reduce((a, b) => a * b, 1);
       const bytes = ((size - 1) * (stride ?? width) + width) * (elements === 'u8' ? 1 : 4);
-      const sample = Math.min(bytes, SAMPLE_BYTES);
-      const ends = [0, bytes - sample].map((from) => {
-        const part = Buffer.alloc(sample);
-        readSync(file.fd, part, 0, sample, offset + from);
-        return part;
-      });
-      return [name, { sha256: sha256(...ends), shape, elements, scale, shift, ...(stride !== undefined && { stride }) }]; // biome-ignore format: one line
+      const sha = sha256(...ends(bytes, offset));
+      return [name, { sha256: sha, shape, elements, scale, shift, ...(stride !== undefined && { stride }) }];
     }),
-  );
+    ...sparse.map(({ name, shape, pointers, indices, values, nonZero }) => {
+      const lists = [ends(4 * (size + 1), pointers), ends(4 * nonZero, indices), ends(4 * nonZero, values)];
+      return [name, { sha256: sha256(...lists.flat()), shape, nonZero }];
+    }),
+  ]);
 }
 
 function computedFingerprint({ fields, read, ids }: Computed): unknown {

@@ -1,5 +1,5 @@
-import { windowCapacity } from '../data/block-sampler.ts';
-import { type LoadedData, type SparseColumn, type Split, type Streamed, type StreamedColumn, strideOf } from '../data/contract.ts'; // biome-ignore format: a list
+import { type BlockPlan, windowCapacity } from '../data/block-sampler.ts';
+import { type LoadedData, type SparseColumn, type Split, type Streamed, type StreamedColumn, type StreamedSparse, strideOf } from '../data/contract.ts'; // biome-ignore format: a list
 import { sizeOf } from '../graph/tensor.ts';
 import type { PlacedAugmentation } from '../parallel/augment.ts';
 import type { ModuleRef, SplitAddress, SplitName } from '../parallel/session.ts';
@@ -95,9 +95,13 @@ const sparseParts = ({ pointers, indices, values }: SparseColumn) => [pointers, 
 const WORDS_BYTES = padded(4 * WINDOW_WORDS);
 
 /** Two windows of rows, and the words about them. */
-function windowBytes({ columns, blocks }: Streamed): number {
-  return columns.reduce((sum, column) => sum + padded(2 * windowCapacity(blocks) * stepBytes(column)), WORDS_BYTES);
+function windowBytes({ columns, sparse = [], blocks }: Streamed): number {
+  const dense = columns.map((column) => padded(2 * windowCapacity(blocks) * stepBytes(column)));
+  const lists = sparse.map(({ windowValues }) => padded(pointerBytes(blocks)) + 2 * padded(8 * windowValues));
+  return [...dense, ...lists].reduce((a, b) => a + b, WORDS_BYTES);
 }
+
+const pointerBytes = (blocks: BlockPlan): number => 4 * (2 * windowCapacity(blocks) + 1);
 
 function placeWindows(split: Streamed, buffer: ArrayBufferLike, address: number): SplitAddress {
   const { blocks, size, file } = split;
@@ -109,11 +113,26 @@ function placeWindows(split: Streamed, buffer: ArrayBufferLike, address: number)
     top += padded(2 * windowCapacity(blocks) * stepBytes(column));
     return { ...columnOnDisk(column), address: at };
   });
-  return { kind: 'streamed', size, fd: file.fd, words: address, blocks, columns };
+  const sparse = split.sparse?.map((column) => {
+    const take = (bytes: number): number => {
+      const at = top;
+      top += padded(bytes);
+      return at;
+    };
+    const { windowValues } = column;
+    const lists = { pointers: take(pointerBytes(blocks)), indices: take(8 * windowValues), values: take(8 * windowValues) }; // biome-ignore format: one line
+    return { ...sparseOnDisk(column), ...lists, windowValues, nonZero: 2 * windowValues };
+  });
+  return { kind: 'streamed', size, fd: file.fd, words: address, blocks, columns, ...(sparse && { sparse }) };
 }
 
-function fileAddress({ size, file, columns }: Streamed): SplitAddress {
-  return { kind: 'file', size, fd: file.fd, columns: columns.map(columnOnDisk) };
+function fileAddress({ size, file, columns, sparse }: Streamed): SplitAddress {
+  const lists = sparse && { sparse: sparse.map(sparseOnDisk) };
+  return { kind: 'file', size, fd: file.fd, columns: columns.map(columnOnDisk), ...lists };
+}
+
+function sparseOnDisk({ name, shape, pointers, indices, values }: StreamedSparse) {
+  return { name, width: sizeOf(shape), filePointers: pointers, fileIndices: indices, fileValues: values };
 }
 
 function columnOnDisk(column: StreamedColumn) {

@@ -7,7 +7,7 @@ import type { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { adam, crossEntropy, defineJob, dense, embedding, flatten, sequential, train } from 'lockstep';
-import { csv, idx, images, loadData, npy, parquet, text } from 'lockstep/data';
+import { csv, idx, images, libsvm, loadData, npy, parquet, text } from 'lockstep/data';
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
 import type { Split } from '../../src/data/contract.ts';
@@ -269,6 +269,58 @@ describe('data larger than its memory', () => {
     expect(one.metrics['val.loss']).toBeLessThan(0.01); // each letter tells the next: windows that mix rows up would not
     const still = (memory?: string) => train({ ...job(memory, 1), optimizer: adam({ lr: 1e-30 }) }, { workers: 1 });
     expect((await still('64KB')).metrics['val.loss']).toBe((await still()).metrics['val.loss']);
+  });
+
+  test('comes from sparse rows, however unequal, as the rows that would be in memory', async () => {
+    const lines = Array.from({ length: 3000 }, (_, i) => {
+      const count = i % 100 === 0 ? 40 : Math.floor(5 * random());
+      const indices = new Set(Array.from({ length: count }, () => 1 + Math.floor(200 * random())));
+      const pairs = [...indices].sort((a, b) => a - b).map((index) => `${index}:${random().toFixed(3)}`);
+      return `${indices.has(7) || i % 3 === 0 ? 1 : -1} ${pairs.join(' ')}`;
+    });
+    writeFileSync(join(dir, 'a.svm'), `${lines.join('\n')}\n`);
+    const source = (memory?: string) => libsvm(join(dir, 'a.svm'), { features: 200, ...(memory && { memory }) });
+    const load = (memory?: string) => loadData({ train: source(memory), validation: 0.2 }, options);
+    const [paged, whole, fits] = [await load('64KB'), await load(), await load('10MB')];
+    expect(paged.transforms).toEqual(whole.transforms);
+    expect(paged.examples).toEqual(whole.examples);
+    expect(paged.train.kind).toBe('streamed');
+    expect(dataBytes(namedSplits(paged).filter(([name]) => name === 'train'))).toBeLessThanOrEqual(64_000);
+    const sparseOf = (split: Split | undefined) => {
+      if (!split) throw new Error('no rows');
+      const picked = pickRows(
+        split,
+        Int32Array.from({ length: split.size }, (_, i) => i),
+      );
+      return picked.kind === 'table' ? [picked.sparse, picked.columns] : undefined;
+    };
+    for (const name of ['train', 'validation'] as const) {
+      expect(sparseOf(paged[name])).toEqual(sparseOf(whole[name]));
+      expect(sparseOf(fits[name])).toEqual(sparseOf(whole[name]));
+    }
+    const job = (memory: string | undefined, lr: number, epochs: number) =>
+      defineJob({
+        data: { train: source(memory), validation: 0.2 },
+        model: sequential(dense(2)),
+        loss: crossEntropy(),
+        optimizer: adam({ lr }),
+        batchSize: 48,
+        shards: 4,
+        epochs,
+      });
+    const one = await train(job('64KB', 0.02, 3), { workers: 1 });
+    expect((await train(job('64KB', 0.02, 3), { workers: 3 })).parametersSha256).toBe(one.parametersSha256);
+    const [a, b] = [
+      await train(job('64KB', 1e-30, 1), { workers: 2 }),
+      await train(job(undefined, 1e-30, 1), { workers: 1 }),
+    ];
+    expect(a.metrics['val.loss']).toBe(b.metrics['val.loss']);
+    expect(a.loss).toBeCloseTo(b.loss, 6); // other batches, the same rows
+    writeFileSync(join(dir, 'wide.svm'), '1 3:1\n1 201:1\n');
+    const wide = { train: source('64KB'), validation: libsvm(join(dir, 'wide.svm'), { memory: '64KB' }) };
+    expect((await failure('E_DATA_VALUE', () => loadData(wide, options))).message).toMatch(
+      /wide\.svm line 2: .*200 of them/,
+    );
   });
 
   test('comes from folders of images, as the pixels and classes that would be in memory', async () => {
