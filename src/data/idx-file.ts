@@ -38,7 +38,7 @@ interface Header {
 }
 
 /** Bytes that are read at once. */
-const PIECE = 1 << 20;
+const PIECE = 1 << 18;
 /** Deflate makes no more of a byte than this (zlib's technical notes): a small file cannot claim to fill the memory. */
 const MOST_INFLATED = 1032;
 
