@@ -1,4 +1,4 @@
-import { MessageChannel } from 'node:worker_threads';
+import { giveBack as giveBackMemory } from '../src/data/give-back.ts';
 
 /**
  * Gives memory back at once. What a socket reads lies outside of V8's heap, in a new buffer for each read: left to the garbage collector,
@@ -7,9 +7,7 @@ import { MessageChannel } from 'node:worker_threads';
  * Only what is the whole of its memory is given back: other bytes there might be somebody else's.
  */
 export function giveBack(bytes: Uint8Array): void {
-  const { buffer } = bytes;
-  if (!isWhole(bytes) || !(buffer instanceof ArrayBuffer)) return;
-  nobody.postMessage(undefined, [buffer]);
+  if (isWhole(bytes)) giveBackMemory(bytes);
 }
 
 const isWhole = ({ byteLength, buffer }: Uint8Array) =>
@@ -17,10 +15,6 @@ const isWhole = ({ byteLength, buffer }: Uint8Array) =>
 
 /** Shorter ones cost more than they bring; below are also the pools that buffers share. */
 const WORTH_IT = 16 * 1024;
-
-/** A port that is closed: what is transferred to it belongs to nobody, and is freed. */
-const nobody = new MessageChannel().port1;
-nobody.close();
 
 /** Most chunks that are remembered; what is beyond is left to the garbage collector. */
 const MOST_CHUNKS = 64;

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
-import type { LoadOptions, Source } from './contract.ts';
+import type { Source } from './contract.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
 import { fitAll, fitIndex, fitPixels } from './fit.ts';
 import { type IdxHeader, readIdx } from './idx-file.ts';
 import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
-import { elementType, histogramOf, type NumberColumn, openColumn, valuesOf } from './number-column.ts';
+import { type ColumnPlace, elementType, histogramOf, type NumberColumn, type OpenColumn, openColumn, valuesOf } from './number-column.ts'; // biome-ignore format: a list
 import type { PagedElements } from './paged.ts';
-import type { RawTable, Spill } from './raw.ts';
-import { numberColumn, type SourceReader } from './reader.ts';
+import type { RawTable } from './raw.ts';
+import { numberColumn, type ReadOptions, type SourceReader } from './reader.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
@@ -57,13 +57,14 @@ export function idx(
 
 export const idxReader: SourceReader = { read, fit };
 
-async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<RawTable> {
+async function read(source: Source, { baseDir, signal, apart }: ReadOptions): Promise<RawTable> {
   const { images, labels, memory } = parseOptions(SOURCE, source, 'idx');
   const spill = memory === undefined ? undefined : { file: new ScratchFile(), memory };
   const imagesFile = resolveFile(images, baseDir);
   const labelsFile = resolveFile(labels, baseDir);
-  const y = await readLabels(labelsFile, spill, signal);
-  const x = await readColumn(imagesFile, spill, signal, (header) => checkItems(header, imagesFile, y.rows, labelsFile));
+  const place = { spill, share: SHARE, apart };
+  const y = await readLabels(labelsFile, place, signal);
+  const x = await readColumn(imagesFile, place, signal, (header) => checkItems(header, imagesFile, y.rows, labelsFile));
   return {
     size: y.rows,
     columns: new Map([
@@ -72,12 +73,15 @@ async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<R
     ]),
     place: (row, column) => `${column === 'x' ? imagesFile : labelsFile}, item ${row}`,
     ...(spill && { spill }),
+    release: () => {
+      x.release();
+      y.release();
+    },
   };
 }
 
-interface Items {
+interface Items extends OpenColumn {
   readonly rows: number;
-  readonly column: NumberColumn;
 }
 
 /** Of the memory, for the page of each of the two columns. */
@@ -86,7 +90,7 @@ const SHARE = 1 / 8;
 /** `check` throws before anything is allocated. */
 async function readColumn(
   file: string,
-  spill: Spill | undefined,
+  place: ColumnPlace,
   signal: AbortSignal | undefined,
   check: (header: IdxHeader) => void,
   as?: PagedElements,
@@ -95,9 +99,8 @@ async function readColumn(
   const open = (header: IdxHeader) => {
     check(header);
     const [rows, ...shape] = header.dims;
-    const { column, take } = openColumn({ elements: as ?? header.elements, rows, shape, where: file }, spill, SHARE);
-    items = { rows, column };
-    return { take };
+    items = { rows, ...openColumn({ elements: as ?? header.elements, rows, shape, where: file }, place) };
+    return items;
   };
   await readIdx(file, open, signal);
   if (!items) throw new TypeError('idx: no items');
@@ -105,13 +108,13 @@ async function readColumn(
 }
 
 /** Labels become i32 whatever their width in the file. */
-function readLabels(file: string, spill: Spill | undefined, signal: AbortSignal | undefined): Promise<Items> {
+function readLabels(file: string, place: ColumnPlace, signal: AbortSignal | undefined): Promise<Items> {
   const check = ({ dims, type }: IdxHeader): void => {
     if (dims.length === 1 && type !== 'f32' && type !== 'f64') return;
     const got = `${dims.join(' x ')} elements of ${type}`;
     throw unfit(file, 'one integer label per item', got, 'idx(images, labels): are the two files swapped?');
   };
-  return readColumn(file, spill, signal, check, 'i32');
+  return readColumn(file, place, signal, check, 'i32');
 }
 
 function checkItems({ dims: [items, ...rest] }: IdxHeader, file: string, labels: number, labelsFile: string): void {

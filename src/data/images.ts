@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { parseOptions } from '../optim/options.ts';
-import type { LoadOptions, Source } from './contract.ts';
+import type { Source } from './contract.ts';
 import { abortedError, type FilePath, pathText, resolveFile } from './files.ts';
 import { fitPixels } from './fit.ts';
 import { imageDecoder } from './image-decode.ts';
 import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
 import { histogramOf, openColumn } from './number-column.ts';
 import type { RawColumn, RawTable } from './raw.ts';
-import { numberColumn, type SourceReader } from './reader.ts';
+import { numberColumn, type ReadOptions, type SourceReader } from './reader.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
@@ -67,7 +67,7 @@ export const imagesReader: SourceReader = { read, fit };
 const AT_ONCE = 8;
 const IMAGE = /\.(png|jpe?g|webp)$/i;
 
-async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<RawTable> {
+async function read(source: Source, { baseDir, signal, apart }: ReadOptions): Promise<RawTable> {
   const spec = parseOptions(SOURCE, source, 'images');
   const folder = resolveFile(spec.path, baseDir);
   const files = await listImages(folder);
@@ -75,7 +75,8 @@ async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<R
   const spill = spec.memory === undefined ? undefined : { file: new ScratchFile(), memory: spec.memory };
   const shape = shapeOf(spec);
   const width = shape.reduce((a, b) => a * b, 1);
-  const { column, take } = openColumn({ elements: 'u8', rows: files.length, shape, where: folder }, spill, 1 / 4);
+  const form = { elements: 'u8', rows: files.length, shape, where: folder } as const;
+  const { column, take, release } = openColumn(form, { spill, share: 1 / 4, apart });
   let next = 0;
   const worker = async (): Promise<void> => {
     while (next < files.length) {
@@ -100,6 +101,7 @@ async function read(source: Source, { baseDir, signal }: LoadOptions): Promise<R
     ]),
     place: (row) => files[row].file,
     ...(spill ? { spill } : {}),
+    release,
   };
 }
 

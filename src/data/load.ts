@@ -14,7 +14,7 @@ import { libsvmReader } from './libsvm.ts';
 import { npyReader } from './npy.ts';
 import { parquetReader } from './parquet.ts';
 import type { RawColumn, RawTable } from './raw.ts';
-import type { SourceReader } from './reader.ts';
+import type { ReadOptions, SourceReader } from './reader.ts';
 import { rowsReader } from './rows.ts';
 import { encodeSparse } from './sparse.ts';
 import { splitRows } from './split.ts';
@@ -59,9 +59,10 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
   const checked = checkSpec(spec);
   const augment = spec.augment && parseAugmentations(spec.augment);
   const tables: { readonly raw: RawTable }[] = [];
-  const main = await open(checked.train, 'train', options);
+  const fractions = fractionsOf(checked);
+  const main = await open(checked.train, 'train', { ...options, apart: fractions !== undefined });
   if (main.kind === 'table') tables.push(main);
-  const shares = divide(main, fractionsOf(checked), options.seed);
+  const shares = divide(main, fractions, options.seed);
   const { opened, ids } = shares.train;
 
   const transforms =
@@ -82,7 +83,10 @@ export async function loadData<F extends Fields>(spec: DataSpec<F>, options: Loa
   }
   const { fields } = encoder;
   const examples = examplesOf(shares.train);
-  for (const { raw } of tables) raw.spill?.file.close();
+  for (const { raw } of tables) {
+    raw.spill?.file.close();
+    raw.release?.();
+  }
   return {
     fields,
     train,
@@ -156,7 +160,7 @@ function divide(
   return { train: share(ids.train), validation: share(ids.validation), test: share(ids.test) };
 }
 
-async function open(source: Source, split: SplitName, options: LoadOptions): Promise<Opened> {
+async function open(source: Source, split: SplitName, options: ReadOptions): Promise<Opened> {
   throwIfAborted(options);
   if (source.kind === 'dataset') return { kind: 'computed', computed: computedOf(source) };
   const reader = READERS[source.kind];

@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import { LockstepError } from '../errors.ts';
 import { parseOptions, unknownOption } from '../optim/options.ts';
-import type { FieldType, LoadOptions, Source } from './contract.ts';
+import type { FieldType, Source } from './contract.ts';
 import { describeValue } from './describe.ts';
 import { type FilePath, pathText, resolveFile } from './files.ts';
 import { fitIndex, fitNumbers, type Normalization } from './fit.ts';
 import { MEMORY_SIZE, type MemorySize } from './memory-size.ts';
 import { elementsOfType, readNpy } from './npy-file.ts';
 import type { NpyHeader } from './npy-header.ts';
-import { elementType, histogramOf, type NumberColumn, openColumn, valuesOf } from './number-column.ts';
-import { type RawArray, type RawColumn, type RawTable, type Spill, sharedArray } from './raw.ts';
-import { numberColumn, type SourceReader } from './reader.ts';
+import { type ColumnPlace, elementType, histogramOf, type NumberColumn, type OpenColumn, openColumn, valuesOf } from './number-column.ts'; // biome-ignore format: a list
+import { type RawArray, type RawColumn, type RawTable, sharedArray } from './raw.ts';
+import { numberColumn, type ReadOptions, type SourceReader } from './reader.ts';
 import { ScratchFile } from './scratch-file.ts';
 import type { Transform } from './transforms.ts';
 
@@ -133,19 +133,19 @@ export const npyReader: SourceReader = {
   fit: (source, raw, ids) => fitArrays(checkSource(source), raw, ids),
 };
 
-interface Loaded {
+interface Loaded extends OpenColumn {
   readonly field: string;
   readonly where: string;
   readonly rows: number;
-  readonly column: NumberColumn;
 }
 
-async function readArrays(source: NpySource, { baseDir, signal }: LoadOptions): Promise<RawTable> {
+async function readArrays(source: NpySource, { baseDir, signal, apart }: ReadOptions): Promise<RawTable> {
   const { memory } = source;
   const spill = memory === undefined ? undefined : { file: new ScratchFile(), memory };
+  const columns = { spill, share: 1 / (4 * source.places.length), apart };
   const loaded: Loaded[] = [];
   for (const place of source.places) {
-    const array = await readArray(place, resolveFile(place.path, baseDir), source, spill, signal);
+    const array = await readArray(place, resolveFile(place.path, baseDir), source, columns, signal);
     const [first = array] = loaded;
     if (array.rows !== first.rows) {
       throw new LockstepError('E_SHAPE', {
@@ -163,6 +163,9 @@ async function readArrays(source: NpySource, { baseDir, signal }: LoadOptions): 
     columns: new Map(loaded.map(({ field, column }): [string, RawColumn] => [field, column])),
     place: (row, column) => `${where.get(column)}, row ${row}`,
     ...(spill ? { spill } : {}),
+    release: () => {
+      for (const array of loaded) array.release();
+    },
   };
 }
 
@@ -170,18 +173,17 @@ async function readArray(
   { field, member }: Place,
   file: string,
   source: NpySource,
-  spill: Spill | undefined,
+  columns: ColumnPlace,
   signal: AbortSignal | undefined,
 ): Promise<Loaded> {
   let loaded: Loaded | undefined;
   const open = (header: NpyHeader, where: string) => {
     checkShape(header, where);
     const [rows, ...shape] = header.dims;
-    if (spill && header.fortran && header.dims.length > 1) throw columnsFirst(where);
+    if (columns.spill && header.fortran && header.dims.length > 1) throw columnsFirst(where);
     const form = { elements: elementsOfType(header), rows, shape, where };
-    const { column, take } = openColumn(form, spill, 1 / (4 * source.places.length));
-    loaded = { field, where, rows, column };
-    return { take };
+    loaded = { field, where, rows, ...openColumn(form, columns) };
+    return loaded;
   };
   await readNpy(file, member, open, signal);
   if (!loaded) throw new TypeError('npy: no array');

@@ -1,5 +1,6 @@
 import { LockstepError } from '../errors.ts';
 import { ByteHistogram } from './byte-histogram.ts';
+import { giveBack } from './give-back.ts';
 import { makeArray, PagedColumn, type PagedElements } from './paged.ts';
 import { type RawArray, type Spill, sharedArray, type TensorColumn } from './raw.ts';
 
@@ -20,26 +21,45 @@ export interface ColumnForm {
   readonly where: string;
 }
 
+/** A column while it is filled. */
+export interface OpenColumn extends ElementTarget {
+  readonly column: NumberColumn;
+  /** Gives its memory back, if it is not shared. */
+  release(): void;
+}
+
 /**
- * A column to be filled: in memory, or in the file of `spill`, with `share` of its memory for a page.
+ * A column to be filled: in memory, of its own where rows will be copied (`apart`), else shared; or in the file of `spill`, with `share` of its
+ * memory for a page.
  *
  * @throws E_MEMORY where it does not fit into memory.
  */
-export function openColumn(form: ColumnForm, spill?: Spill, share = 1): { column: NumberColumn } & ElementTarget {
+export function openColumn(form: ColumnForm, { spill, share = 1, apart = false }: ColumnPlace = {}): OpenColumn {
   const { elements, rows, shape } = form;
   if (spill) {
     const column = new PagedColumn(spill.file, elements, rows, shape, spill.memory * share);
-    return { column, take: (values, at) => column.write(sameElements(values, elements), at) };
+    return { column, take: (values, at) => column.write(sameElements(values, elements), at), release: () => undefined };
   }
-  const data = allocate(form);
-  return { column: { kind: 'tensor', shape, data }, take: (values, at) => data.set(values, at) };
+  const data = allocate(form, apart);
+  return {
+    column: { kind: 'tensor', shape, data },
+    take: (values, at) => data.set(values, at),
+    release: () => giveBack(data),
+  };
+}
+
+/** Where a column lies. */
+export interface ColumnPlace {
+  readonly spill?: Spill | undefined;
+  readonly share?: number;
+  readonly apart?: boolean | undefined;
 }
 
 /** Arrays of double precision are still to be normalised or rounded; all others may be used where they are, by all threads. */
-function allocate({ elements, rows, shape, where }: ColumnForm): RawArray {
+function allocate({ elements, rows, shape, where }: ColumnForm, apart: boolean): RawArray {
   const length = shape.reduce((a, b) => a * b, rows);
   try {
-    if (elements === 'f64') return new Float64Array(length);
+    if (apart || elements === 'f64') return makeArray(elements, length);
     return elements === 'u8' ? sharedArray('u8', length) : sharedArray(elements, length);
   } catch (cause) {
     throw new LockstepError('E_MEMORY', {

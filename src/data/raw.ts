@@ -14,6 +14,8 @@ export interface RawTable {
   readonly place: Place;
   /** Set where the columns lie on disk. */
   readonly spill?: Spill;
+  /** Gives the memory of the columns back: nobody looks at them any more. */
+  release?(): void;
 }
 
 /** The file of columns that lie on disk, and the memory that the source allows, in bytes. */
