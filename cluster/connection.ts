@@ -1,8 +1,9 @@
-import type { Socket } from 'node:net';
+import type { ClientRequestArgs } from 'node:http';
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { WebSocket } from 'ws';
 import { LockstepError } from '../src/errors.ts';
 import { decodeFrame, encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
-import { giveBack, ReceiveMemory } from './receive-memory.ts';
+import { giveBack, ReadBuffers, ReceiveMemory } from './receive-memory.ts';
 
 /** Deadlines and limits of a connection, with their defaults. */
 export const CONNECTION_DEFAULTS = {
@@ -75,7 +76,7 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #limits: Required<Omit<ConnectionOptions, 'onMessage' | 'onClose' | 'peer'>>;
   readonly #heartbeat: NodeJS.Timeout;
-  readonly #memory = new ReceiveMemory();
+  readonly #memory: ReceiveMemory;
   #queuedBytes = 0;
   #queuedMessages = 0;
   #messagesSent = 0;
@@ -93,18 +94,23 @@ export class Connection {
   #ended: ConnectionEnd | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
 
-  /** Takes over an open WebSocket and its socket (a server has it in the upgrade request, a client in the response). */
-  constructor(ws: WebSocket, socket: Socket, options: ConnectionOptions) {
+  /**
+   * Takes over an open WebSocket and its socket (a server has it in the upgrade request, a client in the response).
+   *
+   * @param buffers into which the socket reads, if it has its own.
+   */
+  constructor(ws: WebSocket, socket: Socket, options: ConnectionOptions, buffers?: ReadBuffers) {
     const { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages } = CONNECTION_DEFAULTS;
     this.#ws = ws;
     this.#socket = socket;
     this.#options = options;
+    this.#memory = new ReceiveMemory(buffers);
     this.#limits = { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages, ...defined(options) };
     this.peer = options.peer ?? `${socket.remoteAddress}:${socket.remotePort}`;
     this.#heardBytes = socket.bytesRead;
     socket.setNoDelay(true);
     ws.binaryType = 'fragments';
-    socket.prependListener('data', (chunk: Buffer) => this.#memory.add(chunk));
+    this.#read(socket);
     ws.on('message', (data, isBinary) => this.#receive(data as unknown as Uint8Array[], isBinary));
     ws.on('ping', (data) => this.#memory.keep(data));
     ws.on('pong', () => {
@@ -165,14 +171,19 @@ export class Connection {
    * nobody awaits is not reported again: `onClose` has told.
    */
   send(header: object, regions: readonly Uint8Array[] = []): Promise<void> {
-    const sent = this.#send(header, regions);
+    return this.sendEncoded(() => encodeFrame(header, regions));
+  }
+
+  /** The same with a frame that may have been encoded already, for another connection. */
+  sendEncoded(frame: () => readonly Uint8Array[]): Promise<void> {
+    const sent = this.#send(frame);
     sent.catch(() => {});
     return sent;
   }
 
-  async #send(header: object, regions: readonly Uint8Array[]): Promise<void> {
+  async #send(frame: () => readonly Uint8Array[]): Promise<void> {
     if (!this.open) throw this.#error('an open connection', this.#cause?.reason ?? 'a closed one');
-    const parts = encodeFrame(header, regions);
+    const parts = frame();
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     const { maxQueuedBytes, maxQueuedMessages } = this.#limits;
     if (this.#queuedMessages > 0 && this.#queuedBytes + bytes > maxQueuedBytes)
@@ -223,6 +234,23 @@ export class Connection {
     this.#ws.resume();
   }
 
+  /**
+   * What the socket reads goes through ws at once. All the same ws pauses the socket with each chunk of more than 16 KiB and resumes it a
+   * tick later, which costs more than the reading.
+   */
+  #read(socket: Socket): void {
+    const { pause } = socket;
+    let reading = false;
+    socket.prependListener('data', (chunk: Buffer) => {
+      this.#memory.add(chunk);
+      reading = true;
+    });
+    socket.on('data', () => {
+      reading = false;
+    });
+    socket.pause = () => (reading && !this.#paused ? socket : pause.call(socket));
+  }
+
   #receive(data: Uint8Array[], isBinary: boolean): void {
     if (this.#cause !== undefined) return;
     this.#messagesReceived += 1;
@@ -237,7 +265,7 @@ export class Connection {
     }
     try {
       const handled = this.#options.onMessage(frame, this);
-      const done = () => frame.regions.forEach(giveBack);
+      const done = () => giveBack(frame.regions);
       if (handled === undefined) done();
       else handled.catch((error) => this.#failed(error)).finally(done);
     } catch (error) {
@@ -351,9 +379,12 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
       );
     if (signal?.aborted) return fail('a request to stop', signal.reason);
     let ws: WebSocket;
+    let buffers: ReadBuffers | undefined;
     try {
+      if (new URL(url).protocol === 'ws:') buffers = new ReadBuffers();
       ws = new WebSocket(url, {
         ...socketLimits(maxPayload),
+        ...(buffers && { createConnection: connectInto(buffers) }),
         handshakeTimeout: dialMs,
         ...(ca === undefined ? {} : { ca }),
         ...(mask === 'zero' ? { generateMask: (bytes: Buffer) => bytes.fill(0) } : {}),
@@ -378,9 +409,27 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
       if (socket === undefined) {
         ws.terminate();
         fail('a connection without a socket');
-      } else resolve(new Connection(ws, socket, { ...options, peer: options.peer ?? url }));
+      } else resolve(new Connection(ws, socket, { ...options, peer: options.peer ?? url }, buffers));
     });
   });
+}
+
+/** Connects a socket that reads into these buffers: fewer, longer reads, and no memory made for each. TLS has its own. */
+function connectInto(buffers: ReadBuffers): ClientRequestArgs['createConnection'] {
+  return (options) => {
+    const socket: Socket = connect({
+      ...(options as TcpNetConnectOpts),
+      path: undefined, // of the request; here it would be that of a socket in the file system
+      onread: {
+        buffer: () => buffers.next(),
+        callback: (bytes) => {
+          socket.emit('data', buffers.took(bytes));
+          return true;
+        },
+      },
+    } as TcpNetConnectOpts);
+    return socket;
+  };
 }
 
 /** Given values only: `undefined` does not replace a default. */

@@ -1,4 +1,5 @@
 import { LockstepError } from '../src/errors.ts';
+import { sumInPlace } from '../src/kernels/checksum.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
 import { batchesOf } from '../src/parallel/inner-steps.ts';
@@ -107,6 +108,7 @@ export class Coordinator {
     const { session, fence, deadlines, saved, onEvent } = setup;
     const { memory, layout, keptBytes } = session;
     this.#setup = setup;
+    sumInPlace(session.kernels, memory);
     this.#watch = setup.onRound && new RoundWatch(setup.onRound);
     this.#session = session;
     this.#desk = new CoordinatorDesk(session);

@@ -1,12 +1,33 @@
 import { denseBytes } from '../src/graph/layout.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { innerSteps } from '../src/parallel/inner-steps.ts';
+import type { AskedRound } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
 import { type Codec, codecOf } from '../src/parallel/wire-format.ts';
+import { encodeFrame } from './frames.ts';
 import type { Member } from './member.ts';
 import { type Round, sumBytesOf } from './round.ts';
 import { changedRows, piecesOf, stateBytes, type TransferPiece } from './transfer.ts';
+
+/** A message for several members. */
+interface Told {
+  /** Encoded when it is first sent. */
+  frame(): readonly Uint8Array[];
+  /** Of parameters. */
+  readonly bytes: number;
+}
+
+function toldOnce(header: object, regions: readonly Uint8Array[], bytes: number): Told {
+  let frame: readonly Uint8Array[] | undefined;
+  return {
+    frame: () => {
+      frame ??= encodeFrame(header, regions);
+      return frame;
+    },
+    bytes,
+  };
+}
 
 /** What members are sent so that they can compute: parameters, and rows of the data to those that have none. */
 export class Downlink {
@@ -15,6 +36,8 @@ export class Downlink {
   readonly #sampler: ReturnType<typeof samplerOf>;
   readonly #codec: Codec | undefined;
   readonly #sumBytes: number;
+  /** What the last member was sent of a round: most often the next is sent the same. */
+  #told: { readonly asked: AskedRound; readonly whole: boolean; readonly messages: readonly Told[] } | undefined;
 
   constructor(session: Session, fence: number) {
     this.#session = session;
@@ -42,22 +65,27 @@ export class Downlink {
    * @param before number of the round before.
    */
   sendParameters({ asked }: Round, member: Member, before: number | undefined): void {
-    const stamp = { fence: this.#fence, round: asked.round };
     const whole = member.round !== before || (this.#codec !== undefined && !asked.update);
     member.round = asked.round;
-    member.parameterBytes = 0;
+    if (this.#told?.asked !== asked || this.#told.whole !== whole)
+      this.#told = { asked, whole, messages: this.#tell(asked, whole) };
+    const { messages } = this.#told;
+    for (const { frame } of messages) void member.connection.sendEncoded(frame);
+    member.parameterBytes = messages.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #tell(asked: AskedRound, whole: boolean): Told[] {
+    const stamp = { fence: this.#fence, round: asked.round };
     const pieces = this.#parameters(asked.update, whole);
-    for (const type of ['parameters', 'update'] as const) {
-      for (const { offset, bytes } of pieces[type]) {
-        void member.connection.send({ type, ...stamp, offset }, [bytes]);
-        member.parameterBytes += bytes.length;
-      }
-    }
-    if (whole) return;
-    for (const { table, ids, rows } of changedRows(this.#session)) {
-      void member.connection.send({ type: 'rows', ...stamp, table }, [ids, rows]);
-      member.parameterBytes += rows.length;
-    }
+    const told = (['parameters', 'update'] as const).flatMap((type) =>
+      pieces[type].map(({ offset, bytes }) => toldOnce({ type, ...stamp, offset }, [bytes], bytes.length)),
+    );
+    if (whole) return told;
+    const changed = changedRows(this.#session);
+    return [
+      ...told,
+      ...changed.map(({ table, ids, rows }) => toldOnce({ type: 'rows', ...stamp, table }, [ids, rows], rows.length)),
+    ];
   }
 
   /** Views where that is safe: the update comes only after every member that was given shards has answered. */

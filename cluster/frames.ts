@@ -149,6 +149,28 @@ const NOTHING = new Uint8Array(0);
 const hex = (byte: number) => `0x${byte.toString(16).padStart(2, '0')}`;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Longest text that is remembered. */
+const KNOWN_BYTES = 16;
+const knownTexts: { readonly bytes: Uint8Array; readonly text: string }[] = [];
+
+/** Headers say the same few words all the time, and decoding one takes as long as reading the rest of the header. Of 256 kinds the last. */
+function known(bytes: Uint8Array, at: number, length: number): string {
+  const kind = length === 0 ? 0 : (29 * length + 7 * bytes[at] + bytes[at + length - 1]) & 0xff;
+  const last = knownTexts[kind];
+  if (last?.bytes.length === length) {
+    let same = 0;
+    while (same < length && last.bytes[same] === bytes[at + same]) same += 1;
+    if (same === length) return last.text;
+  }
+  const text = decoded(bytes, at, length);
+  knownTexts[kind] = { bytes: new Uint8Array(bytes.subarray(at, at + length)), text }; // slice() of a Buffer would be a view
+  return text;
+}
+
+function decoded(bytes: Uint8Array, at: number, length: number): string {
+  return utf8.decode(bytes.subarray(at, at + length));
+}
+
 /** Reads maps, arrays, strings, up to 255 bytes, numbers, booleans and nil: the part of msgpack that headers are made of. */
 class HeaderReader {
   position = 0;
@@ -283,7 +305,7 @@ class HeaderReader {
   #string(length: number): string {
     const at = this.#take(length);
     try {
-      return utf8.decode(this.#bytes.subarray(at, at + length));
+      return length <= KNOWN_BYTES ? known(this.#bytes, at, length) : decoded(this.#bytes, at, length);
     } catch {
       throw new FrameError(at, 'UTF-8', 'other bytes');
     }

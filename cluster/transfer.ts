@@ -1,4 +1,5 @@
 import { shardRange } from '../src/data/sampler.ts';
+import { copyBytes } from '../src/kernels/copy-bytes.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { ROW_BUCKETS, rowListsOf } from '../src/parallel/row-memory.ts';
 import type { Session } from '../src/parallel/session.ts';
@@ -8,7 +9,7 @@ import { FrameError } from './frames.ts';
 /** What travels between arenas, as views of them. Pure but for the memory: no sockets. */
 
 /** Bytes of a piece of a flat vector: large enough that headers do not count, small enough that both ends work at once. */
-export const PIECE_BYTES = 256 * 1024;
+export const PIECE_BYTES = 512 * 1024;
 
 /** A part of a flat vector that is one message. */
 export interface TransferPiece {
@@ -39,7 +40,7 @@ export function placePiece(
   if (offset % 4 !== 0 || bytes.length % 4 !== 0 || offset + bytes.length > limit) {
     throw new FrameError(0, `a piece within ${limit} bytes`, `${bytes.length} from ${offset}`);
   }
-  new Uint8Array(buffer, address + offset, bytes.length).set(bytes);
+  copyBytes(new Uint8Array(buffer, address + offset, bytes.length), bytes);
 }
 
 /** Vectors one after the other, cut; offsets count over all of them. */

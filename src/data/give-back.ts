@@ -6,8 +6,11 @@ nobody.close();
 
 /**
  * Gives memory back at once, instead of leaving it to the garbage collector, which looks when JavaScript's own memory is full. Nobody may use the
- * array any more: it is empty. Memory that is shared, or not all of the array's, stays.
+ * arrays any more: they are empty. Memory that is shared, or not all of the array's, stays.
  */
-export function giveBack({ buffer, byteLength }: ArrayBufferView): void {
-  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) nobody.postMessage(undefined, [buffer]);
+export function giveBack(...arrays: readonly ArrayBufferView[]): void {
+  const buffers = arrays.flatMap(({ buffer, byteLength }) =>
+    buffer instanceof ArrayBuffer && byteLength === buffer.byteLength ? [buffer] : [],
+  );
+  if (buffers.length > 0) nobody.postMessage(undefined, buffers);
 }

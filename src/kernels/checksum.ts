@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { copyBytes } from './copy-bytes.ts';
 import { instantiateKernels, type Kernels } from './instantiate.ts';
 import { CHECKSUM_BLOCK } from './table.ts';
 import { unsharedModule } from './unshared.ts';
@@ -19,6 +20,14 @@ function machine(): NonNullable<typeof own> {
   return own;
 }
 
+/** Kernels over memory in which bytes are summed where they lie. */
+const inPlace = new WeakMap<ArrayBufferLike, Kernels>();
+
+/** From now on bytes of this memory are not copied to be summed. */
+export function sumInPlace(module: WebAssembly.Module, memory: WebAssembly.Memory): void {
+  inPlace.set(memory.buffer, instantiateKernels(module, memory));
+}
+
 /**
  * Continues a checksum over these bytes, from any memory: by the kernel `checksum`, behind the length. One wrong bit always changes it, and of
  * more all but one in 2^32. No proof against intent.
@@ -27,13 +36,17 @@ function machine(): NonNullable<typeof own> {
  */
 export function checksum(bytes: Uint8Array, seed: number): number {
   const { kernels, bytes: scratch } = machine();
+  const there = inPlace.get(bytes.buffer);
   let sum = Math.imul(rotate(seed ^ bytes.length), 0x9e3779b1);
   for (let from = 0; from < bytes.length; from += SCRATCH) {
-    const part = bytes.subarray(from, from + SCRATCH);
-    const blocks = Math.ceil(part.length / CHECKSUM_BLOCK);
-    scratch.set(part);
-    scratch.fill(0, part.length, blocks * CHECKSUM_BLOCK);
-    sum = kernels.checksum(scratch.byteOffset, blocks, sum);
+    const length = Math.min(SCRATCH, bytes.length - from);
+    const blocks = Math.ceil(length / CHECKSUM_BLOCK);
+    if (there && length === blocks * CHECKSUM_BLOCK) sum = there.checksum(bytes.byteOffset + from, blocks, sum);
+    else {
+      copyBytes(scratch, bytes.subarray(from, from + length));
+      scratch.fill(0, length, blocks * CHECKSUM_BLOCK);
+      sum = kernels.checksum(scratch.byteOffset, blocks, sum);
+    }
   }
   return sum >>> 0;
 }

@@ -1,3 +1,4 @@
+import { PIECE_BYTES } from '../../cluster/transfer.ts';
 import { assignShards, type ShardRange } from '../membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../membership/members.ts';
 import type { TreeNode } from '../parallel/gradient-tree.ts';
@@ -8,7 +9,6 @@ import type { JobCosts, Scenario, Simulated, Together } from './scenario.ts';
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
 /** What the cluster sends at a time; many nodes are simulated in larger pieces. */
-const PIECE_BYTES = 256 * 1024;
 const [MOST_PIECES, FEW_NODES] = [64, 16];
 
 /**

@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checksum } from '../../src/kernels/checksum.ts';
+import { checksum, sumInPlace } from '../../src/kernels/checksum.ts';
 import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
 import { CHECKSUM_BLOCK } from '../../src/kernels/table.ts';
 import { bothLevels } from './sides.ts';
@@ -34,15 +35,23 @@ function plainly(bytes: Uint8Array, seed: number): number {
 }
 
 describe('the checksum of bytes', () => {
+  const arena = new WebAssembly.Memory({ initial: 34, maximum: 65_536, shared: true });
+  sumInPlace(
+    new WebAssembly.Module(readFileSync(new URL('../../src/kernels/wasm/simd128.wasm', import.meta.url))),
+    arena,
+  );
   const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => (i * 2654435761) >>> 13);
 
   it.each([0, 1, 127, 128, 129, 32_768, 32_769, 70_000])('of %i is that of the formula, from any memory', (length) => {
     const part = bytes.subarray(0, length);
     const shared = new Uint8Array(new SharedArrayBuffer(length + 3), 3);
     shared.set(part);
+    const there = new Uint8Array(arena.buffer, 32 * 65_536 + 8, length);
+    there.set(part);
     for (const seed of [0, 0xffffffff, 12345]) {
       expect(checksum(part, seed)).toBe(plainly(part, seed));
       expect(checksum(shared, seed)).toBe(plainly(part, seed));
+      expect(checksum(there, seed)).toBe(plainly(part, seed));
     }
   });
 
