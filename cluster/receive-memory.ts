@@ -73,7 +73,7 @@ export class ReadBuffers {
   readonly #free: Buffer[] = [];
   /** Chunks of a buffer that are in use; none of a buffer that was forgotten. */
   readonly #uses = new WeakMap<ArrayBufferLike, { chunks: number }>();
-  #current = Buffer.allocUnsafeSlow(0);
+  #current: Buffer = Buffer.allocUnsafeSlow(0);
   #filled = 0;
   /** Nothing more is read into it. */
   #over = true;
