@@ -22,7 +22,7 @@ import { connectionLost, defaultName, hostOf, impostor, refused } from './node-e
 import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
 import { RoundClock } from './round-clock.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
-import { packShards, stateBytes } from './transfer.ts';
+import { packShards, queueLimits, stateBytes } from './transfer.ts';
 import { type TreeSum, Upload } from './upload.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
@@ -172,6 +172,7 @@ class Node {
     try {
       connection = await dial(url, {
         maxPayload: Math.max(1 << 20, 2 * stateBytes(this.#session)),
+        ...queueLimits(this.#session),
         ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
         signal,
         onMessage: (frame, peer) => {

@@ -9,7 +9,7 @@ import { hex, type Message, type Of, PROTOCOL, readFromNode, type ToCoordinator 
 import type { Deadlines } from './options.ts';
 import { answer, makeNonce } from './security.ts';
 import { RowSender } from './stream-data.ts';
-import { stateBytes } from './transfer.ts';
+import { queueLimits } from './transfer.ts';
 
 export type Hello = Message<Of<ToCoordinator, 'hello'>>;
 
@@ -85,7 +85,7 @@ export class Reception {
       peer: arrival.address,
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
-      maxQueuedBytes: 4 * stateBytes(session) + (session.keptBytes ?? 0) + (16 << 20),
+      ...queueLimits(session),
       onMessage: (frame) => {
         const message = readFromNode(frame);
         if (guest) return guest.hear(message);

@@ -22,6 +22,18 @@ export function stateBytes({ tensors }: Pick<Session, 'tensors'>): number {
   return 4 * tensors.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
 }
 
+/**
+ * What may wait to be sent to a peer: all that a round sends, and more. Nearly all of it are views, which take no memory, and both ends know
+ * how long they are, so that this grows with the model.
+ */
+export function queueLimits(session: Pick<Session, 'tensors' | 'keptBytes'>): {
+  readonly maxQueuedBytes: number;
+  readonly maxQueuedMessages: number;
+} {
+  const maxQueuedBytes = 4 * stateBytes(session) + (session.keptBytes ?? 0) + (16 << 20);
+  return { maxQueuedBytes, maxQueuedMessages: 4096 + Math.ceil(maxQueuedBytes / PIECE_BYTES) };
+}
+
 /** The vector at an address, cut; `from`: without its beginning. */
 export function piecesOf(buffer: ArrayBufferLike, address: number, bytes: number, from = 0): TransferPiece[] {
   return Array.from({ length: Math.ceil((bytes - from) / PIECE_BYTES) }, (_, i) => {
