@@ -1,3 +1,4 @@
+import { NOT_YET } from './early-sum.ts';
 import { batchesOf } from './inner-steps.ts';
 import type { ComputeInstruction, NodeSum, StepPlan } from './step-plan.ts';
 import { mark, PHASE } from './timings.ts';
@@ -77,14 +78,27 @@ function mergePartials(worker: WorkerState, into: number, from: number): void {
   worker.kernels.addPartials(partials[into], partials[into], partials[from], worker.gradientSize);
 }
 
-/** In my blocks: adds all partial sums of the node in tree order, as far as they go. Frozen parameters count for nothing. */
+/**
+ * In my blocks: adds all partial sums of the node in tree order, as far as they go and have not been added early. Frozen parameters count
+ * for nothing.
+ */
 export function reduceBlocks(worker: WorkerState, plan: StepPlan): void {
+  const made = worker.earlySum?.madeFrom ?? NOT_YET;
   for (const { offset, length } of worker.reducedBlocks) {
+    if (offset >= made) continue;
     for (const sum of plan.sums) addBlock(worker, plan, sum, 4 * offset, length);
   }
 }
 
-/** The same, and squared norms of the gradient of the batch, which is complete. */
+/** In all blocks between two elements, for the one sum of a plan. */
+export function reduceEarly(worker: WorkerState, plan: StepPlan, from: number, to: number): void {
+  const [sum] = plan.sums;
+  for (const { offset, length } of worker.trainedBlocks) {
+    if (offset >= from && offset < to) addBlock(worker, plan, sum, 4 * offset, length);
+  }
+}
+
+/** In my blocks the whole gradient, and squared norms of the gradient of the batch, which is complete. */
 export function reduceGradient(worker: WorkerState, plan: StepPlan): void {
   const { kernels, norms, reducedBlocks } = worker;
   const [sum] = plan.sums;

@@ -1,5 +1,6 @@
 import type { ShardRange } from '../membership/assignment.ts';
 import { AbortedError } from './barrier.ts';
+import { NOT_YET, resetEarlySum } from './early-sum.ts';
 import {
   ANSWER,
   ANSWERED,
@@ -8,6 +9,7 @@ import {
   ASKED_STEP,
   ASKED_UPDATE,
   CALLED_OFF,
+  earlySumWordsOf,
   FINAL_FROM,
   FINISHED,
   GATHERED,
@@ -21,7 +23,6 @@ import {
   GIVEN_STEP,
   GIVEN_UPDATE,
   LEAVE,
-  NOT_YET,
   PULSE,
   type RoundTask,
   roundWordsOf,
@@ -99,11 +100,13 @@ export class CoordinatorDesk {
 /** The main thread's side on a node: gives its workers shards to compute. */
 export class NodeDesk {
   readonly #words: Int32Array;
+  readonly #earlySum: Int32Array;
   #given: number;
   #abandoned = false;
 
   constructor(session: Session) {
     this.#words = roundWordsOf(session);
+    this.#earlySum = earlySumWordsOf(session);
     this.#given = Atomics.load(this.#words, GIVEN);
   }
 
@@ -153,6 +156,7 @@ export class NodeDesk {
     Atomics.store(words, GIVEN_AFTER, after);
     Atomics.store(words, GIVEN_EVERY, every);
     Atomics.store(words, FINAL_FROM, NOT_YET);
+    resetEarlySum(this.#earlySum);
     Atomics.store(words, GIVEN, this.#given);
     Atomics.notify(words, GIVEN);
     return this.#given;

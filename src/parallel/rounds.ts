@@ -1,5 +1,6 @@
 import type { ShardRange } from '../membership/assignment.ts';
 import { AbortedError, isPoisoned } from './barrier.ts';
+import { earlySumWords } from './early-sum.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -36,18 +37,26 @@ export const LEAVE = 0;
 export const PULSE = 3 * LINE;
 /** The newest task that is done. Rank 0 writes. */
 export const FINISHED = PULSE + 1;
-/** Element of the flat gradient from which on it is final while the task in hand goes on; NOT_YET: nothing is. */
+/** Element from which on the node's one sum is made while the task in hand goes on; NOT_YET: nothing is. */
 export const FINAL_FROM = PULSE + 2;
-export const NOT_YET = 0x7fffffff;
 /** What a gathered round consists of: how many partial sums, then first shard and number of shards of each. */
 export const GATHERED_SUMS = 4 * LINE;
 
-export function roundWords(shards: number): number {
-  return GATHERED_SUMS + 1 + 2 * shards;
+/** Behind them, on a node: the words of its early sum (early-sum.ts). */
+const earlySumAt = (shards: number): number => LINE * Math.ceil((GATHERED_SUMS + 1 + 2 * shards) / LINE);
+
+export function roundWords({ shards, workers }: Pick<Session, 'shards' | 'workers'>): number {
+  return earlySumAt(shards) + earlySumWords(workers);
 }
 
-export function roundWordsOf({ memory, layout, shards }: Pick<Session, 'memory' | 'layout' | 'shards'>): Int32Array {
-  return new Int32Array(memory.buffer, layout.rounds, roundWords(shards));
+type Words = Pick<Session, 'memory' | 'layout' | 'shards' | 'workers'>;
+
+export function roundWordsOf(session: Words): Int32Array {
+  return new Int32Array(session.memory.buffer, session.layout.rounds, roundWords(session));
+}
+
+export function earlySumWordsOf(session: Words): Int32Array {
+  return roundWordsOf(session).subarray(earlySumAt(session.shards));
 }
 
 /** See REPLICATED. */
@@ -141,7 +150,7 @@ export class Rounds {
     };
   }
 
-  /** Node: the gradient is final from an element on, and may be sent while the rest is computed. By a worker that is alone. */
+  /** Node: the sum is made from an element on, and may be sent while the rest is computed. By one worker at a time. */
   final(from: number): void {
     this.#say(FINAL_FROM, from);
   }

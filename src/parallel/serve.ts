@@ -35,7 +35,9 @@ function sumShards(worker: WorkerState, { step, range }: RoundTask): readonly No
   const { timings } = worker;
   markStart(timings);
   const plan = worker.planFor(worker.sampler.batchRows(step), range);
+  worker.planToSum = plan;
   computeShards(worker, plan, step, worker.shardSums);
+  worker.earlySum?.finish();
   mark(timings, PHASE.computed);
   worker.barrier.wait(); // all partial sums of the node are complete
   mark(timings, PHASE.gathered);

@@ -27,7 +27,7 @@ export type StepInstruction =
       readonly kind: 'compute';
       readonly rows: number;
       readonly shards: readonly ShardTarget[];
-      /** What it leaves in the slot of its last shard is the node's one sum: it can be sent as it becomes final. */
+      /** All that this worker adds to the node's one sum is final when this is: it can be added up meanwhile (early-sum.ts). */
       readonly last?: true;
     }
   | { readonly kind: 'merge'; readonly into: number; readonly from: number };
@@ -78,8 +78,7 @@ export function planStep(
   const isEmpty = emptyIn(session, batchRows);
   const roots = (partials: readonly ShardRange[]) => planRoots(partials, shards, range, isEmpty);
   const plan = planRange(session, rank, batchRows, range, roots);
-  const alone = session.workers === 1 && plan.sums.length === 1;
-  return { ...plan, instructions: endOf(plan.instructions, alone) };
+  return { ...plan, instructions: plan.sums.length === 1 ? endOf(plan.instructions) : plan.instructions };
 }
 
 /**
@@ -126,14 +125,10 @@ function planRange(
   };
 }
 
-/** Marks the last instruction where what it computes is the one sum of a node. */
-function endOf(instructions: readonly StepInstruction[], alone: boolean): readonly StepInstruction[] {
+/** Marks the last instruction where it is the only one to change what is final when it ends. */
+function endOf(instructions: readonly StepInstruction[]): readonly StepInstruction[] {
   const end = instructions.at(-1);
-  if (!alone || end?.kind !== 'compute') return instructions;
-  const slots = instructions.flatMap((i) =>
-    i.kind === 'compute' ? i.shards.map(({ slot }) => slot) : [i.into, i.from],
-  );
-  if (new Set(slots).size !== 1) return instructions; // what is in the others is still to be added
+  if (end?.kind !== 'compute') return instructions;
   return [...instructions.slice(0, -1), { ...end, last: true }];
 }
 

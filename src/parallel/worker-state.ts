@@ -3,6 +3,7 @@ import type { Sampler } from '../data/sampler.ts';
 import { accumulatingProgram } from '../graph/accumulate.ts';
 import { bindProgram, type Observe } from '../graph/execute.ts';
 import { finalGradients } from '../graph/final-gradients.ts';
+import type { Block } from '../graph/layout.ts';
 import type { Call, Program } from '../graph/program.ts';
 import { groupProgram } from '../graph/row-groups.ts';
 import { openGemm } from '../kernels/backend.ts';
@@ -18,14 +19,16 @@ import { augmentRows } from './augment.ts';
 import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { TensorClip } from './clip-gradient.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
+import { EarlySum } from './early-sum.ts';
 import { type Gather, gatherComputed, gatherFile, gatherTable, purposeKey } from './gather.ts';
+import { reduceEarly } from './gradient-pass.ts';
 import { NoiseSampler } from './noise-sampler.ts';
 import { OptimizerRunner } from './optimizer-runner.ts';
 import { type IndexedBlock, ownedBlocks } from './pieces.ts';
 import { progressWidth, readProgress, writeProgress } from './progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
-import { gatheredSums, Rounds, roundWordsOf } from './rounds.ts';
+import { earlySumWordsOf, gatheredSums, Rounds, roundWordsOf } from './rounds.ts';
 import { RowGradients } from './row-gradients.ts';
 import { epochWords, rowListStride } from './row-memory.ts';
 import { RunningStatistics } from './running-statistics.ts';
@@ -94,6 +97,9 @@ export class WorkerState {
   readonly optimizer: OptimizerRunner;
   /** Where the shards of a step are computed by other machines, or for them. */
   readonly rounds: Rounds | undefined;
+  /** On a node: what is added up while shards are computed, and of which plan. */
+  readonly earlySum: EarlySum | undefined;
+  planToSum: StepPlan | undefined;
   /** How floats cross the network there. */
   readonly wire: Wire;
   /** Only rank 0 has one; on a node nobody does. */
@@ -109,6 +115,8 @@ export class WorkerState {
   /** The blocks this worker reduces, and those that are its to mark although nothing happens to them. */
   readonly reducedBlocks: readonly IndexedBlock[];
   readonly frozenBlocks: readonly IndexedBlock[];
+  /** Those of all workers that are not frozen. */
+  readonly trainedBlocks: readonly Block[];
   readonly ids: Int32Array;
   /** Where those rows lie in windows; empty where they lie in a table. */
   readonly places: Int32Array;
@@ -167,6 +175,10 @@ export class WorkerState {
     this.sampler = samplerOf(session);
     this.windows = openWindows(session, i32(layout.barrier, BARRIER_WORDS));
     this.rounds = session.part && new Rounds(session, this.rank, i32(layout.barrier, BARRIER_WORDS));
+    if (session.part === 'node') {
+      const make = (from: number, to: number) => this.planToSum && reduceEarly(this, this.planToSum, from, to);
+      this.earlySum = new EarlySum(earlySumWordsOf(session), this.rank, make, (from) => this.rounds?.final(from));
+    }
     const rows = [...session.trainPrograms, ...session.evaluationPrograms].map((p) => p.program.rows);
     this.ids = i32(this.regions.ids, Math.max(1, ...rows));
     this.places = i32(this.regions.places, this.windows ? this.ids.length : 0);
@@ -184,6 +196,7 @@ export class WorkerState {
     const owned = ownedBlocks(session, this.rank);
     this.reducedBlocks = owned.filter(({ tensor }) => !frozen(tensor));
     this.frozenBlocks = owned.filter(({ tensor }) => frozen(tensor));
+    this.trainedBlocks = session.blocks.filter(({ tensor }) => !frozen(tensor));
     this.optimizer = new OptimizerRunner({
       session,
       rank: this.rank,
@@ -480,17 +493,17 @@ export class WorkerState {
     );
   }
 
-  /** On a node whose one sum this is: the main thread hears what is final, and sends it while the rest is computed. */
+  /** On a node with one sum: what is final in all of its workers is added up and sent while the rest is computed. */
   #finalAfter(last: boolean | undefined, calls: readonly Call[]): ReadonlyMap<Call, number> | undefined {
-    return last && this.session.part === 'node' ? finalGradients(calls, this.session.tensors) : undefined;
+    return last && this.earlySum ? finalGradients(calls, this.session.tensors) : undefined;
   }
 
   #telling(run: () => void, from: number | undefined): () => void {
-    const { rounds } = this;
-    if (from === undefined || rounds === undefined) return run;
+    const { earlySum } = this;
+    if (from === undefined || earlySum === undefined) return run;
     return () => {
       run();
-      rounds.final(from);
+      earlySum.reached(from);
     };
   }
 

@@ -210,7 +210,10 @@ export async function planRun(
     noise: noiseEvery > 0,
     tensors: compiled.tensors.length,
     progress: progressWidth(needs.progressNames),
-    ...(part && { uploads: sumsBetweenNodes(part, compiled.shards), roundWords: roundWords(compiled.shards) }),
+    ...(part && {
+      uploads: sumsBetweenNodes(part, compiled.shards),
+      roundWords: roundWords({ shards: compiled.shards, workers }),
+    }),
     ...(part && wireMemory(part, wire, compiled)),
     dataBytes: dataBytes(namedSplits(data)),
   });
