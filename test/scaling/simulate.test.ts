@@ -68,12 +68,12 @@ describe('a simulated step, against the same by hand', () => {
   test('four nodes: connections share the card of the coordinator, which sends three vectors and takes three', () =>
     expect(period({}, { nodes: 4 })).toBeCloseTo(10 / 4 + 3 + 10.25 + 3 + 12 / 4 + 3 * 0.5 + 2, 9));
 
-  // The one core of the coordinator frames for node 0 (0.2 ms), has node 0 read that (0.2), and frames the first of four pieces for node 1
-  // (0.05); from then on the card is what takes longest, 0.25 a piece, and the last is read in 0.05.
+  // The one core of the coordinator frames for node 0 (0.2 ms), has node 0 read that (0.2), and frames the first of two pieces for node 1
+  // (0.1); from then on the card is what takes longest, 0.5 a piece, and the last is read in 0.1.
   test('frames cost their processors time at both ends, those of the node beside the coordinator too; pieces overlap', () => {
     const each = 0.2e-6; // 0.2 ms for all of them
     const wire = { ...costs.wire, downSendMs: each, downReceiveMs: each, upSendMs: each, upReceiveMs: each };
-    const [down, up] = [0.2 + 0.2 + 0.05 + 1 + 3 + 0.05, 0.05 + 1 + 3 + 0.05];
+    const [down, up] = [0.2 + 0.2 + 0.1 + 1 + 3 + 0.1, 0.1 + 1 + 3 + 0.1];
     expect(period({ wire }, { nodes: 2 })).toBeCloseTo(down + 20.25 + up + 0.5 + 2, 9);
   });
 
