@@ -2,7 +2,7 @@ import { denseBytes } from '../src/graph/layout.ts';
 import type { Session } from '../src/parallel/session.ts';
 import type { NodeSum } from '../src/parallel/step-plan.ts';
 import { type Codec, encodedBytes } from '../src/parallel/wire-format.ts';
-import { piecesOf, type TransferPiece } from './transfer.ts';
+import { PIECE_BYTES } from './transfer.ts';
 
 /** A sum of shards, and where it lies. */
 export type TreeSum = Pick<NodeSum, 'first' | 'count' | 'address'>;
@@ -15,12 +15,24 @@ export interface SumHeader {
   readonly offset: number;
 }
 
+/** The beginning of a sum, which is still to be sent. */
+interface Left {
+  readonly sum: Pick<TreeSum, 'first' | 'count'>;
+  readonly address: number;
+  bytes: number;
+}
+
+/** Less is not sent early: a message costs as much as this many bytes. */
+const WORTH_IT = 64 * 1024;
+
 /**
  * The sums of a part on their way to the coordinator, piece by piece from the end: the gradients of the last layers are final while the
  * backward pass goes on through the first.
  */
 export class Upload {
-  readonly #queue: { readonly header: Omit<SumHeader, 'offset'>; readonly piece: TransferPiece }[] = [];
+  readonly #buffer: ArrayBufferLike;
+  /** What is left of each sum: its beginning. */
+  readonly #left: readonly Left[];
   readonly #send: (region: Uint8Array, header: SumHeader) => Promise<void>;
   readonly #sent: Promise<void>[] = [];
   /** A lossy format encodes a sum when it is complete. */
@@ -33,24 +45,28 @@ export class Upload {
     send: (region: Uint8Array, header: SumHeader) => Promise<void>,
   ) {
     const { memory, layout, blocks } = session;
+    this.#buffer = memory.buffer;
     this.#send = send;
     this.#early = codec === undefined && sums.length === 1;
     const bytes = codec ? encodedBytes(blocks, codec) : denseBytes(session);
     // Encoded, all sums lie in the first: src/parallel/wire.ts.
-    for (const { first, count, address } of sums.slice(0, codec ? 1 : undefined)) {
-      const pieces = piecesOf(memory.buffer, codec ? layout.wire.sums[0] : address, bytes).reverse();
-      for (const piece of pieces) this.#queue.push({ header: { type: 'sums', first, count }, piece });
-    }
+    this.#left = sums.slice(0, codec ? 1 : undefined).map(({ first, count, address }) => ({
+      sum: { first, count },
+      address: codec ? layout.wire.sums[0] : address,
+      bytes,
+    }));
   }
 
-  /** Sends the pieces that lie behind an element of the one sum, which is final from there on. */
+  /** Sends what lies behind an element of the one sum, which is final from there on, as far as it is worth messages. */
   sendFrom(element: number): void {
-    while (this.#early && this.#queue.length > 0 && this.#queue[0].piece.offset >= 4 * element) this.#sendNext();
+    if (!this.#early) return;
+    const [left] = this.#left;
+    while (left.bytes - 4 * element >= WORTH_IT) this.#sendPiece(left, 4 * element);
   }
 
   /** Sends what is left: all is final. */
   sendRest(): void {
-    while (this.#queue.length > 0) this.#sendNext();
+    for (const left of this.#left) while (left.bytes > 0) this.#sendPiece(left, 0);
   }
 
   /** Settles when nothing is read from the arena any more. */
@@ -58,10 +74,11 @@ export class Upload {
     return Promise.allSettled(this.#sent);
   }
 
-  #sendNext(): void {
-    const next = this.#queue.shift();
-    if (!next) return;
-    const { header, piece } = next;
-    this.#sent.push(this.#send(piece.bytes, { ...header, offset: piece.offset }));
+  /** The last piece of what is left and final. */
+  #sendPiece(left: Left, from: number): void {
+    const offset = Math.max(from, left.bytes - PIECE_BYTES);
+    const bytes = new Uint8Array(this.#buffer, left.address + offset, left.bytes - offset);
+    left.bytes = offset;
+    this.#sent.push(this.#send(bytes, { type: 'sums', ...left.sum, offset }));
   }
 }
