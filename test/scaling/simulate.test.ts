@@ -63,10 +63,10 @@ describe('a simulated step, against the same by hand', () => {
   test('two nodes: parameters down and a partial sum up, each with its latency, one addition', () =>
     expect(period({}, { nodes: 2 })).toBeCloseTo(1 + 3 + 20.25 + 1 + 3 + 0.5 + 2, 9));
 
-  // Down from one card, a quarter in turn to each: the first has all of its four after ten of twelve. Its sum comes first, too, and from its
-  // first quarter on the card is busy with all twelve.
+  // Down from one card, a half in turn to each: the first has both of its own after four of six. Its sum comes first, too, and from its
+  // first half on the card is busy with all six.
   test('four nodes: connections share the card of the coordinator, which sends three vectors and takes three', () =>
-    expect(period({}, { nodes: 4 })).toBeCloseTo(10 / 4 + 3 + 10.25 + 3 + 12 / 4 + 3 * 0.5 + 2, 9));
+    expect(period({}, { nodes: 4 })).toBeCloseTo(4 / 2 + 3 + 10.25 + 3 + 6 / 2 + 3 * 0.5 + 2, 9));
 
   // The one core of the coordinator frames for node 0 (0.2 ms), has node 0 read that (0.2), and frames the first of two pieces for node 1
   // (0.1); from then on the card is what takes longest, 0.5 a piece, and the last is read in 0.1.
@@ -77,14 +77,14 @@ describe('a simulated step, against the same by hand', () => {
     expect(period({ wire }, { nodes: 2 })).toBeCloseTo(down + 20.25 + up + 0.5 + 2, 9);
   });
 
-  // The process that makes the link has the core of the coordinator until its 0.05 of a piece are over; node 0 computes there meanwhile.
+  // The process that makes the link has the core of the coordinator until its 0.1 of a piece are over; node 0 computes there meanwhile.
   test("a process that makes the link slow takes its time on the coordinator's machine", () => {
     const link = { ...scenario.link, relayMs: 0.2e-6 };
     const [one, two] = [
       { nodes: 2, sharedCores: 8 },
       { nodes: 2, sharedCores: 8, link },
     ];
-    expect(period({}, two)).toBeCloseTo(period({}, one) + 2 * 0.05, 9); // of the first piece; then the card takes longer
+    expect(period({}, two)).toBeCloseTo(period({}, one) + 2 * 0.1, 9); // of the first piece; then the card takes longer
   });
 
   test('messages, and waking each other up, take their time on the way', () => {
