@@ -117,6 +117,7 @@ test('what was measured when it is stopped is told; before the first round there
   await expect(scale(options, job, stopAt(': 1 of 2'))).rejects.toThrow(expect.objectContaining({ code: 'E_ABORTED' }));
 });
 
+/** Several processes, one after the other. */
 test('node processes, over a link that slows down the way to all but the first, end in the bytes of one process', async () => {
   const link = parseLink('1gbit/4ms');
   const { report } = await scale({ workers: [1], nodes: [1, 2], mode: 'strong', rounds: 1, noise: false, trace, link });
@@ -155,7 +156,7 @@ test('node processes, over a link that slows down the way to all but the first, 
     expect(ts).toBeGreaterThan(waits.ts);
     expect(ts + dur).toBeLessThan(waits.ts + waits.dur);
   }
-});
+}, 240_000);
 
 test('nodes that do not answer are named, with what to do', async () => {
   const path = new URL('../fixtures/job-without-nodes.ts', import.meta.url).pathname;
