@@ -86,7 +86,6 @@ export class Connection {
   #beatAt = performance.now();
   /** Silence, in milliseconds in which we ran. */
   #quietMs = 0;
-  #pingAt: number | undefined;
   #roundTripMs: number | undefined;
   #paused = false;
   /** What `onClose` will be told; set by the first cause. */
@@ -113,9 +112,9 @@ export class Connection {
     this.#read(socket);
     ws.on('message', (data, isBinary) => this.#receive(data as unknown as Uint8Array[], isBinary));
     ws.on('ping', (data) => this.#memory.keep(data));
-    ws.on('pong', () => {
-      if (this.#pingAt !== undefined) this.#roundTripMs = performance.now() - this.#pingAt;
-      this.#pingAt = undefined;
+    ws.on('pong', (sent) => {
+      const [now, at] = [performance.now(), Number(sent.toString())];
+      if (at > 0 && at <= now) this.#roundTripMs = now - at;
     });
     ws.on('error', (error) => this.#fail(error));
     ws.on('close', (code, reason) => this.#finish(code, reason.toString()));
@@ -287,10 +286,9 @@ export class Connection {
     this.#beatAt = now;
     if (this.#paused || this.#socket.bytesRead !== this.#heardBytes) this.#hear();
     else if (this.#quietMs >= silenceMs) setImmediate(() => this.#endIfSilent()); // first what waits to be read
-    if (this.#pingAt === undefined && this.open) {
-      this.#pingAt = now;
-      this.#ws.ping(undefined, undefined, () => {});
-    }
+    if (!this.open) return;
+    // Even while the last is unanswered: a peer that sends us much over a slow link has its answer behind that, and only our pings come to it.
+    this.#ws.ping(String(now), undefined, () => {});
   }
 
   #hear(): void {

@@ -10,6 +10,7 @@ import {
   dial,
   socketLimits,
 } from '../../cluster/connection.ts';
+import { FaultyProxy } from '../../cluster/faults/proxy.ts';
 import { encodeFrame, type Frame, FrameError } from '../../cluster/frames.ts';
 
 const MAX_PAYLOAD = 8 * 1024 * 1024;
@@ -308,6 +309,17 @@ describe('a connection', () => {
     while (quiet.node.roundTripMs === undefined) await new Promise(setImmediate);
     expect(quiet.node.open).toBe(true);
     tcp.close();
+  });
+
+  it('hears of a peer that takes longer than that to receive what it is sent', async () => {
+    const speed = { bytesPerSecond: 2 << 20 };
+    const slow = await FaultyProxy.start({ target: { port: Number(new URL(url).port) }, up: speed, down: speed });
+    const beats = { heartbeatMs: 50, silenceMs: 400 };
+    const { peer, client } = await pair({ near: beats, far: beats }, slow.url);
+    for (let i = 0; i < 8; i++) void peer.send({}, [new Uint8Array(256 << 10)]); // a second
+    await client.got(8);
+    expect(peer.open).toBe(true);
+    await slow.close();
   });
 
   it('does not count as silence that it did not run itself, and finds silence though it runs late', async () => {
