@@ -190,7 +190,7 @@ export function errorLines({ errors, link }: JobScaling): string[] {
   const over = link ? ` over ${link.name}` : '';
   const found = link
     ? [
-        `${link.name} is in truth ${((8 * link.bytesPerMs) / 1000).toPrecision(3)} mbit/s and ${milliseconds(link.latencyMs)} ms between two processes that compute nothing: with these it is predicted`,
+        `${link.name} is in truth ${Number(((8 * link.bytesPerMs) / 1000).toPrecision(3))} mbit/s and ${milliseconds(link.latencyMs)} ms between two processes that compute nothing: with these it is predicted`,
       ]
     : [];
   const lines = errors.map(

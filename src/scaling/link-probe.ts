@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { median } from '../compare/statistics.ts';
-import { type AskProbe, exchangeVectors, type ProbeExchange } from './probe-exchange.ts';
+import { type AskProbe, exchangeVectors, type ProbeExchange, type ProbeOptions } from './probe-exchange.ts';
 import type { Link, WireCosts } from './scenario.ts';
 
 /** Exchanges before those that count: code is compiled. */
@@ -10,34 +10,55 @@ const [FEWEST, MOST] = [8, 200];
 const MESSAGES = 200;
 /** The same over a slow link, of which every one takes long. */
 const [FEW_VECTORS, FEW_MESSAGES] = [3, 10];
+/** By what the link is said to be a vector takes at least so long, or says nothing of its rate, and at most so long. */
+const [LEAST_MS, MOST_MS] = [10, 1000];
+/** Where both ends are so fast that they are what is measured. */
+const MOST_BYTES = 16 * 1024 * 1024;
 
 /**
  * What the sockets of a coordinator and of a node cost on this machine, from the messages that they exchange in a step, between two real
  * processes without anything to compute: parameters down, sums up, and a request with its answer. `seconds`: for each direction, about.
  */
-export function probeCosts(bytes: number, seconds: number, ask: AskProbe): Promise<WireCosts> {
-  return exchangeVectors(bytes, ask, async (exchange) => {
-    const messageMs = (await timeOf(MESSAGES, exchange.message)) / 2;
-    const [downSendMs, downReceiveMs] = await costOf(seconds, bytes, exchange, exchange.down);
-    const [upReceiveMs, upSendMs] = await costOf(seconds, bytes, exchange, exchange.up);
-    return { downSendMs, downReceiveMs, upSendMs, upReceiveMs, messageMs, wakeMs: await wakeMs() };
-  });
+export function probeCosts(
+  bytes: number,
+  seconds: number,
+  ask: AskProbe,
+  options: ProbeOptions = {},
+): Promise<WireCosts> {
+  return exchangeVectors(
+    bytes,
+    ask,
+    async (exchange) => {
+      const messageMs = (await timeOf(MESSAGES, exchange.message)) / 2;
+      const [downSendMs, downReceiveMs] = await costOf(seconds, bytes, exchange, exchange.down);
+      const [upReceiveMs, upSendMs] = await costOf(seconds, bytes, exchange, exchange.up);
+      return { downSendMs, downReceiveMs, upSendMs, upReceiveMs, messageMs, wakeMs: await wakeMs() };
+    },
+    options,
+  );
+}
+
+/** Bytes of a vector that says how fast a link is: those of the job, where that takes neither too long nor no time. */
+export function probedBytes(bytes: number, { bytesPerMs }: Link): number {
+  const enough = Math.max(bytes, Math.min(MOST_BYTES, LEAST_MS * bytesPerMs));
+  return 4 * Math.ceil(Math.min(enough, MOST_MS * bytesPerMs) / 4);
 }
 
 /**
- * How fast a link is between two processes: its latency beyond `messageMs`, and what vectors of so many bytes take; at best what it is said to be.
+ * How fast a link is between two processes: its latency beyond `messageMs`, and what a byte takes; at best what it is said to be.
  *
- * @param lead address of the link that leads to a port of this machine.
+ * @param vectorBytes of the job.
  * @param relayCpuMs CPU time so far of the process that makes the link.
  */
 export function probeLink(
-  bytes: number,
+  vectorBytes: number,
   said: Link,
   messageMs: number,
   ask: AskProbe,
-  lead: (port: number) => Promise<string>,
   relayCpuMs: () => Promise<number>,
+  options: ProbeOptions,
 ): Promise<Link> {
+  const bytes = probedBytes(vectorBytes, said);
   return exchangeVectors(
     bytes,
     ask,
@@ -52,7 +73,7 @@ export function probeLink(
         relayMs: ((await relayCpuMs()) - before) / carried,
       };
     },
-    lead,
+    options,
   );
 }
 
@@ -89,7 +110,8 @@ async function costOf(
   { forget, cpuMs }: ProbeExchange,
   exchange: () => Promise<void>,
 ): Promise<readonly [here: number, there: number]> {
-  for (let i = 0; i < WARM_UP; i++) await exchange();
+  const until = performance.now() + 1000 * seconds; // of large vectors a few are enough
+  for (let i = 0; i < WARM_UP && performance.now() < until; i++) await exchange();
   const begun = performance.now();
   await exchange();
   const count = Math.max(FEWEST, Math.min(MOST, Math.round((1000 * seconds) / (performance.now() - begun))));

@@ -94,7 +94,8 @@ export async function measure(
     await runRounds(entries, stage, gflops, probed, options);
   } catch (error) {
     // What was measured until then is worth as much as before.
-    if (!signal?.aborted || !entries.some(({ roundsMs }) => roundsMs.length > 0)) throw error;
+    if (!signal?.aborted) throw error;
+    if (!entries.some(({ roundsMs }) => roundsMs.length > 0)) refuseAbort(signal);
     stopped = true;
   }
   const measured = entries

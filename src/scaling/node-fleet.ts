@@ -93,20 +93,14 @@ export class NodeFleet {
   }
 
   /** What the sockets of two processes cost here, for vectors of so many bytes. */
-  probe(bytes: number, seconds: number): Promise<WireCosts> {
-    return probeCosts(bytes, seconds, this.#probing());
+  probe(bytes: number, seconds: number, signal?: AbortSignal): Promise<WireCosts> {
+    return probeCosts(bytes, seconds, this.#probing(), { signal });
   }
 
   /** How fast such a link is in truth; `messageMs`: what a message takes without it. */
-  probeLink(bytes: number, link: Link, messageMs: number): Promise<Link> {
-    return probeLink(
-      bytes,
-      link,
-      messageMs,
-      this.#probing(),
-      (port) => this.link(port, link),
-      () => this.#linksCpuMs(),
-    );
+  probeLink(bytes: number, link: Link, messageMs: number, signal?: AbortSignal): Promise<Link> {
+    const lead = (port: number) => this.link(port, link);
+    return probeLink(bytes, link, messageMs, this.#probing(), () => this.#linksCpuMs(), { lead, signal });
   }
 
   async #linksCpuMs(): Promise<number> {

@@ -15,6 +15,13 @@ export interface ProbeTask {
 /** Has a node process call `answerProbe`. */
 export type AskProbe = (task: ProbeTask) => Promise<unknown>;
 
+export interface ProbeOptions {
+  /** Address by which the node is to come to a port of this machine, where that is not its own. */
+  readonly lead?: ((port: number) => Promise<string>) | undefined;
+  /** Ends it as if the node were lost: over a slow link a vector takes long. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A coordinator's side of the messages of a step. */
 export interface ProbeExchange {
   /** A request with its answer, without a vector. */
@@ -31,19 +38,18 @@ export interface ProbeExchange {
 
 /** The kinds of `compute` of a probe, as numbers of shards: answer, send a sum, say how much CPU time went by, forget what caches hold. */
 const [ANSWER, SEND, REPORT, FORGET] = [1, 2, 3, 4];
+/** So many bytes may wait to be sent: a vector does as a whole, as in a step. */
+const queueFor = (bytes: number) => 2 * bytes + 16 * 1024 * 1024;
 /** What workers go through in a step: more than the caches of a core, of which main threads then find none of their own. */
 const WORKING_SET = 8 * 1024 * 1024;
 const STAMP = { fence: 0, round: 0 };
 
-/**
- * Exchanges vectors of so many bytes with a real node process as long as `use` takes. `lead`: address by which the node is to come to a
- * port of this machine, where that is not its own.
- */
+/** Exchanges vectors of so many bytes with a real node process as long as `use` takes. */
 export async function exchangeVectors<T>(
   bytes: number,
   ask: AskProbe,
   use: (exchange: ProbeExchange) => Promise<T>,
-  lead?: (port: number) => Promise<string>,
+  { lead, signal }: ProbeOptions = {},
 ): Promise<T> {
   const vector = new SharedArrayBuffer(bytes);
   let heard: (computeMs: number) => void = () => undefined;
@@ -53,6 +59,8 @@ export async function exchangeVectors<T>(
     lost = (reason) => reject(probeLost(reason));
   });
   gone.catch(() => undefined); // whoever waits for an answer hears of it
+  const stop = (): void => lost('an abort');
+  signal?.addEventListener('abort', stop);
   const connection = new Promise<Connection>((resolve) => {
     connected = resolve;
   });
@@ -63,6 +71,7 @@ export async function exchangeVectors<T>(
       joined();
       connected(
         new Connection(websocket, socket, {
+          maxQueuedBytes: queueFor(bytes),
           onMessage(frame) {
             const message = readFromNode(frame);
             if (message.type === 'sums') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
@@ -74,6 +83,7 @@ export async function exchangeVectors<T>(
     },
   });
   try {
+    if (signal?.aborted) stop();
     const asked = ask({ url: lead ? await lead(listener.port) : listener.url, bytes });
     asked.then(
       () => lost('it did not dial'),
@@ -109,6 +119,7 @@ export async function exchangeVectors<T>(
     await asked;
     return result;
   } finally {
+    signal?.removeEventListener('abort', stop);
     await listener.close();
   }
 }
@@ -150,6 +161,7 @@ export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
   });
   await dial(url, {
     maxPayload: 4 * PIECE_BYTES,
+    maxQueuedBytes: queueFor(bytes),
     onMessage(frame, peer) {
       const message = readFromCoordinator(frame);
       if (message.type === 'parameters') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line

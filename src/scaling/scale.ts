@@ -78,6 +78,7 @@ export async function scale(
 ): Promise<ScalingReport> {
   const workers = checkSizes('--workers', options.workers);
   const nodes = checkSizes('--nodes', options.nodes ?? [1]);
+  refuseUnusedLink(options.link, nodes);
   const machine = describeMachine();
   warnIfCrowded(machine, workers, nodes);
   const reports: JobScaling[] = [];
@@ -161,8 +162,8 @@ async function scaleOn(
       speed,
       async probe(seconds) {
         const bytes = 4 * first.compiled.gradientSize;
-        const wire = await fleet.probe(bytes, seconds);
-        return link ? { wire, link: await fleet.probeLink(bytes, link, wire.messageMs) } : { wire };
+        const wire = await fleet.probe(bytes, seconds, signal);
+        return link ? { wire, link: await fleet.probeLink(bytes, link, wire.messageMs, signal) } : { wire };
       },
       signal,
       onProgress: (event) => onProgress?.(scaled.name, event),
@@ -288,6 +289,16 @@ async function shardsByBatch(
     shards.set(batch, plan.compiled.shards);
   }
   return shards;
+}
+
+function refuseUnusedLink(link: ScaleOptions['link'], nodes: readonly number[]): void {
+  if (link === undefined || nodes.some((n) => n > 1)) return;
+  throw new LockstepError('E_OPTION', {
+    where: `--link ${link.name}`,
+    expected: 'several nodes, for the first is beside the coordinator',
+    got: `--nodes ${nodes.join()}`,
+    fix: `give --nodes 1,2, or --what-if nodes=1..64,link=${link.name} to have it predicted`,
+  });
 }
 
 function fleetOf({ nodeJob }: ScaledJob, { nodes, nodeEntry }: ScaleOptions): NodeFleet {

@@ -99,6 +99,8 @@ describe('lockstep scale', () => {
     await expect(scale({ workers: [1], steps: 3 })).rejects.toThrow(/--steps 3: expected at least 25 steps/);
     await expect(scale({ workers: [1], mode: 'weak', batchSize: 1000, nodes: [2] })).rejects.toThrow(/training rows/);
     await expect(scale({ workers: [0] })).rejects.toThrow(/whole numbers of at least 1/);
+    const link = parseLink('1gbit');
+    await expect(scale({ workers: [1], link })).rejects.toThrow(/--link 1gbit: expected several nodes/);
     await expect(scale({ workloads: ['mpl'] }, '')).rejects.toThrow(/--workloads: .*did you mean mlp/);
   });
 });
