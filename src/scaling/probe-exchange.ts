@@ -38,8 +38,11 @@ export interface ProbeExchange {
 
 /** The kinds of `compute` of a probe, as numbers of shards: answer, send a sum, say how much CPU time went by, forget what caches hold. */
 const [ANSWER, SEND, REPORT, FORGET] = [1, 2, 3, 4];
-/** So many bytes may wait to be sent: a vector does as a whole, as in a step. */
-const queueFor = (bytes: number) => 2 * bytes + 16 * 1024 * 1024;
+/** What may wait to be sent: a vector does as a whole, as in a step. */
+const queueFor = (bytes: number) => ({
+  maxQueuedBytes: 2 * bytes + 16 * 1024 * 1024,
+  maxQueuedMessages: 4096 + Math.ceil(bytes / PIECE_BYTES),
+});
 /** What workers go through in a step: more than the caches of a core, of which main threads then find none of their own. */
 const WORKING_SET = 8 * 1024 * 1024;
 const STAMP = { fence: 0, round: 0 };
@@ -71,7 +74,7 @@ export async function exchangeVectors<T>(
       joined();
       connected(
         new Connection(websocket, socket, {
-          maxQueuedBytes: queueFor(bytes),
+          ...queueFor(bytes),
           onMessage(frame) {
             const message = readFromNode(frame);
             if (message.type === 'sums') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
@@ -161,7 +164,7 @@ export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
   });
   await dial(url, {
     maxPayload: 4 * PIECE_BYTES,
-    maxQueuedBytes: queueFor(bytes),
+    ...queueFor(bytes),
     onMessage(frame, peer) {
       const message = readFromCoordinator(frame);
       if (message.type === 'parameters') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line

@@ -8,7 +8,7 @@ import type { JobCosts, Scenario, Simulated, Together } from './scenario.ts';
 
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
-/** What the cluster sends at a time; many nodes are simulated in larger pieces. */
+/** Many nodes, and long vectors, are simulated in larger pieces than the cluster sends. */
 const [MOST_PIECES, FEW_NODES] = [64, 16];
 
 /**
