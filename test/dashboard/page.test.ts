@@ -147,6 +147,9 @@ describe.skipIf(executablePath === undefined)('the page in Chromium', () => {
       expect(await page.getByRole('button', { name: 'Pause' }).isDisabled()).toBe(true);
       through.mend();
       await state(page, 'running');
+      await expect
+        .poll(() => linesOf(runDir).some(({ kind }) => kind === 'evaluation'), { timeout: 30_000 })
+        .toBe(true);
       await page.getByRole('button', { name: 'Pause' }).click();
       await state(page, 'paused');
       expect(controls.state).toBe('paused');
