@@ -214,6 +214,34 @@ describe.skipIf(executablePath === undefined)('the page in Chromium', () => {
     expect(failures).toEqual([]);
   }, 240_000);
 
+  it('keeps the few evaluations of a long run in the table of a curve', async () => {
+    const dashboard = await openDashboard({ port: 0 });
+    try {
+      const { sink } = dashboard.watch('thinned');
+      const job = { metrics: ['accuracy'], totalSteps: 450, batchSize: 1, rows: { train: 100 } };
+      await sink.open({ ...header, job });
+      const steps = Array.from({ length: 450 }, (_, s) => step(s + 1));
+      // Wherever a table takes every second or third step from the end, it misses some of these.
+      const evaluated = [100, 201, 302, 400, 449];
+      await sink.write(
+        steps.flatMap((line) => {
+          const metrics = { 'val.loss': line.step / 1000 };
+          return evaluated.includes(line.step) ? [line, { ...evaluation, step: line.step, metrics }] : [line];
+        }),
+      );
+      const page = await open(dashboard);
+      await page.locator('#chart-loss canvas').waitFor();
+      const rows = await tableOf(page, 'loss');
+      const validation = rows.filter((row) => !Number.isNaN(row.validation));
+      expect(validation.map((row) => [row.step, row.validation])).toEqual(evaluated.map((n) => [n, n / 1000]));
+      expect(rows.at(-1)?.step).toBe(450);
+      expect(rows.length).toBeLessThanOrEqual(200 + evaluated.length);
+    } finally {
+      await dashboard.close();
+    }
+    expect(failures).toEqual([]);
+  }, 240_000);
+
   it('lays finished runs over each other, counts damaged lines, zooms finely, and reads by keyboard', async () => {
     const folders = ['a', 'b'].map((name) => join(folder, name));
     const LENGTH = 20_000; // more than are kept one by one

@@ -496,7 +496,7 @@ export class Chart {
     this.#elements.readout.replaceChildren(...shown);
   }
 
-  /** The curves as numbers, before smoothing: at most 200 rows, the last always among them. A row may be the mean of several steps. */
+  /** The curves as numbers, before smoothing: of each at most 200, the last always among them. A row may be the mean of several steps. */
   #fillTable() {
     const [xs] = this.#data;
     const counts = this.#countsByX();
@@ -510,16 +510,13 @@ export class Chart {
       );
     }
     const body = table.createTBody();
-    const every = Math.max(1, Math.ceil(xs.length / 200));
-    for (let i = xs.length === 0 ? 0 : (xs.length - 1) % every; i < xs.length; i += every) {
-      const cells = [xs[i], ...(counts ? [counts.get(xs[i])] : [])];
-      let place = 1;
-      for (const line of this.#lines) {
-        cells.push(
-          line.measured ? line.measured[line.x.indexOf(xs[i])] : line.own ? line.own[i] : this.#data[place][i],
-        );
-        place += this.#columns(line).length;
-      }
+    const columns = this.#lines.map((line, i) => {
+      const place = 1 + this.#lines.slice(0, i).reduce((sum, before) => sum + this.#columns(before).length, 0);
+      const own = line.measured && new Map(line.x.map((x, at) => [x, line.measured[at]]));
+      return Array.from(xs, (x, at) => (own ? own.get(x) : line.own ? line.own[at] : this.#data[place][at]));
+    });
+    for (const at of [...new Set(columns.flatMap(someOf))].sort((a, b) => a - b)) {
+      const cells = [xs[at], ...(counts ? [counts.get(xs[at])] : []), ...columns.map((values) => values[at])];
       const row = body.insertRow();
       for (const value of cells)
         Object.assign(row.insertCell(), { className: 'number', textContent: value == null ? '' : String(value) });
@@ -537,6 +534,13 @@ export class Chart {
     this.#plot?.destroy();
     this.#elements.figure.remove();
   }
+}
+
+/** Places of a line's values, thinned to 200 by its own number of them: one with few values, as of evaluations, keeps them among many others. */
+function someOf(values) {
+  const places = values.flatMap((value, at) => (value == null ? [] : [at]));
+  const every = Math.max(1, Math.ceil(places.length / 200));
+  return places.filter((_, i) => (places.length - 1 - i) % every === 0);
 }
 
 /** Some air above and below; what cannot be negative begins at nothing. */
