@@ -24,8 +24,9 @@ export interface MachineBlock {
   readonly warnings: string[];
 }
 
-/** Share of the cores in use above which figures of a run are doubtful. */
+/** Share of the cores in use above which a look counts as disturbed, and share of the looks above which figures of a run are doubtful. */
 const BUSY_LIMIT = 0.1;
+const DISTURBED_LIMIT = 0.2;
 /** Change of one thread's speed between rounds above which they are doubtful. */
 const DRIFT_LIMIT = 0.1;
 
@@ -57,10 +58,13 @@ export async function watchOthers(machine: MachineBlock, ms: number): Promise<vo
 }
 
 export function warnIfLoaded(machine: MachineBlock): void {
-  if (machine.busyElsewhere > BUSY_LIMIT) {
-    const share = Math.round(100 * machine.busyElsewhere);
-    machine.warnings.push(`loaded machine: others used ${share} % of the cores between rounds; measure again`);
-  }
+  const { looks } = machine;
+  const disturbed = looks.filter((share) => share > BUSY_LIMIT).length;
+  if (disturbed <= DISTURBED_LIMIT * looks.length) return;
+  const most = Math.round(100 * Math.max(...looks));
+  machine.warnings.push(
+    `loaded machine: in ${disturbed} of ${looks.length} looks between rounds others used more than ${100 * BUSY_LIMIT} % of the cores (up to ${most} %); measure again`,
+  );
 }
 
 /** How far the speed of one thread (any unit) moved between rounds: (largest - smallest) / median. */

@@ -1,3 +1,4 @@
+import { uniformNumbers } from './uniform-numbers.ts';
 import type { Workload } from './workloads.ts';
 
 export interface Rows {
@@ -13,7 +14,7 @@ export function makeRows(workload: Workload, seed: number): Rows {
 /** The label of numbers is the class of the largest of `classes` random projections. */
 function makePoints({ rows, input, classes }: Workload, seed: number): Rows {
   const features = input.shape.reduce((a, b) => a * b, 1);
-  const uniform = mulberry32(seed);
+  const uniform = uniformNumbers(seed);
   const unit = () => (2 * uniform() - 1) * Math.sqrt(3); // mean 0, variance 1
   const teacher = Float32Array.from({ length: classes * features }, unit);
   const x = Float32Array.from({ length: rows * features }, unit);
@@ -36,7 +37,7 @@ function makePoints({ rows, input, classes }: Workload, seed: number): Rows {
 /** The label of a token is the next one, which follows from the two before it. */
 function makeSequences({ rows, input, classes }: Workload, seed: number): Rows {
   const [positions] = input.shape;
-  const uniform = mulberry32(seed);
+  const uniform = uniformNumbers(seed);
   const draw = () => Math.floor(classes * uniform());
   const x = new Int32Array(rows * positions);
   const y = new Int32Array(rows * positions);
@@ -50,16 +51,4 @@ function makeSequences({ rows, input, classes }: Workload, seed: number): Rows {
     }
   }
   return { x, y };
-}
-
-/** Uniform numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 15), z | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -5,6 +5,7 @@ import type { TreeNode } from '../parallel/gradient-tree.ts';
 import { Card, Cores, EventQueue, Thread } from './events.ts';
 import { additionsOf, mergedSums, rootsOf } from './protocol.ts';
 import type { JobCosts, Scenario, Simulated, Together } from './scenario.ts';
+import { uniformNumbers } from './uniform-numbers.ts';
 
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
@@ -91,7 +92,7 @@ class Simulation {
   constructor(costs: JobCosts, scenario: Scenario) {
     this.#costs = costs;
     this.#scenario = scenario;
-    this.#random = uniform(scenario.seed ?? 1);
+    this.#random = uniformNumbers(scenario.seed ?? 1);
     this.#cores = this.#machine();
     this.#main = new Thread(this.#cores);
     this.#relay = new Thread(this.#cores);
@@ -496,16 +497,4 @@ export function groupsOf(nodes: number): { readonly first: number; readonly coun
   const groups = [];
   for (let first = 0; first < nodes; first += size) groups.push({ first, count: Math.min(size, nodes - first) });
   return groups;
-}
-
-/** Uniform numbers in [0, 1), repeatable (mulberry32). */
-function uniform(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let z = state;
-    z = Math.imul(z ^ (z >>> 15), z | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
