@@ -46,6 +46,22 @@ export function sign(x: v128): v128 {
   return v128.and(one, f32x4.ne(x, splat(0)));
 }
 
+/** Bytes of parameters that are taken ahead of the pass over them: well within the first-level cache, with gradient and slots. */
+// @ts-ignore: decorator
+@inline
+const AHEAD: usize = 4096;
+
+/**
+ * Makes the lines from p to `end` this core's own, by writing to each what it holds. All cores have read the parameters, and a
+ * core's stores leave in order: where each line has to be taken back from the others, a store that is alone among arithmetic
+ * and stores to slots waits a whole round trip between cores. Stores that follow one another wait for theirs together.
+ */
+// @ts-ignore: decorator
+@inline
+function own(p: usize, end: usize): void {
+  for (; p < end; p += 64) store<u32>(p, load<u32>(p));
+}
+
 /**
  * Each rule is a class with `step`, written once over the addresses of four elements; this gives it whole vectors, then a
  * tail. Rules take the constants that they need of c0 .. c13; the others cost nothing once inlined.
@@ -59,16 +75,20 @@ export function pass<F>(
 ): void {
   const wide = p + ((count & ~7) << 2);
   while (p < wide) {
-    op<F>().step(p, g, s0, s1, s2, s3, 4, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13);
-    op<F>().step(
-      p + 16, g + 16, s0 + 16, s1 + 16, s2 + 16, s3 + 16, 4, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13,
-    );
-    p += 32;
-    g += 32;
-    s0 += 32;
-    s1 += 32;
-    s2 += 32;
-    s3 += 32;
+    const end = min(p + AHEAD, wide);
+    own(p, end);
+    while (p < end) {
+      op<F>().step(p, g, s0, s1, s2, s3, 4, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13);
+      op<F>().step(
+        p + 16, g + 16, s0 + 16, s1 + 16, s2 + 16, s3 + 16, 4, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13,
+      );
+      p += 32;
+      g += 32;
+      s0 += 32;
+      s1 += 32;
+      s2 += 32;
+      s3 += 32;
+    }
   }
   if (count & 4) {
     op<F>().step(p, g, s0, s1, s2, s3, 4, c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13);
