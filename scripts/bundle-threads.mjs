@@ -7,7 +7,13 @@ import { build } from 'esbuild';
 import { replaceFile } from './replace-file.mjs';
 
 const dist = fileURLToPath(new URL('../dist/src/', import.meta.url));
-const THREADS = ['parallel/worker', 'parallel/prefetch-thread', 'checkpoint/writer-thread', 'data/parquet-thread'];
+const THREADS = [
+  'parallel/worker',
+  'parallel/prefetch-thread',
+  'checkpoint/writer-thread',
+  'data/parquet-thread',
+  'scaling/core-distance-thread',
+];
 
 for (const thread of THREADS) {
   const outfile = `${dist}${thread}.bundle.js`;

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describeMachine as describe, type MachineBlock as Machine } from '../../src/scaling/machine.ts';
 
-export { warnIfLoaded, watchOthers } from '../../src/scaling/machine.ts';
+export { coreDistanceText, warnIfCoresMoved, warnIfLoaded, watchOthers } from '../../src/scaling/machine.ts';
 
 /** Where the figures come from; printed with them. */
 export interface MachineBlock extends Machine {

@@ -18,7 +18,7 @@ import { ROOT } from '../root.ts';
 import { measureAccuracy } from './accuracy.ts';
 import { count, positive, UsageError } from './arguments.ts';
 import { type GemmName, PEERS, planGroups } from './contestants.ts';
-import { describeMachine, warnIfLoaded, watchOthers } from './machine.ts';
+import { describeMachine, warnIfCoresMoved, warnIfLoaded, watchOthers } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import { measureOptimizers } from './optimizers.ts';
 import { PeerError } from './protocol.ts';
@@ -142,6 +142,7 @@ async function main(): Promise<void> {
     more[name] = measured.figures;
   }
   warnIfLoaded(machine);
+  warnIfCoresMoved(machine);
 
   const report: Report = { machine, results, ratios: computeRatios(results, extras), leftOut, notes };
   const stopped = stop.signal.aborted;

@@ -1,6 +1,6 @@
 /** The run as a page of text. Pure. */
 import { formatTable } from '../../src/cli/format.ts';
-import type { MachineBlock } from './machine.ts';
+import { coreDistanceText, type MachineBlock } from './machine.ts';
 import type { Ratio } from './ratios.ts';
 import type { LeftOut, Result } from './results.ts';
 
@@ -18,6 +18,7 @@ export function renderReport({ machine, results, ratios, leftOut, notes }: Repor
     ...Object.entries(machine.kernels).map(([gemm, detail]) => `GEMM ${gemm}: ${detail}${rate(machine, gemm)}`),
     ...Object.values(machine.peers),
     `load before ${machine.loadBefore.toFixed(2)}; used by others between rounds: ${percent(machine.busyElsewhere)} (up to ${percent(Math.max(0, ...machine.looks))})`,
+    ...[coreDistanceText(machine) ?? []].flat(),
     ...machine.warnings.map((warning) => `WARNING: ${warning}`),
   ];
   if (results.length > 0) {

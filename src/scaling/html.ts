@@ -14,7 +14,7 @@ import {
   seriesCells,
   stopLines,
 } from './describe.ts';
-import type { MachineBlock } from './machine.ts';
+import { coreDistanceText, type MachineBlock } from './machine.ts';
 import type { JobScaling, ScalingReport } from './report.ts';
 
 /** The report as one page that asks for nothing outside itself. Pure. */
@@ -43,11 +43,12 @@ export function machineLine(machine: MachineBlock): string {
     kernels,
     gemmGflops,
   } = machine;
+  const distance = coreDistanceText(machine);
   const percent = (share: number) => `${Math.round(100 * share)} %`;
   const rates = Object.entries(kernels).map(
     ([gemm, name]) => `${gemm} ${name} at ${(gemmGflops[gemm] ?? Number.NaN).toFixed(0)} GFLOP/s a core`,
   );
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${rates.join(', ')}, load ${loadBefore.toFixed(2)} before, others used ${percent(busyElsewhere)} of the cores between rounds (up to ${percent(Math.max(0, ...looks))}), the speed of a core moved by ${percent(speedDrift)}; ${date}`;
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${rates.join(', ')}, load ${loadBefore.toFixed(2)} before, others used ${percent(busyElsewhere)} of the cores between rounds (up to ${percent(Math.max(0, ...looks))}), the speed of a core moved by ${percent(speedDrift)}${distance === undefined ? '' : `, ${distance}`}; ${date}`;
 }
 
 function section(job: JobScaling): string {

@@ -1,5 +1,6 @@
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { median } from '../compare/statistics.ts';
+import { measureCoreDistance } from './core-distance.ts';
 
 /** Where figures come from; printed with them. */
 export interface MachineBlock {
@@ -15,6 +16,8 @@ export interface MachineBlock {
   busyElsewhere: number;
   /** The looks. */
   readonly looks: number[];
+  /** Nanoseconds in which a cache line goes from a core to another and back, at each look at which two threads ran at once. */
+  readonly coreDistancesNs: number[];
   /** Instruction sets and library of each GEMM that ran, by name. */
   readonly kernels: Record<string, string>;
   /** GFLOP/s of one thread, 1024 x 1024 x 1024, in this run. */
@@ -29,6 +32,8 @@ const BUSY_LIMIT = 0.1;
 const DISTURBED_LIMIT = 0.2;
 /** Change of one thread's speed between rounds above which they are doubtful. */
 const DRIFT_LIMIT = 0.1;
+/** A distance between cores that exceeds the shortest one so many times is of another kind: they do not share a cache. */
+const FAR = 2.5;
 
 export function describeMachine(): MachineBlock {
   return {
@@ -41,13 +46,14 @@ export function describeMachine(): MachineBlock {
     loadBefore: loadavg()[0],
     busyElsewhere: 0,
     looks: [],
+    coreDistancesNs: [],
     kernels: {},
     gemmGflops: {},
     warnings: [],
   };
 }
 
-/** Looks for `ms` what others do while we do nothing. */
+/** Looks for `ms` what others do while we do nothing, and then how far the cores are from each other. */
 export async function watchOthers(machine: MachineBlock, ms: number): Promise<void> {
   const before = cpuTimes();
   await new Promise((resolve) => setTimeout(resolve, ms));
@@ -55,6 +61,26 @@ export async function watchOthers(machine: MachineBlock, ms: number): Promise<vo
   const total = after.total - before.total;
   if (total > 0) machine.looks.push((after.busy - before.busy) / total);
   if (machine.looks.length > 0) machine.busyElsewhere = median(machine.looks);
+  const distance = machine.cores > 1 ? await measureCoreDistance() : undefined;
+  if (distance !== undefined) machine.coreDistancesNs.push(distance);
+}
+
+/** Virtual cores that moved between sharing a cache and not sharing one; nothing where they stayed as they were. */
+export function warnIfCoresMoved(machine: MachineBlock): void {
+  const { coreDistancesNs: distances } = machine;
+  const nearest = Math.min(...distances);
+  const far = distances.filter((ns) => ns > FAR * nearest);
+  if (far.length === 0) return;
+  machine.warnings.push(
+    `the cores moved: in ${far.length} of ${distances.length} looks a cache line went from one to the other and back in ${Math.round(median(far))} ns instead of ${Math.round(nearest)}; rounds with several workers are of two kinds`,
+  );
+}
+
+/** The distance between cores in words, or nothing where none was measured. */
+export function coreDistanceText({ coreDistancesNs: distances }: MachineBlock): string | undefined {
+  if (distances.length === 0) return undefined;
+  const [shortest, longest] = [Math.min(...distances), Math.max(...distances)].map(Math.round);
+  return `a cache line goes from one core to another and back in ${Math.round(median(distances))} ns (${shortest} to ${longest})`;
 }
 
 export function warnIfLoaded(machine: MachineBlock): void {

@@ -13,7 +13,7 @@ import { factsOf, type JobFacts } from './facts.ts';
 import { KernelSpeed } from './kernel-speed.ts';
 import { medianCosts, medianLink } from './link-probe.ts';
 import { openLocally, openTimedJob, planPoint, sampleNoise, type TimedJob } from './local.ts';
-import { describeMachine, type MachineBlock, warnIfDrifting, warnIfLoaded } from './machine.ts';
+import { describeMachine, type MachineBlock, warnIfCoresMoved, warnIfDrifting, warnIfLoaded } from './machine.ts';
 import { HASHED_STEPS, LEAST_SLICE, type MeasureEvent, type Measurement, measure } from './measure.ts';
 import { NodeFleet, openOnFleet } from './node-fleet.ts';
 import { noiseScale, workersUntilCritical } from './noise-scale.ts';
@@ -91,6 +91,7 @@ export async function scale(
     if (options.signal?.aborted) break; // what was measured until then is told
   }
   warnIfLoaded(machine);
+  warnIfCoresMoved(machine);
   const stopped = options.signal?.aborted === true;
   if (stopped) machine.warnings.push(stoppedText(jobs, reports, options.rounds));
   return { kind: 'scaling', lockstep: packageVersion(), machine, jobs: reports, ...(stopped && { stopped }) };

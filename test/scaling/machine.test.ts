@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
-import { describeMachine, warnIfLoaded } from '../../src/scaling/machine.ts';
+import { measureCoreDistance } from '../../src/scaling/core-distance.ts';
+import { answerTurns, stopTurns, takeTurns, turnCells } from '../../src/scaling/line-turns.ts';
+import { describeMachine, warnIfCoresMoved, warnIfLoaded } from '../../src/scaling/machine.ts';
 
 test.each([
   { looks: [], warned: false },
@@ -12,4 +14,32 @@ test.each([
   warnIfLoaded(machine);
   expect(machine.warnings.some((text) => text.startsWith('loaded machine'))).toBe(warned);
   if (warned) expect(machine.warnings[0]).toContain(`up to ${100 * Math.max(...looks)} %`);
+});
+
+test.each([
+  { distances: [], warned: undefined },
+  { distances: [110, 105, 180, 115], warned: undefined }, // noise
+  { distances: [500, 480, 510], warned: undefined }, // always far: of one kind
+  {
+    distances: [110, 480, 105, 500],
+    warned: 'in 2 of 4 looks a cache line went from one to the other and back in 490 ns instead of 105',
+  },
+])('tells of cores that moved, $distances', ({ distances, warned }) => {
+  const machine = { ...describeMachine(), coreDistancesNs: distances };
+  warnIfCoresMoved(machine);
+  expect(machine.warnings).toHaveLength(warned === undefined ? 0 : 1);
+  if (warned !== undefined) expect(machine.warnings[0]).toContain(warned);
+});
+
+test('a turn is taken only when the one before it was answered; nobody answers after the end', async () => {
+  const cells = turnCells();
+  expect(takeTurns(cells, 0, 1, performance.now())).toBe(false); // nobody there: given up at the deadline
+  stopTurns(cells);
+  answerTurns(cells); // the turn that waits is answered first, then it ends
+  expect(takeTurns(cells, 0, 1, performance.now())).toBe(false);
+});
+
+test('two threads exchange a line in nanoseconds, or say that they did not run at once', async () => {
+  const distance = await measureCoreDistance();
+  if (distance !== undefined) expect(distance).toBeGreaterThan(1); // less than a cycle a turn would be no exchange
 });
