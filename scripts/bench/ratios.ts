@@ -1,4 +1,5 @@
 /** The claims of the project, each computed from the results of one run. Pure. */
+import { isFar } from '../../src/scaling/core-distance.ts';
 import type { Result } from './results.ts';
 import { median } from './statistics.ts';
 
@@ -16,6 +17,8 @@ export interface Ratio extends Claim {
   /** The same from each round alone, smallest and largest; null where there are no rounds. */
   readonly spread: readonly [number, number] | null;
   readonly met: boolean;
+  /** Where the cores moved within the run: the median of the rounds by how far they were from each other before it. */
+  readonly byDistance?: readonly { readonly ns: number; readonly value: number; readonly rounds: number }[];
 }
 
 /** Figures that come from other measurements than steps; absent where they were not asked for. */
@@ -179,13 +182,29 @@ function speedup(claim: Claim, a: Result | undefined, b: Result | undefined): Ra
   const scale = a.batch / b.batch;
   const rounds = a.roundsMs.slice(0, b.roundsMs.length).map((ms, i) => (scale * b.roundsMs[i]) / ms);
   if (rounds.length === 0) return judged(claim, a.samplesPerSec / b.samplesPerSec, null);
-  return judged(claim, median(rounds), [Math.min(...rounds), Math.max(...rounds)]);
+  const ratio = judged(claim, median(rounds), [Math.min(...rounds), Math.max(...rounds)]);
+  const byDistance = kindsOf(rounds, a.coreDistancesNs ?? []);
+  return byDistance.length < 2 ? ratio : { ...ratio, byDistance };
+}
+
+/** The median of the rounds in which two cores were near to each other, and of those in which they were far. */
+function kindsOf(rounds: readonly number[], distances: readonly (number | null)[]): NonNullable<Ratio['byDistance']> {
+  const known = rounds.flatMap((value, i) => (typeof distances[i] === 'number' ? { value, ns: distances[i] } : []));
+  const nearest = Math.min(...known.map(({ ns }) => ns));
+  return [false, true].flatMap((far) => {
+    const kind = known.filter(({ ns }) => isFar(ns, nearest) === far);
+    if (kind.length === 0) return [];
+    return { ns: median(kind.map(({ ns }) => ns)), value: median(kind.map(({ value }) => value)), rounds: kind.length };
+  });
 }
 
 /** Share of twice the samples/s of one worker that two have. */
 function efficiencyOf(claim: Claim, two: Result | undefined, one: Result | undefined): Ratio | undefined {
   const ratio = speedup(claim, two, one);
-  return ratio && judged(claim, ratio.value / 2, ratio.spread && [ratio.spread[0] / 2, ratio.spread[1] / 2]);
+  if (!ratio) return undefined;
+  const byDistance = ratio.byDistance?.map((kind) => ({ ...kind, value: kind.value / 2 }));
+  const half = judged(claim, ratio.value / 2, ratio.spread && [ratio.spread[0] / 2, ratio.spread[1] / 2]);
+  return byDistance ? { ...half, byDistance } : half;
 }
 
 /** Met is what must be, or where nothing must be, what is aimed at. */

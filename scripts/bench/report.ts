@@ -31,7 +31,7 @@ export function renderReport({ machine, results, ratios, leftOut, notes }: Repor
   }
   if (ratios.length > 0) {
     const header = ['claim', 'measured', 'rounds', 'must', 'aim', 'met'];
-    lines.push('', ...formatTable(header, ratios.map(ratioRow)));
+    lines.push('', ...formatTable(header, ratios.map(ratioRow)), ...ratios.flatMap(kindLines));
   }
   if (notes.length > 0) lines.push('', ...notes);
   return `${lines.join('\n')}\n`;
@@ -63,6 +63,15 @@ function ratioRow(r: Ratio): string[] {
     limit(r.aim),
     r.met ? 'yes' : 'NO',
   ];
+}
+
+/** Where the cores moved: the claim in rounds of either kind. */
+function kindLines({ name, unit, byDistance = [] }: Ratio): string[] {
+  const kinds = byDistance.map(
+    ({ ns, value, rounds }) =>
+      `${number(value)}${unit && ` ${unit}`} in ${rounds} rounds in which the cores were ${ns.toFixed(0)} ns apart`,
+  );
+  return kinds.length === 0 ? [] : [`${name}: ${kinds.join(', ')}`];
 }
 
 function rate(machine: MachineBlock, gemm: string): string {

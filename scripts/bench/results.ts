@@ -28,6 +28,8 @@ export interface Result extends Timing {
   /** Lockstep: medians of the phases on rank 0, ms. */
   readonly phases?: Readonly<Record<string, number>>;
   readonly wire?: z.output<typeof Wire>;
+  /** Several workers: nanoseconds between two cores (src/scaling/core-distance.ts) before each round; null where they did not run at once. */
+  readonly coreDistancesNs?: readonly (number | null)[];
 }
 
 /** What sockets cost a step of a cluster, medians or means over the last slice. */
@@ -57,11 +59,12 @@ export interface Measured {
   readonly shareOutsideSteps?: number;
   readonly phases?: Readonly<Record<string, number>>;
   readonly wire?: z.output<typeof Wire> | undefined;
+  readonly coreDistancesNs?: readonly (number | null)[];
 }
 
 /** @param gflops GFLOP/s of one thread by GEMM. */
 export function toResult(group: Group, measured: Measured, gflops: Readonly<Record<string, number>>): Result {
-  const { contestant, slices, shards, gemm, parity, shareOutsideSteps, phases, wire } = measured;
+  const { contestant, slices, shards, gemm, parity, shareOutsideSteps, phases, wire, coreDistancesNs = [] } = measured;
   const timing = summarize(slices);
   const { peer, way, workers, batch } = contestant;
   const rate = gemm === null ? undefined : gflops[gemm];
@@ -83,5 +86,6 @@ export function toResult(group: Group, measured: Measured, gflops: Readonly<Reco
     ...(shareOutsideSteps === undefined ? {} : { shareOutsideSteps }),
     ...(phases === undefined ? {} : { phases }),
     ...(wire === undefined ? {} : { wire }),
+    ...(coreDistancesNs.length === 0 ? {} : { coreDistancesNs }),
   };
 }

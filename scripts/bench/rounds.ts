@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { measureCoreDistance } from '../../src/scaling/core-distance.ts';
 import { makeRows } from '../../src/scaling/rows.ts';
 import { CLIP_NORM, LEARNING_RATE, type Workload } from '../../src/scaling/workloads.ts';
 import {
@@ -49,6 +50,8 @@ interface Entry {
   readonly contestant: Contestant;
   readonly parity: number | null;
   readonly slices: Slice[];
+  /** Before each slice of several workers, where two threads ran at once. */
+  readonly coreDistancesNs: (number | null)[];
   run(): Promise<void>;
   /** After the last round. */
   finish?(): Promise<void>;
@@ -98,8 +101,8 @@ export async function runGroup(
     }
     const results = entries
       .filter(({ slices }) => slices.length > 0)
-      .map(({ contestant, parity, slices, details }) =>
-        toResult(group, { contestant, parity, slices, ...details }, machine.gemmGflops),
+      .map(({ contestant, parity, slices, coreDistancesNs, details }) =>
+        toResult(group, { contestant, parity, slices, coreDistancesNs, ...details }, machine.gemmGflops),
       );
     return { results, leftOut };
   } finally {
@@ -127,6 +130,7 @@ async function interleave(
     for (const entry of orderOfRound(entries, round)) {
       if (entry.slices.length < round) continue; // failed in an earlier round
       try {
+        if (entry.contestant.workers > 1) entry.coreDistancesNs.push((await measureCoreDistance()) ?? null);
         await asked(() => entry.run(), options.stop);
       } catch (error) {
         if (!(error instanceof PeerError)) throw error;
@@ -203,6 +207,7 @@ function ownEntry(contestant: OwnContestant, process: PeerProcess, options: Roun
     contestant,
     parity: null,
     slices: [],
+    coreDistancesNs: [],
     details: { shards: null, gemm: null },
     async run() {
       const { stepsMs, ...details } = await process.ask(request, OwnRun);
@@ -246,6 +251,7 @@ async function startPeer(
     contestant,
     parity,
     slices: [],
+    coreDistancesNs: [],
     details: { shards: null, gemm: null },
     async run() {
       const { stepsMs } = await process.ask({ cmd: 'run', seconds, warmup }, RunReply);

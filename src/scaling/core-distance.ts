@@ -9,6 +9,11 @@ const TURNS = 200;
 /** Two threads that have to share one core take turns at its scheduler's pace: then there is no figure, and another attempt. */
 const MOST_MS = 20;
 const ATTEMPTS = 5;
+/** A distance that exceeds the shortest one so many times is of another kind: the cores do not share a cache. */
+const FAR = 2.5;
+
+/** Whether cores `ns` from each other are farther than they can be when they share a cache, as they did where they were `nearest`. */
+export const isFar = (ns: number, nearest: number): boolean => ns > FAR * nearest;
 
 /**
  * Nanoseconds in which a cache line goes from one core to another and back, while both do nothing else: about 60 to 150 where they

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { median } from '../compare/statistics.ts';
-import { measureCoreDistance } from './core-distance.ts';
+import { isFar, measureCoreDistance } from './core-distance.ts';
 
 /** Where figures come from; printed with them. */
 export interface MachineBlock {
@@ -32,8 +32,6 @@ const BUSY_LIMIT = 0.1;
 const DISTURBED_LIMIT = 0.2;
 /** Change of one thread's speed between rounds above which they are doubtful. */
 const DRIFT_LIMIT = 0.1;
-/** A distance between cores that exceeds the shortest one so many times is of another kind: they do not share a cache. */
-const FAR = 2.5;
 
 export function describeMachine(): MachineBlock {
   return {
@@ -69,7 +67,7 @@ export async function watchOthers(machine: MachineBlock, ms: number): Promise<vo
 export function warnIfCoresMoved(machine: MachineBlock): void {
   const { coreDistancesNs: distances } = machine;
   const nearest = Math.min(...distances);
-  const far = distances.filter((ns) => ns > FAR * nearest);
+  const far = distances.filter((ns) => isFar(ns, nearest));
   if (far.length === 0) return;
   machine.warnings.push(
     `the cores moved: in ${far.length} of ${distances.length} looks a cache line went from one to the other and back in ${Math.round(median(far))} ns instead of ${Math.round(nearest)}; rounds with several workers are of two kinds`,

@@ -9,10 +9,15 @@ const mlp = WORKLOADS[1];
 const group = { workload: mlp, title: '', contestants: [] };
 const rates = { blas: 200, wasm: 50 };
 
-function result(contestant: Contestant, roundsMs: readonly number[], shards: number | null = null): Result {
+function result(
+  contestant: Contestant,
+  roundsMs: readonly number[],
+  shards: number | null = null,
+  coreDistancesNs: readonly (number | null)[] = [],
+): Result {
   const gemm = contestant.peer === 'lockstep' ? contestant.gemm : null;
   const slices = roundsMs.map((ms) => ({ stepsMs: [ms] }));
-  return toResult(group, { contestant, slices, shards, gemm, parity: null } satisfies Measured, rates);
+  return toResult(group, { contestant, slices, shards, gemm, parity: null, coreDistancesNs } satisfies Measured, rates);
 }
 
 const own = (workers: number, batch: number, shards?: number): Contestant => ({
@@ -49,6 +54,22 @@ describe('claims', () => {
     ];
     expect(value(results, /PyTorch, 1/)).toMatchObject({ value: 2, spread: [2, 2], met: true });
     expect(value(results.slice(0, 2), /PyTorch, 1/)).toBeUndefined();
+  });
+
+  test('apart by how far the cores were from each other, where they moved', () => {
+    const one = result(own(1, 128), [2, 2, 2, 2, 2], 2);
+    const two = (distances: (number | null)[]) => result(own(2, 256), [2, 4, 2.5, 4, 8], 4, distances);
+    const weak = (distances: (number | null)[]) =>
+      computeRatios([one, two(distances)], {}).find(({ name }) => /weak/.test(name));
+    expect(weak([100, 320, 120, 310, null])).toMatchObject({
+      value: 0.5,
+      byDistance: [
+        { ns: 110, value: 0.9, rounds: 2 },
+        { ns: 315, value: 0.5, rounds: 2 },
+      ],
+    });
+    expect(weak([100, 110, 120, 130, 140])?.byDistance).toBeUndefined();
+    expect(weak([null, null, null, null, null])?.byDistance).toBeUndefined();
   });
 
   test('against the better of two ways, and not met when too slow', () => {
