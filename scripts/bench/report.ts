@@ -69,7 +69,7 @@ function ratioRow(r: Ratio): string[] {
 function kindLines({ name, unit, byDistance = [] }: Ratio): string[] {
   const kinds = byDistance.map(
     ({ ns, value, rounds }) =>
-      `${number(value)}${unit && ` ${unit}`} in ${rounds} rounds in which the cores were ${ns.toFixed(0)} ns apart`,
+      `${number(value)}${unit && ` ${unit}`} with the cores ${ns.toFixed(0)} ns apart (${rounds} of the rounds)`,
   );
   return kinds.length === 0 ? [] : [`${name}: ${kinds.join(', ')}`];
 }
