@@ -1,11 +1,14 @@
 import { PIECE_BYTES } from '../../cluster/transfer.ts';
-import { assignShards, type ShardRange } from '../membership/assignment.ts';
+import type { ShardRange } from '../membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../membership/members.ts';
 import type { TreeNode } from '../parallel/gradient-tree.ts';
-import { Card, Cores, EventQueue, Thread } from './events.ts';
-import { additionsOf, mergedSums, rootsOf } from './protocol.ts';
-import type { JobCosts, Scenario, Simulated, Together } from './scenario.ts';
+import { Card } from './card.ts';
+import { Cores, Thread } from './cores.ts';
+import { EventQueue } from './events.ts';
+import { mergedSums } from './protocol.ts';
+import type { JobCosts, Scenario, Simulated } from './scenario.ts';
 import { uniformNumbers } from './uniform-numbers.ts';
+import { runStages, Work } from './work.ts';
 
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
@@ -75,6 +78,7 @@ class Simulation {
   readonly #scenario: Scenario;
   readonly #queue = new EventQueue();
   readonly #random: () => number;
+  readonly #work: Work;
   readonly #nodes = new Map<number, Node>();
   /** Of the machine that has the coordinator. */
   readonly #cores: Cores;
@@ -93,6 +97,7 @@ class Simulation {
     this.#costs = costs;
     this.#scenario = scenario;
     this.#random = uniformNumbers(scenario.seed ?? 1);
+    this.#work = new Work(costs, scenario, () => this.#normal());
     this.#cores = this.#machine();
     this.#main = new Thread(this.#cores);
     this.#relay = new Thread(this.#cores);
@@ -224,90 +229,31 @@ class Simulation {
       node.busy = false;
       this.#membership = measured(this.#membership, node.id, range.count, this.#queue.now - begun);
       exchange.lastDone = Math.max(exchange.lastDone, this.#queue.now);
-      if (alone) this.#arrive(exchange, range, this.#sumsOf(range));
+      if (alone) this.#arrive(exchange, range, this.#work.sumsOf(range));
       else this.#deliver(exchange, node, range);
       this.#compute(exchange, node);
     };
-    const workers = this.#shares(node, range);
-    const stages = [...workers, ...this.#sumUp(range, alone)];
-    this.#stages(node.cores, stages, () => this.#queue.at(this.#queue.now + (alone ? 0 : 2 * wakeMs), finished));
-  }
-
-  /** What each worker of a node computes of some shards, step by step until the next exchange. */
-  #shares(node: Node, range: ShardRange): Stage[] {
-    const { shardMs, jitter, codec } = this.#costs;
-    const { workers, syncEvery, stragglers, format } = this.#scenario;
+    const { stragglers } = this.#scenario;
     const slow = stragglers && node.id > 0 && node.id <= stragglers.count ? stragglers.factor : 1;
-    const stages: Stage[] = [];
-    const decodeMs = codec[format].decodeMs / workers;
-    const { fixedMs } = this.#together(workers);
-    for (let i = 0; i < syncEvery; i++) {
-      const noise = (jitter === 0 ? 1 : Math.exp(jitter * this.#normal())) * slow;
-      const parts = assignShards(range.count, workers).map(({ count }) => count * shardMs * noise);
-      if (i === 0) stages.push({ ms: parts.map((ms) => ms + decodeMs), afterMs: fixedMs });
-      else stages.push(this.#parallel({ updates: 1 }), { ms: parts, afterMs: fixedMs });
-    }
-    return stages;
-  }
-
-  /** What is left to a node's workers when all shards are done: adding up as far as that goes, and encoding. */
-  #sumUp(range: ShardRange, alone: boolean): Stage[] {
-    const { codec, shards } = this.#costs;
-    if (alone) return [];
-    const ends = this.#endsOf(range);
-    const additions = this.#oneSum ? ends - 1 : ends - rootsOf(range, shards).length;
-    const singleMs = codec[this.#scenario.format].encodeMs;
-    return [this.#parallel({ additions: Math.max(0, additions), singleMs })];
-  }
-
-  /** Partial sums in which the workers of a node end. */
-  #endsOf(range: ShardRange): number {
-    const { shards } = this.#costs;
-    const parts = assignShards(range.count, this.#scenario.workers).filter(({ count }) => count > 0);
-    return parts.reduce((sum, { first, count }) => sum + rootsOf({ first: range.first + first, count }, shards).length, 0); // biome-ignore format: one line
-  }
-
-  /** Work of all workers of a process on their blocks; `singleMs`: what one thread would take for something else that they share. */
-  #parallel(
-    { additions = 0, updates = 0, singleMs = 0 }: { additions?: number; updates?: number; singleMs?: number },
-    workers = this.#scenario.workers,
-  ): Stage {
-    const { workers: on, additionMs, updateMs } = this.#together(workers);
-    const alone = ((additions * additionMs + updates * updateMs) * on) / this.#slowdown(on) + singleMs;
-    return { ms: Array.from({ length: workers }, () => alone / workers), afterMs: 0 };
-  }
-
-  /** As measured on so many workers, or on fewer. */
-  #together(workers: number): Together {
-    const { together } = this.#costs;
-    return together.findLast((t) => t.workers <= workers) ?? together[0];
-  }
-
-  /** One after the other; the threads of each at the same time. */
-  #stages(cores: Cores, [stage, ...rest]: readonly Stage[], done: () => void): void {
-    let running = stage?.ms.length ?? 0;
-    if (stage === undefined) done();
-    else
-      for (const ms of stage.ms) {
-        cores.run(ms, () => {
-          running -= 1;
-          if (running > 0) return;
-          this.#queue.at(this.#queue.now + stage.afterMs, () => this.#stages(cores, rest, done));
-        });
-      }
+    const stages = this.#work.shares(range, slow);
+    if (!alone) stages.push(this.#work.sumUp(range));
+    runStages(this.#queue, node.cores, stages, () =>
+      this.#queue.at(this.#queue.now + (alone ? 0 : 2 * wakeMs), finished),
+    );
   }
 
   /** Phase 3: a node's sums go to the coordinator, or to the first of its group. */
   #deliver(exchange: Exchange, node: Node, range: ShardRange): void {
     const group = exchange.groups.find(({ members }) => members.has(node.id));
-    if (group === undefined || group.leader.lost) this.#send(exchange, node, range, this.#sumsOf(range));
+    if (group === undefined || group.leader.lost) this.#send(exchange, node, range, this.#work.sumsOf(range));
     else if (group.leader === node) this.#gather(exchange, group, node, range);
-    else this.#sums(node, this.#sumsOf(range).length, group.leader, () => this.#gather(exchange, group, node, range));
+    else
+      this.#sums(node, this.#work.sumsOf(range).length, group.leader, () => this.#gather(exchange, group, node, range));
   }
 
   #gather(exchange: Exchange, group: Group, node: Node, range: ShardRange): void {
     if (group.leader.lost) {
-      this.#send(exchange, node, range, this.#sumsOf(range)); // again, past it
+      this.#send(exchange, node, range, this.#work.sumsOf(range)); // again, past it
       return;
     }
     group.came.push({ node, range });
@@ -324,12 +270,12 @@ class Simulation {
       .sort((a, b) => a.first - b.first);
     if (ranges.length === 0) return;
     const count = ranges.reduce((sum, r) => sum + r.count, 0);
-    const all = ranges.flatMap((r) => this.#sumsOf(r));
+    const all = ranges.flatMap((r) => this.#work.sumsOf(r));
     const whole = { first: ranges[0].first, count };
     const joined = ranges.every((r, i) => i === 0 || r.first === ranges[i - 1].first + ranges[i - 1].count);
-    const sums = this.#oneSum ? [whole] : joined ? mergedSums(all, shards, whole) : all;
-    const adding = this.#parallel({ additions: all.length - sums.length });
-    this.#stages(group.leader.cores, [adding], () => this.#send(exchange, group.leader, whole, sums));
+    const sums = this.#work.oneSum ? [whole] : joined ? mergedSums(all, shards, whole) : all;
+    const adding = this.#work.addUp(all.length - sums.length);
+    runStages(this.#queue, group.leader.cores, [adding], () => this.#send(exchange, group.leader, whole, sums));
   }
 
   #send(exchange: Exchange, node: Node, range: ShardRange, sums: readonly TreeNode[]): void {
@@ -354,17 +300,9 @@ class Simulation {
     exchange.sums.push(...sums);
     exchange.missing -= range.count;
     if (exchange.missing > 0) return;
-    const { shards, wire, codec } = this.#costs;
-    const { sharedCores, nodes, workers, format } = this.#scenario;
     const { alone } = exchange;
     const came = this.#queue.now;
-    const ordered = [...exchange.sums].sort((a, b) => a.first - b.first);
-    const left = this.#oneSum ? ordered.length - 1 : additionsOf(ordered, shards);
-    const additions = alone ? this.#endsOf(range) - 1 : left;
-    const threads = sharedCores === undefined ? workers : Math.min(sharedCores, nodes * workers);
-    const codecMs = alone ? 0 : codec[format].encodeMs + ordered.length * codec[format].decodeMs;
-    const work = { additions: Math.max(1, additions), updates: 1, singleMs: codecMs }; // norms are taken anyway
-    const update = this.#parallel(work, threads);
+    const update = this.#work.update(range, exchange.sums, alone);
     const done = (): void => {
       const { now } = this.#queue;
       this.#phases.down += exchange.lastReady - exchange.start;
@@ -377,8 +315,8 @@ class Simulation {
       }
       if (exchange.round < this.#scenario.rounds) this.#exchange(exchange.round + 1);
     };
-    const wake = alone ? 0 : wire.wakeMs;
-    this.#queue.at(came + wake, () => this.#stages(this.#cores, [update], done));
+    const wake = alone ? 0 : this.#costs.wire.wakeMs;
+    this.#queue.at(came + wake, () => runStages(this.#queue, this.#cores, [update], done));
   }
 
   /** A node is lost half way through its shards: when that is noticed the others take them when they are done with theirs. */
@@ -394,7 +332,7 @@ class Simulation {
       const group = exchange.groups.find(({ members }) => members.has(node.id));
       if (group && group.leader === node) {
         // Who has sent sums to it still has them.
-        for (const { node: other, range } of group.came.splice(0)) this.#send(exchange, other, range, this.#sumsOf(range)); // biome-ignore format: one line
+        for (const { node: other, range } of group.came.splice(0)) this.#send(exchange, other, range, this.#work.sumsOf(range)); // biome-ignore format: one line
       }
       for (const range of node.todo.splice(0)) {
         this.#repeated += range.count;
@@ -420,15 +358,6 @@ class Simulation {
       exchange.lastReady = Math.max(exchange.lastReady, this.#queue.now);
       this.#compute(exchange, node);
     });
-  }
-
-  /** Lossy formats send one sum a node, and local steps leave one change of the parameters, whatever the shards. */
-  get #oneSum(): boolean {
-    return this.#scenario.syncEvery > 1 || this.#scenario.format !== 'fp32';
-  }
-
-  #sumsOf(range: ShardRange): readonly TreeNode[] {
-    return this.#oneSum ? [range] : rootsOf(range, this.#costs.shards);
   }
 
   /** Members that are lost in this exchange: never the first, nor one that has nothing to do. */
@@ -471,24 +400,13 @@ class Simulation {
 
   #machine(): Cores {
     const { sharedCores, workers } = this.#scenario;
-    return new Cores(this.#queue, sharedCores ?? workers, (running) => this.#slowdown(running));
-  }
-
-  #slowdown(running: number): number {
-    const { slowdown } = this.#costs;
-    return slowdown[Math.min(running, slowdown.length) - 1];
+    return new Cores(this.#queue, sharedCores ?? workers, (running) => this.#work.slowdown(running));
   }
 
   /** Box-Muller. */
   #normal(): number {
     return Math.sqrt(-2 * Math.log(1 - this.#random())) * Math.cos(2 * Math.PI * this.#random());
   }
-}
-
-/** Work of some threads at the same time, and the time until what comes next. */
-interface Stage {
-  readonly ms: readonly number[];
-  readonly afterMs: number;
 }
 
 /** Neighbouring nodes in groups of about the square root of their number. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { Cores, Thread } from '../../src/scaling/cores.ts';
 import { stopLines } from '../../src/scaling/describe.ts';
-import { Cores, EventQueue, Thread } from '../../src/scaling/events.ts';
+import { EventQueue } from '../../src/scaling/events.ts';
 import { predict, type Series, slowdownOf, stopOf } from '../../src/scaling/predict.ts';
 import { additionsOf, rootsOf } from '../../src/scaling/protocol.ts';
 import type { JobScaling } from '../../src/scaling/report.ts';
