@@ -23,7 +23,7 @@ interface Left {
 }
 
 /** Less is not sent early: a message costs as much as this many bytes. */
-const WORTH_IT = 64 * 1024;
+export const WORTH_IT = 64 * 1024;
 
 /**
  * The sums of a part on their way to the coordinator, piece by piece from the end: the gradients of the last layers are final while the

@@ -2,6 +2,7 @@ import { shardRange } from '../data/sampler.ts';
 import { planStep } from '../parallel/step-plan.ts';
 import type { WireFormat } from '../parallel/wire-format.ts';
 import type { RunPlan } from '../train/plan-run.ts';
+import { type EarlyUploads, finalParts } from './early-uploads.ts';
 import { wireBytes } from './protocol.ts';
 
 /** What a step of a point consists of, whoever computes it. */
@@ -17,6 +18,8 @@ export interface JobFacts {
   readonly flops: number;
   /** Partial sums that the reduction reads. */
   readonly partialSums: number;
+  /** Shares are of the backward pass. */
+  readonly early: EarlyUploads;
 }
 
 export function factsOf(plan: RunPlan): JobFacts {
@@ -36,5 +39,12 @@ export function factsOf(plan: RunPlan): JobFacts {
     wireBytes: wireBytes(compiled.blocks, compiled.gradientSize),
     flops,
     partialSums: planStep(input, 0, batch).sources.length,
+    early: {
+      finals: finalParts(compiled.trainPrograms[0].calls, compiled.tensors),
+      lastTogether: Array.from({ length: shards + 1 }, (_, count) => {
+        const end = planStep({ ...input, workers: 1 }, 0, batch, { first: 0, count }).instructions.at(-1);
+        return end?.kind === 'compute' ? end.shards.length : 0;
+      }),
+    },
   };
 }

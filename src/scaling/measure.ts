@@ -14,6 +14,11 @@ const LEAST_STEPS = 20;
 /** Share of a slice's time, and fewest steps, that warm it up and are dropped. */
 const WARM_UP = 0.2;
 const LEAST_WARM_UP = 5;
+/**
+ * Several processes warm up for so long before the first round, but for no more than so many slices: what frames and sends messages is compiled in
+ * the course of some hundred steps.
+ */
+const [NODES_WARM_UP_SECONDS, NODES_WARM_UP_SLICES] = [4, 5];
 /** Of the probe in each round, for each direction; no longer than a slice. */
 const PROBE_SECONDS = 0.15;
 /** Fewest steps of a slice, warm-up included. */
@@ -83,8 +88,13 @@ export async function measure(
     const { kept, stepsMs } = await stage.run(point, HASHED_STEPS);
     const stepMs = median(stepsMs.slice(Math.min(LEAST_WARM_UP, stepsMs.length - 1)));
     const steps = stepsFor(stepMs, seconds, options.steps);
+    const hash = kept.hash();
+    if (point.nodes > 1) {
+      const warmUp = Math.min(NODES_WARM_UP_SECONDS, NODES_WARM_UP_SLICES * seconds);
+      await stage.run(point, stepsFor(stepMs, warmUp, options.steps));
+    }
     const looks = point.roles.some((role) => role !== 'sweep');
-    entries.push({ point, steps, looks, shards: kept.shards, hash: kept.hash(), timelines: [], roundsMs: [] });
+    entries.push({ point, steps, looks, shards: kept.shards, hash, timelines: [], roundsMs: [] });
     onProgress?.({ kind: 'calibrated', point, stepMs, done: i + 1, all: points.length });
   }
   const gflops: number[] = [];

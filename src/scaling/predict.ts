@@ -33,6 +33,8 @@ export function costsOf(
     return [workers, slowest(m) / Math.ceil(m.shards / workers)];
   });
   const [[, shardMs]] = ofShard;
+  const [{ ms: phase }] = ordered[0].phases;
+  const backward = phase.backward / (phase.gather + phase.forward + phase.backward);
   return {
     batch: point.batch,
     shards,
@@ -49,6 +51,10 @@ export function costsOf(
     wire,
     codec,
     jitter: jitterOf(timeline),
+    early: {
+      ...facts.early,
+      finals: facts.early.finals.map((part) => ({ ...part, share: 1 - backward * (1 - part.share) })),
+    },
   };
 }
 

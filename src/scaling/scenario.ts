@@ -1,4 +1,5 @@
 import type { WireFormat } from '../parallel/wire-format.ts';
+import type { EarlyUploads } from './early-uploads.ts';
 
 /** What is simulated, and what comes of it: plain data. */
 
@@ -28,6 +29,8 @@ export interface JobCosts {
   readonly codec: Readonly<Record<WireFormat, { readonly encodeMs: number; readonly decodeMs: number }>>;
   /** Standard deviation of the logarithm of a node's computing time from step to step. */
   readonly jitter: number;
+  /** What is sent before the last shards are done; shares are of their computing. Absent: nothing. */
+  readonly early?: EarlyUploads;
 }
 
 /** What workers of one process do together, beside what each does by itself. */

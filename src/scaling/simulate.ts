@@ -4,11 +4,12 @@ import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } f
 import type { TreeNode } from '../parallel/gradient-tree.ts';
 import { Card } from './card.ts';
 import { Cores, Thread } from './cores.ts';
+import type { FinalPart } from './early-uploads.ts';
 import { EventQueue } from './events.ts';
 import { mergedSums } from './protocol.ts';
 import type { JobCosts, Scenario, Simulated } from './scenario.ts';
 import { uniformNumbers } from './uniform-numbers.ts';
-import { runStages, Work } from './work.ts';
+import { runStages, Work, type Workers } from './work.ts';
 
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
@@ -27,7 +28,7 @@ export function simulate(costs: JobCosts, scenario: Scenario): Simulated {
 /** A node: a process with workers, and a main thread with a socket. */
 interface Node {
   readonly id: number;
-  readonly cores: Cores;
+  readonly workers: Workers;
   readonly main: Thread;
   readonly out: Card;
   readonly in: Card;
@@ -47,6 +48,14 @@ interface Way {
   readonly out: Card;
   readonly connection: number;
   readonly into: Card;
+}
+
+/** Of a node's one sum: the bytes that have not left before its shards were done, and the parts that are on their way. */
+interface Early {
+  left: number;
+  flying: number;
+  /** What happens when the last of them is there. */
+  landed: (() => void) | undefined;
 }
 
 /** An exchange in hand. */
@@ -82,12 +91,15 @@ class Simulation {
   readonly #nodes = new Map<number, Node>();
   /** Of the machine that has the coordinator. */
   readonly #cores: Cores;
+  /** That have the optimizer. */
+  readonly #workers: Workers;
   readonly #main: Thread;
   readonly #relay: Thread;
   readonly #out: Card;
   readonly #in: Card;
   readonly #ends: number[] = [0];
   readonly #phases = { compute: 0, up: 0, update: 0, down: 0 };
+  readonly #vectorBytes: number;
   readonly #pieceBytes: number;
   #membership: Membership = NOBODY;
   #nextId = 0;
@@ -101,10 +113,12 @@ class Simulation {
     this.#cores = this.#machine();
     this.#main = new Thread(this.#cores);
     this.#relay = new Thread(this.#cores);
+    this.#workers = { cores: this.#cores, runners: runnersOf(scenario.workers * scenario.nodes) };
     const { bytesPerMs } = scenario.link;
     this.#out = new Card(this.#queue, bytesPerMs);
     this.#in = new Card(this.#queue, bytesPerMs);
     const size = costs.bytes[scenario.format];
+    this.#vectorBytes = size;
     this.#pieceBytes = scenario.nodes > FEW_NODES ? size : Math.max(PIECE_BYTES, size / MOST_PIECES);
     for (let n = 0; n < scenario.nodes; n++) this.#join();
   }
@@ -190,15 +204,22 @@ class Simulation {
   #hand(to: Node, from: Thread, out: Card, then: (node: Node) => void): void {
     const { downSendMs, downReceiveMs } = this.#costs.wire;
     const way = to.id === 0 ? undefined : { out, connection: to.id, into: to.in };
-    this.#carry(from, downSendMs, way, to.main, downReceiveMs, () => then(to));
+    this.#carry(this.#vectorBytes, from, downSendMs, way, to.main, downReceiveMs, () => then(to));
   }
 
-  /** One vector from a main thread to another, piece by piece, over cards where they are on two machines. */
-  #carry(from: Thread, sendMs: number, way: Way | undefined, to: Thread, receiveMs: number, done: () => void): void {
-    const { bytes, wire } = this.#costs;
-    const { format, link } = this.#scenario;
+  /** Bytes of a vector from a main thread to another, piece by piece, over cards where they are on two machines. */
+  #carry(
+    size: number,
+    from: Thread,
+    sendMs: number,
+    way: Way | undefined,
+    to: Thread,
+    receiveMs: number,
+    done: () => void,
+  ): void {
+    const { wire } = this.#costs;
+    const { link } = this.#scenario;
     const { relayMs = 0 } = link;
-    const size = bytes[format];
     const pieces = Math.max(1, Math.ceil(size / this.#pieceBytes));
     const each = size / pieces;
     let left = pieces;
@@ -223,29 +244,46 @@ class Simulation {
     if (range === undefined) return;
     const { wakeMs } = this.#costs.wire;
     const { alone } = exchange;
-    const begun = this.#queue.now;
+    const start = this.#queue.now;
+    const early: Early = { left: this.#vectorBytes, flying: 0, landed: undefined };
     node.busy = true;
     const finished = (): void => {
       node.busy = false;
-      this.#membership = measured(this.#membership, node.id, range.count, this.#queue.now - begun);
+      this.#membership = measured(this.#membership, node.id, range.count, this.#queue.now - start);
       exchange.lastDone = Math.max(exchange.lastDone, this.#queue.now);
       if (alone) this.#arrive(exchange, range, this.#work.sumsOf(range));
-      else this.#deliver(exchange, node, range);
+      else this.#deliver(exchange, node, range, early);
       this.#compute(exchange, node);
     };
     const { stragglers } = this.#scenario;
     const slow = stragglers && node.id > 0 && node.id <= stragglers.count ? stragglers.factor : 1;
     const stages = this.#work.shares(range, slow);
     if (!alone) stages.push(this.#work.sumUp(range));
-    runStages(this.#queue, node.cores, stages, () =>
-      this.#queue.at(this.#queue.now + (alone ? 0 : 2 * wakeMs), finished),
+    const finals = alone || groupOf(exchange, node) ? [] : (this.#work.earlyOf(range)?.finals ?? []);
+    const done = () => this.#queue.at(this.#queue.now + (alone ? 0 : 2 * wakeMs), finished);
+    runStages(this.#queue, node.workers, stages, done, (part) => this.#sendEarly(node, early, finals.at(part)));
+  }
+
+  /** The end of a node's one sum is final, and leaves while its workers go on. */
+  #sendEarly(node: Node, early: Early, final: FinalPart | undefined): void {
+    if (final === undefined) return;
+    const { upSendMs, upReceiveMs, wakeMs } = this.#costs.wire;
+    const bytes = early.left - final.fromBytes;
+    early.left = final.fromBytes;
+    early.flying += 1;
+    const landed = (): void => {
+      early.flying -= 1;
+      if (early.flying === 0) early.landed?.();
+    };
+    this.#queue.at(this.#queue.now + wakeMs, () =>
+      this.#carry(bytes, node.main, upSendMs, this.#wayUp(node), this.#main, upReceiveMs, landed),
     );
   }
 
   /** Phase 3: a node's sums go to the coordinator, or to the first of its group. */
-  #deliver(exchange: Exchange, node: Node, range: ShardRange): void {
-    const group = exchange.groups.find(({ members }) => members.has(node.id));
-    if (group === undefined || group.leader.lost) this.#send(exchange, node, range, this.#work.sumsOf(range));
+  #deliver(exchange: Exchange, node: Node, range: ShardRange, early: Early): void {
+    const group = groupOf(exchange, node);
+    if (group === undefined || group.leader.lost) this.#send(exchange, node, range, this.#work.sumsOf(range), early);
     else if (group.leader === node) this.#gather(exchange, group, node, range);
     else
       this.#sums(node, this.#work.sumsOf(range).length, group.leader, () => this.#gather(exchange, group, node, range));
@@ -275,24 +313,30 @@ class Simulation {
     const joined = ranges.every((r, i) => i === 0 || r.first === ranges[i - 1].first + ranges[i - 1].count);
     const sums = this.#work.oneSum ? [whole] : joined ? mergedSums(all, shards, whole) : all;
     const adding = this.#work.addUp(all.length - sums.length);
-    runStages(this.#queue, group.leader.cores, [adding], () => this.#send(exchange, group.leader, whole, sums));
+    runStages(this.#queue, group.leader.workers, [adding], () => this.#send(exchange, group.leader, whole, sums));
   }
 
-  #send(exchange: Exchange, node: Node, range: ShardRange, sums: readonly TreeNode[]): void {
-    this.#sums(node, sums.length, undefined, () => this.#arrive(exchange, range, sums));
+  #send(exchange: Exchange, node: Node, range: ShardRange, sums: readonly TreeNode[], early?: Early): void {
+    this.#sums(node, sums.length, undefined, () => this.#arrive(exchange, range, sums), early);
   }
 
-  /** So many sums from a node to another, or to the coordinator. */
-  #sums(node: Node, count: number, to: Node | undefined, done: () => void): void {
+  /** So many sums from a node to another, or to the coordinator; of one the end may be on its way. */
+  #sums(node: Node, count: number, to: Node | undefined, done: () => void, early?: Early): void {
     const { upSendMs, upReceiveMs } = this.#costs.wire;
-    const way = node.id === 0 ? undefined : { out: node.out, connection: node.id, into: to?.in ?? this.#in };
+    const bytes = early?.left ?? this.#vectorBytes;
     let left = count;
     for (let i = 0; i < count; i++) {
-      this.#carry(node.main, upSendMs, way, to?.main ?? this.#main, upReceiveMs, () => {
+      this.#carry(bytes, node.main, upSendMs, this.#wayUp(node, to), to?.main ?? this.#main, upReceiveMs, () => {
         left -= 1;
-        if (left === 0) done();
+        if (left > 0) return;
+        if (early && early.flying > 0) early.landed = done;
+        else done();
       });
     }
+  }
+
+  #wayUp(node: Node, to?: Node): Way | undefined {
+    return node.id === 0 ? undefined : { out: node.out, connection: node.id, into: to?.in ?? this.#in };
   }
 
   /** Phase 4: when all sums are there, the coordinator's workers finish the tree and update. */
@@ -303,6 +347,7 @@ class Simulation {
     const { alone } = exchange;
     const came = this.#queue.now;
     const update = this.#work.update(range, exchange.sums, alone);
+    const workers = alone ? this.#node(this.#membership.members[0].id).workers : this.#workers;
     const done = (): void => {
       const { now } = this.#queue;
       this.#phases.down += exchange.lastReady - exchange.start;
@@ -316,7 +361,7 @@ class Simulation {
       if (exchange.round < this.#scenario.rounds) this.#exchange(exchange.round + 1);
     };
     const wake = alone ? 0 : this.#costs.wire.wakeMs;
-    this.#queue.at(came + wake, () => runStages(this.#queue, this.#cores, [update], done));
+    this.#queue.at(came + wake, () => runStages(this.#queue, workers, [update], done));
   }
 
   /** A node is lost half way through its shards: when that is noticed the others take them when they are done with theirs. */
@@ -329,7 +374,7 @@ class Simulation {
     this.#queue.at(this.#queue.now + half + NOTICE_MS, () => {
       node.lost = true;
       this.#membership = leave(this.#membership, node.id);
-      const group = exchange.groups.find(({ members }) => members.has(node.id));
+      const group = groupOf(exchange, node);
       if (group && group.leader === node) {
         // Who has sent sums to it still has them.
         for (const { node: other, range } of group.came.splice(0)) this.#send(exchange, other, range, this.#work.sumsOf(range)); // biome-ignore format: one line
@@ -347,7 +392,7 @@ class Simulation {
 
   /** Further shards for a node: it may not have had any, and then no parameters. */
   #give(exchange: Exchange, node: Node, range: ShardRange): void {
-    const group = exchange.groups.find(({ members }) => members.has(node.id));
+    const group = groupOf(exchange, node);
     if (group) group.missing += range.count;
     node.todo.push(range);
     if (node.ready) this.#compute(exchange, node);
@@ -378,7 +423,7 @@ class Simulation {
     const cores = id === 0 || sharedCores !== undefined ? this.#cores : this.#machine();
     this.#nodes.set(id, {
       id,
-      cores,
+      workers: { cores, runners: runnersOf(workers) },
       main: new Thread(cores),
       out: new Card(this.#queue, link.bytesPerMs),
       in: new Card(this.#queue, link.bytesPerMs),
@@ -408,6 +453,11 @@ class Simulation {
     return Math.sqrt(-2 * Math.log(1 - this.#random())) * Math.cos(2 * Math.PI * this.#random());
   }
 }
+
+const groupOf = ({ groups }: Exchange, { id }: Node): Group | undefined =>
+  groups.find(({ members }) => members.has(id));
+
+const runnersOf = (count: number) => Array.from({ length: count }, () => ({}));
 
 /** Neighbouring nodes in groups of about the square root of their number. */
 export function groupsOf(nodes: number): { readonly first: number; readonly count: number }[] {

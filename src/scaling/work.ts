@@ -1,6 +1,7 @@
 import { assignShards, type ShardRange } from '../membership/assignment.ts';
 import type { TreeNode } from '../parallel/gradient-tree.ts';
-import type { Cores } from './cores.ts';
+import type { Cores, Runner } from './cores.ts';
+import { type EarlyUploads, untilFinal } from './early-uploads.ts';
 import type { EventQueue } from './events.ts';
 import { additionsOf, rootsOf } from './protocol.ts';
 import type { JobCosts, Scenario, Together } from './scenario.ts';
@@ -9,20 +10,47 @@ import type { JobCosts, Scenario, Together } from './scenario.ts';
 export interface Stage {
   readonly ms: readonly number[];
   readonly afterMs: number;
+  /** The work of each in parts, where others want to know how far they are. */
+  readonly parts?: readonly (readonly number[])[] | undefined;
 }
 
-/** One after the other; the threads of each at the same time. */
-export function runStages(queue: EventQueue, cores: Cores, [stage, ...rest]: readonly Stage[], done: () => void): void {
-  let running = stage?.ms.length ?? 0;
-  if (stage === undefined) done();
-  else
-    for (const ms of stage.ms) {
-      cores.run(ms, () => {
-        running -= 1;
-        if (running > 0) return;
-        queue.at(queue.now + stage.afterMs, () => runStages(queue, cores, rest, done));
-      });
-    }
+/** One after the other; the threads of each at the same time. `onPart` hears when all of them have done so many parts of their work. */
+export function runStages(
+  queue: EventQueue,
+  workers: Workers,
+  [stage, ...rest]: readonly Stage[],
+  done: () => void,
+  onPart?: (part: number) => void,
+): void {
+  if (stage === undefined) {
+    done();
+    return;
+  }
+  const { ms, afterMs, parts = ms.map((each) => [each]) } = stage;
+  const left = parts[0].map(() => parts.length);
+  const passed = (part: number): void => {
+    left[part] -= 1;
+    if (left[part] > 0) return;
+    if (part < left.length - 1) onPart?.(part);
+    else queue.at(queue.now + afterMs, () => runStages(queue, workers, rest, done, onPart));
+  };
+  parts.forEach((of, i) => {
+    const runner: Runner = workers.runners[i] ?? {};
+    const run = (part: number): void => {
+      const next = (): void => {
+        passed(part);
+        if (part < of.length - 1) run(part + 1);
+      };
+      workers.cores.run(of[part], next, runner);
+    };
+    run(0);
+  });
+}
+
+/** The workers of a process. */
+export interface Workers {
+  readonly cores: Cores;
+  readonly runners: readonly Runner[];
 }
 
 /** What the workers of a process do in an exchange, and how long it takes them: from the costs that were measured. */
@@ -48,6 +76,11 @@ export class Work {
     return this.oneSum ? [range] : rootsOf(range, this.#costs.shards);
   }
 
+  /** What of a node's sum is sent before its shards are done. */
+  earlyOf(range: ShardRange): EarlyUploads | undefined {
+    return this.oneSum || this.sumsOf(range).length > 1 ? undefined : this.#costs.early;
+  }
+
   slowdown(running: number): number {
     const { slowdown } = this.#costs;
     return slowdown[Math.min(running, slowdown.length) - 1];
@@ -60,11 +93,14 @@ export class Work {
     const stages: Stage[] = [];
     const decodeMs = codec[format].decodeMs / workers;
     const { fixedMs } = this.#together(workers);
+    const early = this.earlyOf(range);
     for (let i = 0; i < syncEvery; i++) {
       const noise = (jitter === 0 ? 1 : Math.exp(jitter * this.#normal())) * slow;
-      const parts = assignShards(range.count, workers).map(({ count }) => count * shardMs * noise);
-      if (i === 0) stages.push({ ms: parts.map((ms) => ms + decodeMs), afterMs: fixedMs });
-      else stages.push(this.#parallel({ updates: 1 }), { ms: parts, afterMs: fixedMs });
+      const counts = assignShards(range.count, workers).map(({ count }) => count);
+      const ms = counts.map((count) => count * shardMs * noise);
+      if (i > 0) stages.push(this.#parallel({ updates: 1 }), { ms, afterMs: fixedMs });
+      else if (!early) stages.push({ ms: ms.map((each) => each + decodeMs), afterMs: fixedMs });
+      else stages.push({ ms, afterMs: fixedMs, parts: untilFinal(early, ms, counts) });
     }
     return stages;
   }

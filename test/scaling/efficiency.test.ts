@@ -131,7 +131,7 @@ describe('phases of several machines', () => {
     const alone: WorkerPhases = { node: 0, rank: 0, stepMs: 30, ms: ms({ gather: 2, forward: 8, backward: 16, reduce: 1, update: 3 }) }; // biome-ignore format: one line
     const one = measured({ workers: 1, batch: 64, roles: ['strong'] }, 8, [30], [alone]);
     const point = { workers: 1, nodes: 2, batch: 64, roles: ['strong' as const] };
-    const facts = { batch: 64, shards: 8, elements: 1e6, slotElements: 2e6, wireBytes: { fp32: 4e6, bf16: 2e6, int8: 1e6, int4: 5e5, topk: 6e4 }, flops: 1e9, partialSums: 2 }; // biome-ignore format: one line
+    const facts = { batch: 64, shards: 8, elements: 1e6, slotElements: 2e6, wireBytes: { fp32: 4e6, bf16: 2e6, int8: 1e6, int4: 5e5, topk: 6e4 }, flops: 1e9, partialSums: 2, early: { finals: [], lastTogether: [] } }; // biome-ignore format: one line
     const found = explain({ ...one, point, phases }, facts, { gflops: 100, bandwidth: 20 }, one, 3);
     const lost = Object.fromEntries(found.losses.map(({ cause, ms: lostMs }) => [cause, lostMs]));
     expect(lost).toEqual({ 'slower computing': 0, imbalance: 0, reduction: 1.5, update: 1, latency: 6, transfer: 32 });
@@ -141,7 +141,7 @@ describe('phases of several machines', () => {
 });
 
 describe('an explanation', () => {
-  const facts = { batch: 512, shards: 8, elements: 1e6, slotElements: 2e6, wireBytes: { fp32: 4e6, bf16: 2e6, int8: 1e6, int4: 5e5, topk: 6e4 }, flops: 1.2e9, partialSums: 2 }; // biome-ignore format: one line
+  const facts = { batch: 512, shards: 8, elements: 1e6, slotElements: 2e6, wireBytes: { fp32: 4e6, bf16: 2e6, int8: 1e6, int4: 5e5, topk: 6e4 }, flops: 1.2e9, partialSums: 2, early: { finals: [], lastTogether: [] } }; // biome-ignore format: one line
   const peaks = { gflops: 100, bandwidth: 20 };
   const worker = (rank: number, stepMs: number, parts: Partial<Record<PhaseName, number>>): WorkerPhases => ({ node: 0, rank, stepMs, ms: ms(parts) }); // biome-ignore format: one line
   const single = measured(

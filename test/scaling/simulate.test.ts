@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { Cores, Thread } from '../../src/scaling/cores.ts';
+import { Cores, type Runner, Thread } from '../../src/scaling/cores.ts';
 import { stopLines } from '../../src/scaling/describe.ts';
+import { finalParts, untilFinal } from '../../src/scaling/early-uploads.ts';
 import { EventQueue } from '../../src/scaling/events.ts';
 import { predict, type Series, slowdownOf, stopOf } from '../../src/scaling/predict.ts';
 import { additionsOf, rootsOf } from '../../src/scaling/protocol.ts';
@@ -102,6 +103,25 @@ describe('a simulated step, against the same by hand', () => {
     );
   });
 
+  test('what is final before the last shard is done leaves before, where a node ends in one sum', () => {
+    const early = { finals: [{ fromBytes: 2.5e5, share: 0.5 }], lastTogether: [0, 1, 1, 1, 1] };
+    // Three quarters leave after 15 of 20 ms, and are there before the rest leaves.
+    expect(period({ early }, { nodes: 2 })).toBeCloseTo(1 + 3 + 20.25 + 0.25 + 3 + 0.5 + 2, 9);
+    // On a slow card the rest waits behind them.
+    const slow = { latencyMs: 3, bytesPerMs: 1e5 };
+    expect(period({ early }, { nodes: 2, link: slow })).toBeCloseTo(10 + 3 + 15 + 10 + 3 + 0.5 + 2, 9);
+    // Both shards at once: half of all computing, not of the second shard's. The vector leaves from 10 ms on, the rest at 20.25.
+    const together = { ...early, lastTogether: [0, 1, 2, 3, 4] };
+    expect(period({ early: together }, { nodes: 2, link: slow })).toBeCloseTo(10 + 3 + 20.25 + 2.5 + 3 + 0.5 + 2, 9);
+    // Encoded sums, and the one of local steps, leave when all is done; a process that is alone sends nothing.
+    for (const other of [{ nodes: 2, syncEvery: 3 }, { nodes: 2, format: 'bf16' }, {}] as const) expect(period({ early }, other)).toBeCloseTo(period({}, other), 9); // biome-ignore format: one line
+    // Shards 3 + 3 + 2 of eight: of three there are two sums.
+    const eight = { shards: 8, shardMs: 5, jitter: 0 };
+    const of = (nodes: number, more = {}) => period({ ...eight, ...more }, { nodes, link: slow });
+    expect(of(4, { early })).toBeLessThan(of(4));
+    expect(of(3, { early: { ...early, lastTogether: [0, 0, 0, 1] } })).toBe(of(3));
+  });
+
   test('an exchange every three steps: local steps have an update of their own', () =>
     expect(period({}, { nodes: 2, syncEvery: 3 })).toBeCloseTo(2 * (1 + 3) + 3 * 20.25 + 2 * 2 + 0.5 + 2, 9));
 
@@ -123,6 +143,33 @@ describe('a simulated step, against the same by hand', () => {
     expect(star).toBeGreaterThan(63); // everybody's megabyte; down and up at the same time
     // Down: seven of its own group, then seven leaders, each of which sends seven on; up: to the leader, and one merged sum from there.
     expect(tree).toBeCloseTo(14 + 3 + 7 + 3 + 10.25 + 1 + 3 + 1 + 3 + 2, 9);
+  });
+});
+
+describe('what is final early', () => {
+  const ref = (element: number) => ({ region: 'gradients', offset: 4 * element }) as const;
+  const gemm = (m: number, c: ReturnType<typeof ref>) => ({ kernel: 'gemm', args: [0, 0, m, 1, 1, 0, 1, 0, 1, 0, c, 1] }) as const; // biome-ignore format: one line
+  const tensor = (name: string, offset: number, size: number) => ({
+    name,
+    offset,
+    size,
+    shape: [size],
+    group: 0,
+    init: { kind: 'constant', value: 0 } as const,
+  });
+  const tensors = [tensor('first', 0, 50_000), tensor('middle', 50_000, 20_000), tensor('last', 70_000, 10_000)];
+
+  test('is known from the order of the products of the backward pass; what is not worth a message goes with the next', () => {
+    const forward = { kernel: 'gemm', args: [0, 0, 99, 1, 1] } as const;
+    const [last, middle, first] = [gemm(1, ref(70_000)), gemm(3, ref(50_000)), gemm(4, ref(0))];
+    const calls = [forward, { ...last, opensBackward: true as const }, middle, first];
+    expect(finalParts(calls, tensors)).toEqual([{ fromBytes: 200_000, share: 0.5 }]); // 40,000 bytes are not worth it
+  });
+
+  test('workers come to it in their last shards', () => {
+    const early = { finals: [{ fromBytes: 8, share: 0.25 }, { fromBytes: 4, share: 0.75 }], lastTogether: [0, 1, 2, 1] }; // biome-ignore format: one line
+    expect(untilFinal(early, [9, 8, 0], [3, 2, 0])).toEqual([[6.75, 1.5, 0.75], [2, 4, 2], [0, 0, 0]]); // biome-ignore format: one line
+    expect(untilFinal({ ...early, lastTogether: [0, 1, 0] }, [8], [2])).toBeUndefined(); // it ends with an addition
   });
 });
 
@@ -221,18 +268,31 @@ describe('cores', () => {
     return done;
   };
 
-  test('are shared evenly by the threads that are on them; a thread stays on the one that had the fewest when it began', () => {
-    expect(run(2, 1, [[0, 10], [0, 4]])).toEqual([10, 4]); // biome-ignore format: one line
+  test('are shared evenly by the threads that are on them', () => {
     expect(run(1, 1, [[0, 10], [0, 4]])).toEqual([14, 8]); // biome-ignore format: one line
-    expect(
-      run(2, 1, [
-        [0, 6],
-        [0, 6],
-        [0, 6],
-      ]),
-    ).toEqual([12, 6, 12]);
-    expect(run(2, 1, [[0, 6], [0, 2], [3, 6]])).toEqual([6, 2, 9]); // biome-ignore format: one line
     expect(run(1, 1, [[0, 10], [5, 1], [20, 1]])).toEqual([11, 7, 21]); // biome-ignore format: one line
+    expect(run(2, 1, [[0, 10], [0, 4]])).toEqual([10, 4]); // biome-ignore format: one line
+  });
+
+  test('a core that runs dry takes over a thread of another, unless its threads have met just now; then at a tick', () => {
+    // Until 6 ms the first two have half a core each: the first goes to the core of the second, where nobody is any more.
+    expect(run(2, 1, [[0, 6], [0, 6], [0, 6]])).toEqual([9, 6, 9]); // biome-ignore format: one line
+    expect(run(2, 1, [[0, 6], [0, 2], [3, 6]])).toEqual([6, 2, 9]); // biome-ignore format: one line
+    // The third comes 0.3 ms before the second is done: until the tick at 4 ms the first and the third share a core.
+    expect(run(2, 1, [[0, 8], [0, 2], [1.7, 8]])).toEqual([9.15, 2, 10.85]); // biome-ignore format: one line
+  });
+
+  test('a thread that wakes up takes its last core, if that has nothing to do; who wakes it still is on its own', () => {
+    const queue = new EventQueue();
+    const machine = new Cores(queue, 2, () => 1);
+    const [left, right, third] = [{}, {}, {}] as Runner[];
+    const done: string[] = [];
+    const say = (name: string) => () => done.push(`${name}${queue.now}`);
+    machine.run(10, say('a'), left); // on the first core
+    machine.run(1, () => machine.run(6, say('c'), third), right); // on the second: when it wakes the third both have one, so on the first
+    queue.at(3, () => machine.run(1, say('d'), right)); // on its last, which then takes over the one that has most to do
+    queue.run();
+    expect(done).toEqual(['d4', 'c8.5', 'a11.5']);
   });
 
   test('are slower while others have work', () =>
