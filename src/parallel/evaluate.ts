@@ -1,7 +1,8 @@
 import { shardRange } from '../data/sampler.ts';
 import { NEXT_EVALUATION_SHARD } from './control.ts';
+import { evaluationShards } from './evaluation-shards.ts';
 import type { SplitName } from './session.ts';
-import { evaluationShards, type WorkerState } from './worker-state.ts';
+import type { WorkerState } from './worker-state.ts';
 
 /**
  * Evaluation on one worker: takes fixed shards of the split until none is left. Who computes a shard does not matter: its
@@ -18,7 +19,7 @@ export function evaluateSplit(worker: WorkerState, split: SplitName): void {
     const [begin, end] = shardRange(size, shards, shard);
     const count = end - begin;
     for (let i = 0; i < count; i++) ids[i] = begin + i;
-    const program = worker.evaluation(split, count);
+    const program = worker.programs.evaluation(split, count);
     program.gather(count, 0);
     program.run();
     evaluationSums.set(sums, shard * sums.length);

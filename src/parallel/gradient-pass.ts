@@ -15,10 +15,9 @@ export function gradientPass(worker: WorkerState, t: number, pass: number): Step
     const update = worker.wire.prepare(t, pass);
     if (!worker.rounds?.ask(t, pass, update)) return undefined;
     worker.wire.decodeSums();
-    return worker.planGathered(batchesOf(worker.session, worker.sampler, t));
+    return worker.plans.gathered(batchesOf(worker.session, worker.sampler, t));
   }
-  const rows = worker.sampler.batchRows(t);
-  const plan = pass === 0 && worker.noise?.takes(t) ? worker.planApart(rows) : worker.planShare(rows);
+  const plan = worker.planOf(t, pass);
   computeShards(worker, plan, t, pass === 0 ? worker.shardSums : worker.trialSums);
   if (pass === 0) mark(worker.timings, PHASE.computed);
   worker.barrier.wait(); // all partial sums of the node are complete
@@ -54,7 +53,7 @@ function computeInstruction(
   shardSums: Float64Array,
 ): void {
   const { timings } = worker;
-  const compute = worker.compute(instruction);
+  const compute = worker.programs.compute(instruction);
   const before = performance.now();
   for (const { shard, ids, places, key } of compute.shards) {
     key[2] = t;

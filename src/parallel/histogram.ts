@@ -29,7 +29,7 @@ const FINITE = 0x7f800000 >>> SHIFT;
 export function countTensors(worker: WorkerState, t: number): TensorCounts[] {
   const { session, shardSums, reducedBlocks, frozenBlocks } = worker;
   const { layout, clip, tensors } = session;
-  const plan = worker.planFor(worker.sampler.batchRows(t));
+  const plan = worker.plans.range(worker.sampler.batchRows(t));
   const weight = treeSum(shardSums, session.sums.length, 1, 0, session.shards, plan.nonEmpty);
   const rewritten = [clip.tensorNorm, clip.blockRms, clip.adaptive, clip.value].some((limit) => limit !== undefined);
   const gradients = rewritten ? { address: layout.reduced, scale: 1 } : { address: plan.gradient, scale: 1 / weight };

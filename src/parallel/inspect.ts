@@ -42,7 +42,7 @@ export function inspectShards(worker: WorkerState, t: number): BadShard | undefi
 
 /** Rows of the batch that lies there now. */
 function badRows(worker: WorkerState, count: number): number[] {
-  const { fields } = worker.programOf(count);
+  const { fields } = worker.programs.programOf(count);
   return Array.from({ length: count }, (_, row) => row).filter((row) =>
     fields.some(({ dtype, shape, offset }) => {
       const width = sizeOf(shape) / count;

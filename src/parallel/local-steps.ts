@@ -29,7 +29,7 @@ export function localSteps(worker: WorkerState, { step: round, range, every, aft
   for (const { offset, length } of reducedBlocks) {
     kernels.copy(layout.wire.replica + 4 * offset, layout.parameters + 4 * offset, length);
   }
-  worker.share = range;
+  worker.plans.ownShards = range;
   const mine = assignShards(range.count, session.workers)[worker.rank];
   const stride = session.sums.length;
   const begin = (range.first + mine.first) * stride;
@@ -38,7 +38,7 @@ export function localSteps(worker: WorkerState, { step: round, range, every, aft
   const { first, count } = innerSteps(round, every, course);
   let broken = false;
   for (let t = first; t < first + count && !broken; t++) {
-    const plan = worker.planShare(sampler.batchRows(t));
+    const plan = worker.plans.own(sampler.batchRows(t));
     if (plan.sums.length === 0) continue; // a ragged batch has no row for this node
     const outcome = step(worker, t);
     broken = outcome === 'stop';

@@ -34,7 +34,7 @@ export function serveRounds(worker: WorkerState): void {
 function sumShards(worker: WorkerState, { step, range }: RoundTask): readonly NodeSum[] {
   const { timings } = worker;
   markStart(timings);
-  const plan = worker.planFor(worker.sampler.batchRows(step), range);
+  const plan = worker.plans.range(worker.sampler.batchRows(step), range);
   worker.planToSum = plan;
   computeShards(worker, plan, step, worker.shardSums);
   worker.earlySum?.finish();

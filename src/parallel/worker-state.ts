@@ -1,26 +1,20 @@
 import type { ComputedRead } from '../data/contract.ts';
 import type { Sampler } from '../data/sampler.ts';
-import { accumulatingProgram } from '../graph/accumulate.ts';
-import { bindProgram, type Observe } from '../graph/execute.ts';
-import { finalGradients } from '../graph/final-gradients.ts';
+import type { Observe } from '../graph/execute.ts';
 import type { Block } from '../graph/layout.ts';
-import type { Call, Program } from '../graph/program.ts';
-import { groupProgram } from '../graph/row-groups.ts';
 import { openGemm } from '../kernels/backend.ts';
-import type { Gemm } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
 import { instantiateKernels } from '../kernels/wasm.ts';
-import type { ShardRange } from '../membership/assignment.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { type ClipDecision, type ClipInput, clipDecision, NormHistory, newClipDecision } from '../optim/clip.ts';
 import { type BoundOptimizer, bindOptimizer } from '../optim/groups.ts';
-import { KEY_STRIDE, type WorkerRegions } from './arena.ts';
-import { augmentRows } from './augment.ts';
+import type { WorkerRegions } from './arena.ts';
 import { BARRIER_WORDS, Barrier } from './barrier.ts';
 import { TensorClip } from './clip-gradient.ts';
 import { CLAIMED_RANKS, CONTROL_WORDS } from './control.ts';
 import { EarlySum } from './early-sum.ts';
-import { type Gather, gatherComputed, gatherFile, gatherTable, purposeKey } from './gather.ts';
+import { evaluationShardsOf } from './evaluation-shards.ts';
+import { purposeKey } from './gather.ts';
 import { reduceEarly } from './gradient-pass.ts';
 import { NoiseSampler } from './noise-sampler.ts';
 import { OptimizerRunner } from './optimizer-runner.ts';
@@ -28,54 +22,22 @@ import { type IndexedBlock, ownedBlocks } from './pieces.ts';
 import { progressWidth, readProgress, writeProgress } from './progress.ts';
 import { RECORD_SUMS, RecordRing, RING_CAPACITY } from './record-ring.ts';
 import { Recorder, type StepNumbers } from './recorder.ts';
-import { earlySumWordsOf, gatheredSums, Rounds, roundWordsOf } from './rounds.ts';
+import { earlySumWordsOf, Rounds } from './rounds.ts';
 import { RowGradients } from './row-gradients.ts';
-import { epochWords, rowListStride } from './row-memory.ts';
+import { epochWords } from './row-memory.ts';
 import { RunningStatistics } from './running-statistics.ts';
-import type { PlacedProgram, Session, SplitName } from './session.ts';
+import type { Session, SplitName } from './session.ts';
 import type { StepAction } from './step.ts';
-import {
-  type ComputeInstruction,
-  planGathered,
-  planShare,
-  planStep,
-  type ShardTarget,
-  type StepPlan,
-} from './step-plan.ts';
+import type { StepPlan } from './step-plan.ts';
 import { TimelinePen } from './timeline.ts';
-import { mark, PHASE, TIMING_SLOTS } from './timings.ts';
+import { TIMING_SLOTS } from './timings.ts';
 import { openWindows, samplerOf, type Windows } from './windows.ts';
 import { Wire } from './wire.ts';
+import { WorkerPlans } from './worker-plans.ts';
+import { WorkerPrograms } from './worker-programs.ts';
 
 /** With nonFinite 'skip': bad steps in a row that are skipped; one more stops the run. */
 export const MOST_BAD_IN_A_ROW = 10;
-
-/** Where programs without gradients would write them. */
-const NO_TARGET = { slot: 0, shard: 0 };
-
-/** A compute instruction bound to this worker's memory. */
-export interface BoundCompute {
-  /** Each shard with its own views: its stretch of the id list, its key, its sums. */
-  readonly shards: readonly BoundShard[];
-  /** Rows of the id list into the batch region. */
-  readonly gather: Gather;
-  /** Forward, loss, backward. */
-  run(): void;
-}
-
-interface BoundShard {
-  readonly shard: number;
-  readonly ids: Int32Array;
-  readonly places: Int32Array;
-  readonly key: Int32Array;
-  readonly sums: Float64Array;
-}
-
-/** An evaluation program bound to this worker's memory. */
-export interface BoundEvaluation {
-  readonly gather: Gather;
-  run(): void;
-}
 
 /** Custom code of the job, already imported. */
 export interface CustomCode {
@@ -94,6 +56,9 @@ export class WorkerState {
   readonly sampler: Sampler;
   /** Where the training rows are on disk. */
   readonly windows: Windows | undefined;
+  /** What to compute in a step, and the programs that do. */
+  readonly plans: WorkerPlans;
+  readonly programs: WorkerPrograms;
   readonly optimizer: OptimizerRunner;
   /** Where the shards of a step are computed by other machines, or for them. */
   readonly rounds: Rounds | undefined;
@@ -128,8 +93,6 @@ export class WorkerState {
   readonly norms: Float64Array;
   readonly epochs: Int32Array;
   readonly progress: Float64Array;
-  /** Shards of the steps that this node makes by itself, where there are such (local-steps.ts). */
-  share: ShardRange | undefined;
   readonly timings = new Float64Array(TIMING_SLOTS);
   readonly timeline: TimelinePen;
   /** This step's decision; the same numbers in every worker. */
@@ -145,13 +108,6 @@ export class WorkerState {
   readonly #normHistory: NormHistory | undefined;
   readonly #persistent: Float64Array;
   readonly #outcome = { lr: 0, gradNorm: 0, clipScale: 0, skipped: false };
-  readonly #gemm: Gemm;
-  readonly #custom: CustomCode;
-  readonly #allShards: ShardRange;
-  readonly #observe: Observe | undefined;
-  readonly #plans = new Map<string, StepPlan>();
-  readonly #compute = new Map<ComputeInstruction, BoundCompute>();
-  readonly #evaluate = new Map<string, BoundEvaluation>();
 
   /** @param observe sees every kernel call of the programs (scripts/profile). */
   constructor(session: Session, custom: CustomCode, observe?: Observe) {
@@ -160,14 +116,11 @@ export class WorkerState {
     const f64 = (at: number, length: number) => new Float64Array(buffer, at, length);
     const i32 = (at: number, length: number) => new Int32Array(buffer, at, length);
     this.session = session;
-    this.#allShards = { first: 0, count: session.shards };
-    this.#custom = custom;
-    this.#observe = observe;
     this.control = i32(layout.control, CONTROL_WORDS);
     this.rank = Atomics.add(this.control, CLAIMED_RANKS, 1);
     this.regions = layout.workers[this.rank];
     this.kernels = instantiateKernels(session.kernels, memory);
-    this.#gemm = openGemm(session.backend, memory, this.kernels, this.regions.scratch);
+    const gemm = openGemm(session.backend, memory, this.kernels, this.regions.scratch);
     this.barrier = new Barrier(i32(layout.barrier, BARRIER_WORDS), session.workers, session.spins);
     const flat = session.tensors.filter(({ sparse }) => !sparse);
     this.gradientSize = flat.reduce((end, t) => Math.max(end, t.offset + t.size), 0);
@@ -197,6 +150,10 @@ export class WorkerState {
     this.reducedBlocks = owned.filter(({ tensor }) => !frozen(tensor));
     this.frozenBlocks = owned.filter(({ tensor }) => frozen(tensor));
     this.trainedBlocks = session.blocks.filter(({ tensor }) => !frozen(tensor));
+    this.plans = new WorkerPlans(session, this.rank);
+    const { regions, kernels, ids, places, timings, earlySum } = this;
+    const seat = { session, regions, kernels, gemm, ids, places, reads: custom.reads, timings, earlySum, observe };
+    this.programs = new WorkerPrograms(seat);
     this.optimizer = new OptimizerRunner({
       session,
       rank: this.rank,
@@ -204,7 +161,7 @@ export class WorkerState {
       kernels: this.kernels,
       barrier: this.barrier,
       key: purposeKey(session.seed, 'noise'),
-      bindGemm: (operands) => this.#gemm.bind(operands),
+      bindGemm: (operands) => gemm.bind(operands),
     });
     this.tensorClip = new TensorClip(this);
     this.wire = new Wire(this);
@@ -299,71 +256,10 @@ export class WorkerState {
     return decision.action;
   }
 
-  /** For all shards, with the partial sums of each apart where there is room, for samples of the gradient noise: the same bytes. */
-  planApart(batchRows: number): StepPlan {
-    const apart = { ...this.session, accumulate: false, groupRows: {} };
-    return this.#plan(`${batchRows}:apart`, () => planStep(apart, this.rank, batchRows));
-  }
-
-  /** For the shards of a range; by default for all. */
-  planFor(batchRows: number, range: ShardRange = this.#allShards): StepPlan {
-    return this.#plan(`${batchRows}:${range.first}+${range.count}`, () =>
-      planStep(this.session, this.rank, batchRows, range),
-    );
-  }
-
-  /** For a step that this process makes by itself: on all shards, or on those of its share. */
-  planShare(batchRows: number): StepPlan {
-    const { share } = this;
-    if (share === undefined) return this.planFor(batchRows);
-    return this.#plan(`${batchRows}:share ${share.first}+${share.count}`, () =>
-      planShare(this.session, this.rank, batchRows, share),
-    );
-  }
-
-  /** For the partial sums that the newest round has brought; `batches`: what the step takes (inner-steps.ts). */
-  planGathered(batches: readonly number[]): StepPlan {
-    const sums = gatheredSums(this.session, roundWordsOf(this.session));
-    const key = sums.map(({ first, count }) => `${first}+${count}`).join();
-    return this.#plan(`${batches.join()}:gathered ${key}`, () => planGathered(this.session, batches, sums));
-  }
-
-  #plan(key: string, make: () => StepPlan): StepPlan {
-    let plan = this.#plans.get(key);
-    if (!plan) {
-      plan = make();
-      this.#plans.set(key, plan);
-    }
-    return plan;
-  }
-
-  /** The program that trains a shard of `rows` rows. */
-  programOf(rows: number): Program {
-    return find(this.session.trainPrograms, rows).program;
-  }
-
-  /** The instruction with this worker's addresses; bound when it is first met. */
-  compute(instruction: ComputeInstruction): BoundCompute {
-    let bound = this.#compute.get(instruction);
-    if (!bound) {
-      bound = this.#bindCompute(instruction);
-      this.#compute.set(instruction, bound);
-    }
-    return bound;
-  }
-
-  evaluation(split: SplitName, rows: number): BoundEvaluation {
-    const name = `${split}/${rows}`;
-    let bound = this.#evaluate.get(name);
-    if (!bound) {
-      const placed = find(this.session.evaluationPrograms, rows);
-      bound = {
-        gather: this.#gather(placed.program, split),
-        run: this.#bind(placed, placed.program.calls, NO_TARGET, 0, this.session.layout.evaluated),
-      };
-      this.#evaluate.set(name, bound);
-    }
-    return bound;
+  /** What this process computes by itself in a pass of step t. */
+  planOf(t: number, pass: number): StepPlan {
+    const rows = this.sampler.batchRows(t);
+    return pass === 0 && this.noise?.takes(t) ? this.plans.apart(rows) : this.plans.own(rows);
   }
 
   /** Clip phase: fills `decision` from its sums. */
@@ -382,155 +278,4 @@ export class WorkerState {
     decision.action = session.nonFinite === 'skip' && standing.badInARow < MOST_BAD_IN_A_ROW ? 'skip' : 'stop';
     standing.badInARow += 1;
   }
-
-  #bindCompute({ rows, shards: targets, last }: ComputeInstruction): BoundCompute {
-    const { session, regions } = this;
-    const placed = find(session.trainPrograms, rows);
-    const { buffer } = session.memory;
-    const width = session.sums.length;
-    const dropout = purposeKey(session.seed, 'dropout');
-    let row = 0;
-    const shards = targets.map((target, j): BoundShard => {
-      const key = new Int32Array(buffer, regions.key + KEY_STRIDE * j, 4);
-      key.set(dropout);
-      const ids = this.ids.subarray(row, row + target.rows);
-      const places = this.places.subarray(row, row + target.rows);
-      row += target.rows;
-      return {
-        shard: target.shard,
-        ids,
-        places,
-        key,
-        sums: new Float64Array(buffer, regions.sums + 8 * width * j, width),
-      };
-    });
-    const gather = this.#augmented(placed.program, this.#gather(placed.program, 'train'));
-    if (targets.length === 1) {
-      const [target] = targets;
-      const program = target.accumulate ? accumulatingProgram(placed.program, session.tensors) : placed.program;
-      const final = this.#finalAfter(last, program.calls);
-      return { shards, gather, run: this.#bind(placed, program.calls, target, 0, session.layout.parameters, final) };
-    }
-    const grouped = groupProgram(
-      placed.program,
-      (n) => this.programOf(n),
-      targets.map((t) => t.rows),
-      targets.map((t) => t.accumulate),
-      session.tensors,
-    );
-    const all = grouped.pieces.flatMap(({ calls }) => calls);
-    const final = this.#finalAfter(last, all);
-    const pieces = grouped.pieces.map(({ shard, calls }) =>
-      this.#bind(placed, calls, targets[shard], shard, session.layout.parameters, final),
-    );
-    const { fixedSums } = grouped;
-    return {
-      shards,
-      gather,
-      run() {
-        for (let i = 0; i < pieces.length; i++) pieces[i]();
-        for (let j = 0; j < shards.length; j++) {
-          for (const { index, value } of fixedSums[j]) shards[j].sums[index] = value;
-        }
-      },
-    };
-  }
-
-  /** Training rows, randomly changed where the job says so. */
-  #augmented(program: Program, gather: Gather): Gather {
-    const { session, regions, kernels, ids } = this;
-    if (session.augmentations.length === 0) return gather;
-    const { batch, scratch } = regions;
-    const memory = { buffer: session.memory.buffer as SharedArrayBuffer, batch, scratch, ids, kernels };
-    const augment = augmentRows(session.augmentations, program.fields, memory, session.seed);
-    return (rows, epoch) => {
-      gather(rows, epoch);
-      augment(rows, epoch);
-    };
-  }
-
-  #gather(program: Program, splitName: SplitName): Gather {
-    const { session, regions, kernels } = this;
-    const split = session.splits[splitName];
-    if (!split) throw new RangeError(`no split ${splitName}`);
-    const buffer = session.memory.buffer;
-    if (split.kind === 'table') return gatherTable(split, program.fields, regions.batch, regions.ids, kernels, buffer);
-    if (split.kind === 'streamed')
-      return gatherTable(split, program.fields, regions.batch, regions.places, kernels, buffer);
-    if (split.kind === 'file') return gatherFile(split, program.fields, buffer, regions.batch, this.ids);
-    const read = this.#custom.reads[splitName];
-    if (!read) throw new RangeError(`no read function for split ${splitName}`);
-    return gatherComputed(split, read, program.fields, buffer, regions.batch, this.ids, session.seed);
-  }
-
-  /** Calls of a program with addresses: gradients where `target` says, sums and key of the `member`-th shard of a group. */
-  #bind(
-    { program, constants }: PlacedProgram,
-    calls: Program['calls'],
-    { slot, shard }: Pick<ShardTarget, 'slot' | 'shard'>,
-    member: number,
-    parameters = this.session.layout.parameters,
-    final?: ReadonlyMap<Call, number>,
-  ): () => void {
-    const { session, regions } = this;
-    return bindProgram(
-      { ...program, calls },
-      {
-        parameters,
-        gradients: regions.partials[slot],
-        moments: session.layout.moments + session.momentBytes * shard,
-        batch: regions.batch,
-        activations: regions.activations,
-        constants: session.layout.constants[constants],
-        sums: regions.sums + 8 * session.sums.length * member,
-        key: regions.key + KEY_STRIDE * member,
-        ends: regions.ends + regions.endStride * member,
-        rowLists: session.layout.rows.headers + rowListStride(session.rowTables) * shard,
-      },
-      this.kernels,
-      (g) => this.#gemm.bind(g),
-      (call, run) => this.#telling(this.#observed(call, run), final?.get(call)),
-    );
-  }
-
-  /** On a node with one sum: what is final in all of its workers is added up and sent while the rest is computed. */
-  #finalAfter(last: boolean | undefined, calls: readonly Call[]): ReadonlyMap<Call, number> | undefined {
-    return last && this.earlySum ? finalGradients(calls, this.session.tensors) : undefined;
-  }
-
-  #telling(run: () => void, from: number | undefined): () => void {
-    const { earlySum } = this;
-    if (from === undefined || earlySum === undefined) return run;
-    return () => {
-      run();
-      earlySum.reached(from);
-    };
-  }
-
-  /** The beginning of the backward pass is marked. */
-  #observed(call: Call, run: () => void): () => void {
-    const observed = this.#observe?.(call, run) ?? run;
-    if (!call.opensBackward) return observed;
-    const { timings } = this;
-    return () => {
-      mark(timings, PHASE.backward);
-      observed();
-    };
-  }
-}
-
-function find(programs: readonly PlacedProgram[], rows: number): PlacedProgram & { program: Program } {
-  const placed = programs.find((p) => p.program.rows === rows);
-  if (!placed) throw new RangeError(`no program for a shard of ${rows} rows`);
-  return placed;
-}
-
-/** Fixed shards of an evaluation: pieces of about `evaluationRows` rows. */
-export function evaluationShards(size: number, evaluationRows: number): number {
-  return Math.max(1, Math.ceil(size / evaluationRows));
-}
-
-export function evaluationShardsOf(session: Pick<Session, 'splits' | 'evaluationRows'>): number {
-  const sizes = [session.splits.val, session.splits.test].map((split) => split?.size ?? 0);
-  return Math.max(...sizes.map((size) => evaluationShards(size, session.evaluationRows)));
 }

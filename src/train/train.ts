@@ -1,8 +1,8 @@
 import type { Fields } from '../data/contract.ts';
 import type { LockstepError } from '../errors.ts';
+import { evaluationShards } from '../parallel/evaluation-shards.ts';
 import { mergeCounts } from '../parallel/histogram.ts';
 import type { SplitName, WorkerReport } from '../parallel/session.ts';
-import { evaluationShards } from '../parallel/worker-state.ts';
 import type { EvaluationRecord, Histogram } from '../record/contract.ts';
 import type { RunControl, StopReason, TrainSummary } from './callbacks.ts';
 import { checkOptions } from './check-options.ts';
