@@ -1,9 +1,13 @@
 import type { ClientRequestArgs } from 'node:http';
-import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import type { Socket, TcpNetConnectOpts } from 'node:net';
 import { WebSocket } from 'ws';
+import { giveBack } from '../src/data/give-back.ts';
 import { LockstepError } from '../src/errors.ts';
-import { decodeFrame, encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
-import { giveBack, ReadBuffers, ReceiveMemory } from './receive-memory.ts';
+import { ReadingMemory } from '../src/kernels/checksum.ts';
+import { FrameReader, type Places } from './frame-reader.ts';
+import { encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
+import { connectSocket, usesReadsAtOnce } from './socket-reads.ts';
+import { isClose, OPCODE, WebSocketError, WebSocketReader, writeHead } from './websocket-frames.ts';
 
 /** Deadlines and limits of a connection, with their defaults. */
 export const CONNECTION_DEFAULTS = {
@@ -35,6 +39,12 @@ export interface ConnectionEnd {
 }
 
 export interface ConnectionOptions {
+  /** Longest message that may come, in bytes. */
+  maxPayload: number;
+  /** Into which the socket reads; default: one that all such connections of the process share. */
+  memory?: ReadingMemory;
+  /** Where regions belong; default: in memory of their own. */
+  places?: Places;
   /**
    * Called once for each message, in order. Its regions are valid until it returns, or, where it returns a promise, until that is
    * settled. What it throws, or rejects with, ends the connection as `failed`.
@@ -51,6 +61,9 @@ export interface ConnectionOptions {
   maxQueuedMessages?: number;
 }
 
+/** Of a message. */
+const MOST_FRAGMENTS = 4 * FRAME_LIMITS.regions;
+
 /**
  * What both ends give to ws: no compression (gradients do not compress), messages of at most `maxPayload` bytes, bounded
  * fragments. `maxPayload` follows from the tensor table; before the handshake it is a header's length.
@@ -59,14 +72,14 @@ export const socketLimits = (maxPayload: number) =>
   ({
     perMessageDeflate: false,
     maxPayload,
-    maxFragments: 4 * FRAME_LIMITS.regions,
-    allowSynchronousEvents: true, // ReceiveMemory counts on it
+    maxFragments: MOST_FRAGMENTS,
     closeTimeout: CONNECTION_DEFAULTS.closeMs,
   }) as const;
 
 /**
- * One peer over a WebSocket, of either end. Nothing is copied on the way out: the parts of a frame leave as fragments of one
- * message in one system call. On the way in each fragment stays in the memory into which ws assembled it, until it was handled.
+ * One peer over a WebSocket, of either end. ws opens and closes it and has its pings; messages we write and read ourselves. Nothing is copied on
+ * the way out: the parts of a frame leave as fragments of one message in one system call. On the way in each byte of a region is copied
+ * once, from where the socket reads to where it belongs.
  */
 export class Connection {
   /** Name of the other end. */
@@ -74,9 +87,11 @@ export class Connection {
   readonly #ws: WebSocket;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
-  readonly #limits: Required<Omit<ConnectionOptions, 'onMessage' | 'onClose' | 'peer'>>;
+  readonly #limits: Required<Omit<ConnectionOptions, 'maxPayload' | 'memory' | 'places' | 'onMessage' | 'onClose' | 'peer'>>;
   readonly #heartbeat: NodeJS.Timeout;
-  readonly #memory: ReceiveMemory;
+  readonly #frames: FrameReader;
+  /** Nodes mask what they send: with zeros, or, where ws is to do it, with what it takes. */
+  readonly #mask: 'none' | 'zero' | 'random';
   #queuedBytes = 0;
   #queuedMessages = 0;
   #messagesSent = 0;
@@ -94,24 +109,23 @@ export class Connection {
   #closeTimer: NodeJS.Timeout | undefined;
 
   /**
-   * Takes over an open WebSocket and its socket (a server has it in the upgrade request, a client in the response).
+   * Takes over an open WebSocket and its socket (a server has it in the upgrade request, a client in the response). Only ws may listen to
+   * the socket's data before.
    *
-   * @param buffers into which the socket reads, if it has its own.
+   * @param mask of what is sent: a server's is `none`.
    */
-  constructor(ws: WebSocket, socket: Socket, options: ConnectionOptions, buffers?: ReadBuffers) {
+  constructor(ws: WebSocket, socket: Socket, options: ConnectionOptions, mask: 'none' | 'zero' | 'random' = 'none') {
     const { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages } = CONNECTION_DEFAULTS;
     this.#ws = ws;
     this.#socket = socket;
     this.#options = options;
-    this.#memory = new ReceiveMemory(buffers);
+    this.#mask = mask;
+    this.#frames = new FrameReader(options.places, options.memory);
     this.#limits = { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages, ...defined(options) };
     this.peer = options.peer ?? `${socket.remoteAddress}:${socket.remotePort}`;
     this.#heardBytes = socket.bytesRead;
     socket.setNoDelay(true);
-    ws.binaryType = 'fragments';
     this.#read(socket);
-    ws.on('message', (data, isBinary) => this.#receive(data as unknown as Uint8Array[], isBinary));
-    ws.on('ping', (data) => this.#memory.keep(data));
     ws.on('pong', (sent) => {
       const [now, at] = [performance.now(), Number(sent.toString())];
       if (at > 0 && at <= now) this.#roundTripMs = now - at;
@@ -192,18 +206,7 @@ export class Connection {
     this.#queuedBytes += bytes;
     this.#queuedMessages += 1;
     try {
-      await new Promise<void>((resolve, reject) => {
-        const last = parts.length - 1;
-        this.#socket.cork(); // one writev for all parts
-        parts.forEach((part, i) => {
-          this.#ws.send(
-            part,
-            { binary: true, compress: false, fin: i === last },
-            i === last ? (error) => (error ? reject(error) : resolve()) : undefined,
-          );
-        });
-        this.#socket.uncork();
-      });
+      await new Promise<void>((resolve, reject) => this.#write(parts, (error) => (error ? reject(error) : resolve())));
     } catch (cause) {
       throw this.#error('an open connection', this.#cause?.reason ?? messageOf(cause), cause);
     } finally {
@@ -211,6 +214,23 @@ export class Connection {
       this.#queuedMessages -= 1;
     }
     this.#messagesSent += 1;
+  }
+
+  /** All parts in one system call, as fragments of one message. */
+  #write(parts: readonly Uint8Array[], written: (error?: Error | null) => void): void {
+    const last = parts.length - 1;
+    this.#socket.cork();
+    parts.forEach((part, i) => {
+      const final = i === last;
+      if (this.#mask === 'random') {
+        this.#ws.send(part, { binary: true, compress: false, fin: final }, final ? written : undefined);
+        return;
+      }
+      const opcode = i === 0 ? OPCODE.binary : OPCODE.continuation;
+      this.#socket.write(writeHead(opcode, final, part.length, this.#mask === 'zero'));
+      this.#socket.write(part, final ? written : undefined);
+    });
+    this.#socket.uncork();
   }
 
   /** Closes in order: what was sent before still arrives, what comes from now on is ignored. `onClose` follows, within `closeMs`. */
@@ -233,43 +253,66 @@ export class Connection {
     this.#ws.resume();
   }
 
-  /**
-   * What the socket reads goes through ws at once. All the same ws pauses the socket with each chunk of more than 16 KiB and resumes it a
-   * tick later, which costs more than the reading.
-   */
+  /** From now on we read what the socket brings, and ws has of it what is not a message. */
   #read(socket: Socket): void {
-    const { pause } = socket;
-    let reading = false;
-    socket.prependListener('data', (chunk: Buffer) => {
-      this.#memory.add(chunk);
-      reading = true;
+    const toWs = socket.listeners('data');
+    socket.removeAllListeners('data');
+    const { maxPayload } = this.#options;
+    const reader = new WebSocketReader(
+      { masked: this.#mask === 'none', maxPayload, maxFragments: MOST_FRAGMENTS },
+      {
+        payload: (bytes) => this.#take(bytes),
+        fragment: () => this.#take(undefined),
+        message: () => this.#receive(),
+        control: (frame) => {
+          for (const listener of toWs) listener.call(socket, frame);
+          if (isClose(frame)) over = true;
+        },
+      },
+    );
+    let over = false;
+    socket.on('data', (chunk: Uint8Array) => {
+      if (over) return;
+      try {
+        reader.read(chunk);
+      } catch (error) {
+        over = true;
+        this.#misread(error);
+      }
     });
-    socket.on('data', () => {
-      reading = false;
-    });
-    socket.pause = () => (reading && !this.#paused ? socket : pause.call(socket));
+    usesReadsAtOnce(socket);
   }
 
-  #receive(data: Uint8Array[], isBinary: boolean): void {
+  /** Of a message: the next bytes, or the end of a fragment. */
+  #take(bytes: Uint8Array | undefined): void {
+    if (this.#cause !== undefined) return;
+    try {
+      if (bytes) this.#frames.payload(bytes);
+      else this.#frames.fragment();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #receive(): void {
     if (this.#cause !== undefined) return;
     this.#messagesReceived += 1;
-    let frame: Frame;
     try {
-      if (!isBinary) throw new FrameError(0, 'a binary message', 'a text message');
-      const { header, regions } = decodeFrame(data);
-      frame = { header, regions: this.#memory.take(regions) };
-    } catch (error) {
-      this.#end({ kind: 'invalid', by: 'us', reason: messageOf(error), error }, 1002);
-      return;
-    }
-    try {
+      const frame = this.#frames.message();
       const handled = this.#options.onMessage(frame, this);
-      const done = () => giveBack(frame.regions);
+      const done = () => giveBackLong(frame.regions);
       if (handled === undefined) done();
       else handled.catch((error) => this.#failed(error)).finally(done);
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  /** What came is no WebSocket, so that an answer to our close would not be found in what follows. */
+  #misread(error: unknown): void {
+    if (!(error instanceof WebSocketError)) throw error;
+    this.#end({ kind: 'invalid', by: 'us', reason: error.message, error }, error.closeCode);
+    this.#socket.end();
   }
 
   /** A handler refuses a frame by throwing a FrameError; any other error is a defect of ours. */
@@ -348,8 +391,6 @@ export class Connection {
 }
 
 export interface DialOptions extends ConnectionOptions {
-  /** Longest message that may come, in bytes. */
-  maxPayload: number;
   /**
    * Clients mask what they send, against broken HTTP proxies that would take it for a request. `zero` (default) costs nothing and
    * protects from nothing; with `random` each byte is copied once more.
@@ -363,7 +404,7 @@ export interface DialOptions extends ConnectionOptions {
 
 /** Opens a connection. Rejects with E_CONNECTION when there is nobody, no WebSocket, or no answer within `dialMs`. */
 export function dial(url: string, options: DialOptions): Promise<Connection> {
-  const { maxPayload, mask = 'zero', ca, dialMs = CONNECTION_DEFAULTS.dialMs, signal } = options;
+  const { maxPayload, memory = ReadingMemory.default, mask = 'zero', ca, dialMs = CONNECTION_DEFAULTS.dialMs, signal } = options;
   return new Promise((resolve, reject) => {
     const fail = (got: string, cause?: unknown) =>
       reject(
@@ -377,12 +418,10 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
       );
     if (signal?.aborted) return fail('a request to stop', signal.reason);
     let ws: WebSocket;
-    let buffers: ReadBuffers | undefined;
     try {
-      if (new URL(url).protocol === 'ws:') buffers = new ReadBuffers();
       ws = new WebSocket(url, {
         ...socketLimits(maxPayload),
-        ...(buffers && { createConnection: connectInto(buffers) }),
+        ...(new URL(url).protocol === 'ws:' && { createConnection: connectInto(memory) }),
         handshakeTimeout: dialMs,
         ...(ca === undefined ? {} : { ca }),
         ...(mask === 'zero' ? { generateMask: (bytes: Buffer) => bytes.fill(0) } : {}),
@@ -407,27 +446,27 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
       if (socket === undefined) {
         ws.terminate();
         fail('a connection without a socket');
-      } else resolve(new Connection(ws, socket, { ...options, peer: options.peer ?? url }, buffers));
+      } else resolve(new Connection(ws, socket, { ...options, peer: options.peer ?? url }, mask));
     });
   });
 }
 
-/** Connects a socket that reads into these buffers: fewer, longer reads, and no memory made for each. TLS has its own. */
-function connectInto(buffers: ReadBuffers): ClientRequestArgs['createConnection'] {
-  return (options) => {
-    const socket: Socket = connect({
-      ...(options as TcpNetConnectOpts),
-      path: undefined, // of the request; here it would be that of a socket in the file system
-      onread: {
-        buffer: () => buffers.next(),
-        callback: (bytes) => {
-          socket.emit('data', buffers.took(bytes));
-          return true;
-        },
-      },
-    } as TcpNetConnectOpts);
-    return socket;
-  };
+/** For TCP alone: TLS has reads of its own. `path` is that of the request; to a socket it would be one in the file system. */
+const connectInto =
+  (memory: ReadingMemory): ClientRequestArgs['createConnection'] =>
+  (options) =>
+    connectSocket({ ...(options as TcpNetConnectOpts), path: undefined } as TcpNetConnectOpts, memory);
+
+/** Shorter ones cost more than they bring. */
+const WORTH_IT = 16 * 1024;
+
+/**
+ * Regions in memory of their own lie outside of V8's heap: left to the garbage collector, gigabytes a minute of them make it go through the whole
+ * heap several times a second.
+ */
+function giveBackLong(regions: readonly Uint8Array[]): void {
+  const long = regions.filter(({ byteLength }) => byteLength >= WORTH_IT);
+  if (long.length > 0) giveBack(...long);
 }
 
 /** Given values only: `undefined` does not replace a default. */

@@ -1,5 +1,5 @@
 import { LockstepError } from '../src/errors.ts';
-import { sumInPlace } from '../src/kernels/checksum.ts';
+import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
 import { batchesOf } from '../src/parallel/inner-steps.ts';
@@ -12,6 +12,7 @@ import { AwakeClock } from './awake-clock.ts';
 import { Downlink } from './downlink.ts';
 import type { ClusterEvent, NodePart, NodeRow } from './events.ts';
 import { Farewell } from './farewell.ts';
+import type { Place } from './frame-reader.ts';
 import { FrameError } from './frames.ts';
 import { KeptStates, type SavedStates } from './kept-states.ts';
 import type { Arrival } from './listener.ts';
@@ -23,7 +24,7 @@ import { type Newcomer, PROOF_SHARD, Reception } from './reception.ts';
 import { type Part, Round, sumBytesOf } from './round.ts';
 import { RoundWatch } from './round-clock.ts';
 import { RowSender } from './stream-data.ts';
-import { stateBytes } from './transfer.ts';
+import { readingMemoryOf, stateBytes } from './transfer.ts';
 import { LinkAdvice } from './wire-advice.ts';
 
 export interface CoordinatorSetup {
@@ -76,6 +77,8 @@ export class Coordinator {
   readonly #clock: AwakeClock;
   readonly #farewell: Farewell;
   readonly #advice: LinkAdvice | undefined;
+  /** Into which its sockets read. */
+  readonly memory: ReadingMemory;
   /** What nodes keep from round to round, if anything. */
   readonly kept: KeptStates | undefined;
   readonly #sampler: ReturnType<typeof samplerOf>;
@@ -108,7 +111,7 @@ export class Coordinator {
     const { session, fence, deadlines, saved, onEvent } = setup;
     const { memory, layout, keptBytes } = session;
     this.#setup = setup;
-    sumInPlace(session.kernels, memory);
+    this.memory = readingMemoryOf(session);
     this.#watch = setup.onRound && new RoundWatch(setup.onRound);
     this.#session = session;
     this.#desk = new CoordinatorDesk(session);
@@ -120,9 +123,11 @@ export class Coordinator {
     this.#sumBytes = sumBytesOf(session);
     this.#reception = new Reception({
       ...setup,
+      memory: this.memory,
       admit: (newcomer) => {
         const member = this.#admit(newcomer);
         return {
+          placeOf: (header, length) => this.#placeOf(member, header, length),
           hear: (message) => this.#hear(member, message),
           left: (lost, reason) => this.#lose(member, lost, reason),
         };
@@ -358,6 +363,16 @@ export class Coordinator {
     const sent = member.connection.send({ type: 'compute', ...stamp, ...range, parameterBytes, after });
     if (this.#watch) sent.then(this.#watch.sent, () => undefined);
     member.after = round.step;
+  }
+
+  /** Pieces of sums are read to where they belong, as long as they are wanted. */
+  #placeOf(member: Member, header: ToCoordinator, length: number): Place | undefined {
+    const round = this.#round;
+    if (header.type !== 'sums' || header.fence !== this.#setup.fence || !round) return undefined;
+    const part = round.partOf(member.parts, header);
+    if (!part) return undefined;
+    const bytes = round.placeOf(part, header, length);
+    return { bytes, current: () => this.#round === round && member.parts.includes(part) && this.#members.has(member.id) };
   }
 
   #hear(member: Member, message: Message<ToCoordinator>): void {

@@ -58,8 +58,8 @@ const UINT32 = 0xce;
 const CHECKSUM = 5;
 
 /** The CRC-32 of the header, continued over the regions. */
-function checksumOf(header: Uint8Array, regions: readonly Uint8Array[]): number {
-  return regions.reduce((sum, region) => checksum(region, sum), crc32(header));
+function sumOf(headerSum: number, regions: readonly Uint8Array[]): number {
+  return regions.reduce((sum, region) => checksum(region, sum), headerSum);
 }
 
 /** Nil bytes before the prefix of a region that starts behind `offset`. */
@@ -79,7 +79,7 @@ export function encodeFrame(header: object, regions: readonly Uint8Array[] = [])
   const head = new Uint8Array(packed.length + CHECKSUM);
   head.set(packed);
   head[packed.length] = UINT32;
-  new DataView(head.buffer).setUint32(packed.length + 1, checksumOf(packed, regions));
+  new DataView(head.buffer).setUint32(packed.length + 1, sumOf(crc32(packed), regions));
   let before = head;
   let offset = 0;
   for (const region of regions) {
@@ -112,37 +112,68 @@ export function decodeFrame(data: Uint8Array | readonly Uint8Array[]): Frame {
 
 function readFrame(parts: readonly Uint8Array[]): Frame {
   const first = parts[0] ?? NOTHING;
-  const reader = new HeaderReader(first);
-  const header = reader.map();
+  const { header, bytes, headerSum, sum: expected } = readHead(first);
   const regions: Uint8Array[] = [];
   let part = 0;
-  let rest = first.subarray(reader.position);
-  let offset = reader.position;
-  const take = (bytes: number, what: string): Uint8Array => {
+  let rest = first.subarray(bytes);
+  let offset = bytes;
+  const take = (length: number, what: string): Uint8Array => {
     if (rest.length === 0 && part + 1 < parts.length) rest = parts[++part];
-    if (rest.length < bytes) throw new FrameError(offset, `${bytes} bytes of ${what}`, `${rest.length}`);
-    const taken = rest.subarray(0, bytes);
-    rest = rest.subarray(bytes);
-    offset += bytes;
+    if (rest.length < length) throw new FrameError(offset, `${length} bytes of ${what}`, `${rest.length}`);
+    const taken = rest.subarray(0, length);
+    rest = rest.subarray(length);
+    offset += length;
     return taken;
   };
-  const mark = take(CHECKSUM, 'the checksum');
-  if (mark[0] !== UINT32) throw new FrameError(offset - CHECKSUM, '0xce, the checksum', hex(mark[0]));
-  const expected = new DataView(mark.buffer, mark.byteOffset + 1, 4).getUint32(0);
   while (rest.length > 0 || part + 1 < parts.length) {
-    if (regions.length === FRAME_LIMITS.regions)
-      throw new FrameError(offset, `at most ${FRAME_LIMITS.regions} regions`, 'one more');
-    const pad = padding(offset);
-    const prefix = take(pad + PREFIX, "a region's prefix");
-    for (let i = 0; i < pad; i++)
-      if (prefix[i] !== NIL) throw new FrameError(offset - PREFIX - pad + i, '0xc0 as padding', hex(prefix[i]));
-    if (prefix[pad] !== BIN32) throw new FrameError(offset - PREFIX, '0xc6, a region', hex(prefix[pad]));
-    const length = new DataView(prefix.buffer, prefix.byteOffset + pad + 1, 4).getUint32(0);
+    const at = offset;
+    const length = readPrefix(take(prefixBytes(at), "a region's prefix"), at, regions.length);
     regions.push(length === 0 ? NOTHING : take(length, 'a region'));
   }
-  const sum = checksumOf(first.subarray(0, reader.position), regions);
-  if (sum !== expected) throw new FrameError(0, `bytes with the checksum ${expected}`, `${sum}`);
+  expectSum(expected, sumOf(headerSum, regions));
   return { header, regions };
+}
+
+/** How a frame begins. */
+export interface FrameHead {
+  readonly header: Record<string, unknown>;
+  /** Of the header and the checksum. */
+  readonly bytes: number;
+  /** Of the header, from which the checksum goes on. */
+  readonly headerSum: number;
+  /** The checksum of all, as the frame says. */
+  readonly sum: number;
+}
+
+/** @throws FrameError if these bytes do not begin as a frame does. */
+export function readHead(bytes: Uint8Array): FrameHead {
+  const reader = new HeaderReader(bytes);
+  const header = reader.map();
+  const end = reader.position;
+  if (bytes.length - end < CHECKSUM)
+    throw new FrameError(end, `${CHECKSUM} bytes of the checksum`, `${bytes.length - end}`);
+  if (bytes[end] !== UINT32) throw new FrameError(end, '0xce, the checksum', hex(bytes[end]));
+  const sum = new DataView(bytes.buffer, bytes.byteOffset + end + 1, 4).getUint32(0);
+  return { header, bytes: end + CHECKSUM, headerSum: crc32(bytes.subarray(0, end)), sum };
+}
+
+/** Bytes of the prefix of a region that begins at an offset in a frame: padding and length. */
+export const prefixBytes = (offset: number) => padding(offset) + PREFIX;
+
+/** The length of a region. @throws FrameError for what is no prefix, or one too many. */
+export function readPrefix(prefix: Uint8Array, offset: number, regions: number): number {
+  if (regions === FRAME_LIMITS.regions)
+    throw new FrameError(offset, `at most ${FRAME_LIMITS.regions} regions`, 'one more');
+  const pad = prefix.length - PREFIX;
+  for (let i = 0; i < pad; i++)
+    if (prefix[i] !== NIL) throw new FrameError(offset + i, '0xc0 as padding', hex(prefix[i]));
+  if (prefix[pad] !== BIN32) throw new FrameError(offset + pad, '0xc6, a region', hex(prefix[pad]));
+  return new DataView(prefix.buffer, prefix.byteOffset + pad + 1, 4).getUint32(0);
+}
+
+/** @throws FrameError if a frame is not what was sent. */
+export function expectSum(expected: number, sum: number): void {
+  if (sum !== expected) throw new FrameError(0, `bytes with the checksum ${expected}`, `${sum}`);
 }
 
 const NOTHING = new Uint8Array(0);

@@ -8,7 +8,7 @@ import { codecOf, encodedBytes, mostEncodedBytes, unsoundBlock, type WireFormat 
 import { FrameError } from './frames.ts';
 import type { Message, Of, ToNode } from './messages.ts';
 import { placeRowsOfData } from './stream-data.ts';
-import { joinedPieces, placeJoined, placePiece, placeRows, stateBytes, type TransferPiece } from './transfer.ts';
+import { joinedPieces, placeJoined, placeOf, placeRows, putInPlace, stateBytes, type TransferPiece } from './transfer.ts';
 
 /** What is put into the arena. */
 export type Content = Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'data' | 'kept'>>;
@@ -41,28 +41,27 @@ export class Inbox {
     this.#kept = keptVectors(session, { residual: codecOf(wire)?.takes === true, inner: syncEvery > 1 });
   }
 
+  /** Where a piece belongs. @throws FrameError for one that does not fit the job. */
+  placeOf({ type, offset }: Of<ToNode, 'parameters' | 'update'>, length: number): Uint8Array {
+    const { memory, layout, blocks } = this.#session;
+    return type === 'parameters'
+      ? placeOf(memory.buffer, layout.parameters, stateBytes(this.#session), { offset, length })
+      : placeOf(memory.buffer, layout.wire.down, mostEncodedBytes(blocks), { offset, length });
+  }
+
   /** @throws FrameError for what does not fit the job. */
   put(message: Content): void {
     const session = this.#session;
-    const { memory, layout } = session;
     if (message.type === 'data') placeRowsOfData(session, message.regions);
     if (message.type === 'kept') this.#putKept(message);
     if (message.type === 'data' || message.type === 'kept') return;
     this.#begin(message.round);
-    const [bytes] = message.regions;
-    switch (message.type) {
-      case 'parameters':
-        placePiece(memory.buffer, layout.parameters, stateBytes(session), { offset: message.offset, bytes });
-        break;
-      case 'update':
-        placePiece(memory.buffer, layout.wire.down, mostEncodedBytes(session.blocks), { offset: message.offset, bytes });
-        this.#update += bytes.length;
-        break;
-      case 'rows':
-        placeRows(session, message.table, bytes, message.regions[1]);
-    }
+    const [bytes, more] = message.regions;
+    if (message.type === 'rows') placeRows(session, message.table, bytes, more);
+    else putInPlace(this.placeOf(message, bytes.length), bytes);
+    if (message.type === 'update') this.#update += bytes.length;
     this.#bytes += message.type === 'rows' ? message.regions[1].length : bytes.length;
-  } // biome-ignore format: a table
+  }
 
   /**
    * All that belongs to shards that are to be computed has come. Gives whether parts of it are encoded, for the workers to put into place.

@@ -6,9 +6,11 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { quote } from '../src/checkpoint/damage.ts';
 import { LockstepError } from '../src/errors.ts';
+import { ReadingMemory } from '../src/kernels/checksum.ts';
 import { Admission, LISTEN_LIMITS, type ListenLimits } from './admission.ts';
 import { socketLimits } from './connection.ts';
 import { isLoopback } from './security.ts';
+import { replaceSocket } from './socket-reads.ts';
 
 /** Certificate and private key in PEM: their content, not where they lie. */
 export interface ServerTls {
@@ -26,6 +28,8 @@ export interface ListenOptions {
   readonly insecure?: boolean;
   /** Bytes of the longest message that is read. */
   readonly maxPayload: number;
+  /** Into which sockets read; default: one that all of the process share. */
+  readonly memory?: ReadingMemory;
   readonly limits?: Partial<ListenLimits>;
   /** A peer has opened a WebSocket and has proved nothing yet. Must not throw. */
   onConnection(arrival: Arrival): void;
@@ -39,6 +43,10 @@ export interface Arrival {
   readonly socket: Socket;
   /** IP address of the peer. */
   readonly address: string;
+  /** Bytes of the longest message that is read. */
+  readonly maxPayload: number;
+  /** Tells the listener of a message that did not go through the WebSocket. */
+  heard(): void;
   /** Tells the listener that the peer has proved itself: it may send at length, earlier failures from its address are forgotten. */
   joined(): void;
   /** Tells the listener that it did not, with the reason for the log: its address has to wait after several. Does not close. */
@@ -65,7 +73,7 @@ const HEADER_BYTES = 8192;
  * address or port that cannot be had.
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { host = '127.0.0.1', port, tls, insecure = false, maxPayload } = options;
+  const { host = '127.0.0.1', port, tls, insecure = false, maxPayload, memory = ReadingMemory.default } = options;
   const limits = { ...LISTEN_LIMITS, ...defined(options.limits) };
   if (!Number.isSafeInteger(maxPayload) || maxPayload < 1 || maxPayload >= 2 ** 31) {
     throw new RangeError(`listener: ws takes no limit of ${maxPayload} bytes`); // it would read 2^31 as none
@@ -144,20 +152,25 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       return refuse(stream, address, 429, verdict.reason, [`Retry-After: ${Math.ceil(verdict.retryMs / 1000)}`]);
     }
     socket.once('close', () => admission.leave());
-    webSockets.handleUpgrade(request, stream, head, (websocket) => {
+    const upgraded = tls ? socket : replaceSocket(socket, memory);
+    webSockets.handleUpgrade(request, upgraded, head, (websocket) => {
       clearTimeout(sockets.get(keyOf(socket))?.deadline);
       websocket.on('error', () => {}); // ws closes it; who wants to know listens too
       const cut = (reason: string) => {
         log(address, reason);
         websocket.terminate();
       };
-      limitFrames(websocket, limits.framesPerSecond, now, cut);
-      const unlimit = limitBytes(socket, limits.unprovenBytes, cut);
+      const heard = limitFrames(websocket, limits.framesPerSecond, now, cut);
+      let proven = false;
+      let unlimit = () => {};
       options.onConnection({
         websocket,
-        socket,
+        socket: upgraded,
         address,
+        maxPayload,
+        heard,
         joined() {
+          proven = true;
           unlimit();
           admission.joined(address, now());
         },
@@ -166,6 +179,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
           log(address, reason);
         },
       });
+      if (!proven) unlimit = limitBytes(upgraded, limits.unprovenBytes, cut); // after the connection, which takes listeners away
     });
   });
   webSockets.on('wsClientError', (error, stream, request) => {
@@ -270,7 +284,7 @@ function limitFrames(
   most: number,
   now: () => number,
   onExceeded: (reason: string) => void,
-): void {
+): () => void {
   let since = now();
   let frames = 0;
   const count = () => {
@@ -286,6 +300,7 @@ function limitFrames(
     frames = 1;
   };
   for (const event of ['message', 'ping', 'pong'] as const) websocket.on(event, count);
+  return count;
 }
 
 function unlistenable(host: string, port: number, cause: unknown): LockstepError {

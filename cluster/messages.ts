@@ -140,23 +140,39 @@ export const MESSAGES = [...TO_NODE.options, ...TO_COORDINATOR.options].map(({ s
 
 /** @throws FrameError for a message that a coordinator does not send. */
 export function readFromCoordinator(frame: Frame): Message<ToNode> {
-  return read(TO_NODE, frame);
+  return withRegions(headerFromCoordinator(frame.header), frame);
 }
 
 /** @throws FrameError for a message that a node does not send. */
 export function readFromNode(frame: Frame): Message<ToCoordinator> {
-  return read(TO_COORDINATOR, frame);
+  return withRegions(headerFromNode(frame.header), frame);
 }
 
-function read<T extends ToNode | ToCoordinator>(schema: z.ZodType<T>, { header, regions }: Frame): Message<T> {
+/** The same of the header alone, while the regions are on their way. */
+export const headerFromCoordinator = (header: unknown): ToNode => read(TO_NODE, readToNode, header);
+export const headerFromNode = (header: unknown): ToCoordinator => read(TO_COORDINATOR, readToCoordinator, header);
+
+/** What was read of headers that are in use: each is looked at twice where its regions have a place. */
+const readToNode = new WeakMap<object, ToNode>();
+const readToCoordinator = new WeakMap<object, ToCoordinator>();
+
+function read<T extends ToNode | ToCoordinator>(schema: z.ZodType<T>, known: WeakMap<object, T>, header: unknown): T {
+  const isObject = typeof header === 'object' && header !== null;
+  const before = isObject ? known.get(header) : undefined;
+  if (before) return before;
   const parsed = schema.safeParse(header);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new FrameError(0, 'a message of this protocol', `${issue.path.join('.') || 'type'}: ${issue.message}`);
   }
-  const expected = REGIONS[parsed.data.type] ?? 0;
+  if (isObject) known.set(header, parsed.data);
+  return parsed.data;
+}
+
+function withRegions<T extends ToNode | ToCoordinator>(message: T, { regions }: Frame): Message<T> {
+  const expected = REGIONS[message.type] ?? 0;
   if (regions.length !== expected) {
-    throw new FrameError(0, `${expected} regions in ${parsed.data.type}`, String(regions.length));
+    throw new FrameError(0, `${expected} regions in ${message.type}`, String(regions.length));
   }
-  return { ...parsed.data, regions };
+  return { ...message, regions };
 }

@@ -1,6 +1,6 @@
 import { toExactJson } from '../src/checkpoint/exact-json.ts';
 import { LockstepError } from '../src/errors.ts';
-import { sumInPlace } from '../src/kernels/checksum.ts';
+import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
@@ -15,14 +15,15 @@ import { planRun } from '../src/train/plan-run.ts';
 import { AwakeClock } from './awake-clock.ts';
 import { type Connection, dial } from './connection.ts';
 import { fetchDescription } from './fetch-description.ts';
+import type { Place } from './frame-reader.ts';
 import { FrameError } from './frames.ts';
 import { type Content, Inbox } from './inbox.ts';
-import { hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
+import { headerFromCoordinator, hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
 import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
 import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
 import { RoundClock } from './round-clock.ts';
 import { answer, checkToken, makeNonce, verify } from './security.ts';
-import { packShards, queueLimits, stateBytes } from './transfer.ts';
+import { packShards, queueLimits, readingMemoryOf, stateBytes } from './transfer.ts';
 import { type TreeSum, Upload } from './upload.ts';
 
 /** Losses of worker threads without a round in between after which a node gives up. */
@@ -62,6 +63,8 @@ export async function runNode<J extends Job>(
 class Node {
   readonly #run: OpenRun;
   readonly #session: Session;
+  /** Into which its sockets read. */
+  readonly #memory: ReadingMemory;
   /** Gives the workers what they do, as long as they live. */
   #desk: NodeDesk;
   readonly #identity: Uint8Array;
@@ -80,12 +83,14 @@ class Node {
   readonly #clock = new RoundClock();
   /** What the workers are at; the next waits for it. */
   #busy: Promise<void> = Promise.resolve();
+  /** Messages that it has not dealt with. */
+  #waiting = 0;
 
   constructor(run: OpenRun, identity: string, workers: number, options: NodeOptions) {
     this.#run = run;
     this.#session = run.session;
     this.#desk = new NodeDesk(run.session);
-    sumInPlace(run.session.kernels, run.session.memory);
+    this.#memory = readingMemoryOf(run.session);
     this.#identity = new TextEncoder().encode(identity);
     this.#workers = workers;
     this.#options = options;
@@ -175,6 +180,8 @@ class Node {
         ...queueLimits(this.#session),
         ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
         signal,
+        memory: this.#memory,
+        places: (header, _, length) => this.#placeOf(headerFromCoordinator(header), length, visit),
         onMessage: (frame, peer) => {
           const message = readFromCoordinator(frame);
           if (message.type === 'stop') {
@@ -228,15 +235,31 @@ class Node {
     const { inbox } = visit;
     if (inbox === undefined) throw new FrameError(0, 'welcome first', message.type);
     if (message.fence !== visit.fence) return undefined; // of another time
+    if (this.#waiting === 0 && message.type !== 'compute' && message.type !== 'save') {
+      inbox.put(message);
+      return undefined;
+    }
     // The arena belongs to the workers while they compute: what comes meanwhile waits for them.
+    this.#waiting += 1;
     this.#busy = this.#busy.then(async () => {
       if (connection.open) await this.#obey(message, connection, inbox);
     });
-    return this.#busy.catch((error) => {
-      this.#busy = Promise.resolve();
-      if (error instanceof FrameError) connection.close(error.message);
-      else if (connection.open) fail(error);
-    });
+    return this.#busy
+      .catch((error) => {
+        this.#busy = Promise.resolve();
+        if (error instanceof FrameError) connection.close(error.message);
+        else if (connection.open) fail(error);
+      })
+      .finally(() => {
+        this.#waiting -= 1;
+      });
+  }
+
+  /** Parameters are read to where they belong while the arena is idle: they are complete before anything else of the connection is begun. */
+  #placeOf(header: ToNode, length: number, { inbox, fence }: Visit): Place | undefined {
+    if (header.type !== 'parameters' && header.type !== 'update') return undefined;
+    if (inbox === undefined || header.fence !== fence || this.#waiting > 0) return undefined;
+    return { bytes: inbox.placeOf(header, length), current: () => true };
   }
 
   #introduce(message: Message<Of<ToNode, 'challenge'>>, connection: Connection, visit: Visit): void {

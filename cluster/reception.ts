@@ -1,11 +1,13 @@
 import type { LockstepError } from '../src/errors.ts';
+import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import type { Session } from '../src/parallel/session.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { Connection } from './connection.ts';
 import { examine } from './examine.ts';
+import type { Place } from './frame-reader.ts';
 import { FrameError } from './frames.ts';
 import type { Arrival } from './listener.ts';
-import { hex, type Message, type Of, PROTOCOL, readFromNode, type ToCoordinator } from './messages.ts';
+import { headerFromNode, hex, type Message, type Of, PROTOCOL, readFromNode, type ToCoordinator } from './messages.ts';
 import type { Deadlines } from './options.ts';
 import { answer, makeNonce } from './security.ts';
 import { RowSender } from './stream-data.ts';
@@ -24,12 +26,15 @@ export interface Newcomer {
 
 /** What is done with a peer after it was let in. */
 export interface Guest {
+  /** Where the only region of a message belongs, if there is such a place. */
+  placeOf(header: ToCoordinator, length: number): Place | undefined;
   hear(message: Message<ToCoordinator>): void;
   left(lost: boolean, reason: string): void;
 }
 
 export interface ReceptionSetup {
   readonly session: Session;
+  readonly memory: ReadingMemory;
   readonly identity: Identity;
   readonly fence: number;
   readonly token: string | undefined;
@@ -83,10 +88,14 @@ export class Reception {
     let refusal: string | undefined;
     const connection = new Connection(arrival.websocket, arrival.socket, {
       peer: arrival.address,
+      maxPayload: arrival.maxPayload,
+      memory: this.#setup.memory,
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
       ...queueLimits(session),
+      places: (header, _, length) => guest?.placeOf(headerFromNode(header), length),
       onMessage: (frame) => {
+        arrival.heard();
         const message = readFromNode(frame);
         if (guest) return guest.hear(message);
         if (message.type !== 'hello' || answered) throw new FrameError(0, 'hello first', message.type);

@@ -7,7 +7,7 @@ import type { Session } from '../src/parallel/session.ts';
 import { type Codec, codecOf, encodedBytes, unsoundBlock } from '../src/parallel/wire-format.ts';
 import { FrameError } from './frames.ts';
 import type { Message, Of, ToCoordinator } from './messages.ts';
-import { isEmptyShard, placePiece, placeShards } from './transfer.ts';
+import { isEmptyShard, placeOf, placeShards, putInPlace } from './transfer.ts';
 
 /** Shards of a round that a member has been given. */
 export interface Part extends ShardRange {
@@ -88,17 +88,20 @@ export class Round {
     return parts.find((part) => part.epoch === message.epoch && this.#liesIn(message, part));
   }
 
-  /** @throws FrameError for a piece that is not the next of its sum. */
-  takePiece(part: Part, { first, offset, regions: [bytes] }: Message<Of<ToCoordinator, 'sums'>>): void {
+  /** Where a piece belongs. @throws FrameError for one that is not the next of its sum. */
+  placeOf(part: Part, { first, offset }: Pick<Of<ToCoordinator, 'sums'>, 'first' | 'offset'>, length: number): Uint8Array {
     const { memory, layout } = this.#session;
-    const before = part.received.get(first) ?? 0;
-    const end = this.#sumBytes - before; // they come from the end: upload.ts
-    if (offset + bytes.length !== end) {
-      throw new FrameError(0, `a piece up to byte ${end}`, `${bytes.length} from ${offset}`);
-    }
+    const end = this.#sumBytes - (part.received.get(first) ?? 0); // they come from the end: upload.ts
+    if (offset + length !== end) throw new FrameError(0, `a piece up to byte ${end}`, `${length} from ${offset}`);
     const { [first]: at } = this.#codec ? layout.wire.sums : layout.uploads;
-    placePiece(memory.buffer, at, this.#sumBytes, { offset, bytes });
-    part.received.set(first, before + bytes.length);
+    return placeOf(memory.buffer, at, this.#sumBytes, { offset, length });
+  }
+
+  /** A piece has come whole. @throws FrameError for one that is not the next of its sum. */
+  takePiece(part: Part, message: Message<Of<ToCoordinator, 'sums'>>): void {
+    const { first, regions: [bytes] } = message; // biome-ignore format: one line
+    putInPlace(this.placeOf(part, message, bytes.length), bytes);
+    part.received.set(first, (part.received.get(first) ?? 0) + bytes.length);
   }
 
   /** A part is done. @throws FrameError if what came of it is not all that it takes. */

@@ -97,6 +97,7 @@ export async function runCoordinator<J extends Job>(
       ...(insecure !== undefined && { insecure }),
       ...(limits && { limits }),
       maxPayload: Coordinator.maxPayload(session),
+      memory: coordinator.memory,
       onConnection: (arrival) => coordinator.receive(arrival),
       onRefused: (address, reason) => tell({ kind: 'refused', name: '', address, reason }),
     });

@@ -1,4 +1,5 @@
 import { shardRange } from '../src/data/sampler.ts';
+import { ReadingMemory } from '../src/kernels/checksum.ts';
 import { copyBytes } from '../src/kernels/copy-bytes.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { ROW_BUCKETS, rowListsOf } from '../src/parallel/row-memory.ts';
@@ -15,6 +16,11 @@ export const PIECE_BYTES = 512 * 1024;
 export interface TransferPiece {
   readonly offset: number;
   readonly bytes: Uint8Array;
+}
+
+/** Into which sockets read: next to where most of it goes. */
+export function readingMemoryOf({ kernels, memory, layout }: Pick<Session, 'kernels' | 'memory' | 'layout'>): ReadingMemory {
+  return ReadingMemory.in(kernels, memory, layout.reading);
 }
 
 /** Bytes of all parameters, sparse tables included. */
@@ -42,17 +48,36 @@ export function piecesOf(buffer: ArrayBufferLike, address: number, bytes: number
   });
 }
 
-/** @throws FrameError for a piece that does not lie in a vector of `limit` bytes. */
+/**
+ * Where a piece of a vector at an address belongs.
+ *
+ * @throws FrameError for a piece that does not lie in a vector of `limit` bytes.
+ */
+export function placeOf(
+  buffer: ArrayBufferLike,
+  address: number,
+  limit: number,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): Uint8Array {
+  if (offset % 4 !== 0 || length % 4 !== 0 || offset + length > limit) {
+    throw new FrameError(0, `a piece within ${limit} bytes`, `${length} from ${offset}`);
+  }
+  return new Uint8Array(buffer, address + offset, length);
+}
+
+/** Puts a piece there. @throws FrameError as above. */
 export function placePiece(
   buffer: ArrayBufferLike,
   address: number,
   limit: number,
   { offset, bytes }: TransferPiece,
 ): void {
-  if (offset % 4 !== 0 || bytes.length % 4 !== 0 || offset + bytes.length > limit) {
-    throw new FrameError(0, `a piece within ${limit} bytes`, `${bytes.length} from ${offset}`);
-  }
-  copyBytes(new Uint8Array(buffer, address + offset, bytes.length), bytes);
+  putInPlace(placeOf(buffer, address, limit, { offset, length: bytes.length }), bytes);
+}
+
+/** Unless they have been read to there. */
+export function putInPlace(place: Uint8Array, bytes: Uint8Array): void {
+  if (bytes.buffer !== place.buffer || bytes.byteOffset !== place.byteOffset) copyBytes(place, bytes);
 }
 
 /** Vectors one after the other, cut; offsets count over all of them. */

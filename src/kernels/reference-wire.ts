@@ -4,8 +4,20 @@ import { CHECKSUM_BLOCK, INT4_GROUP, INT8_GROUP } from './table.ts';
 
 type WireKernels = Pick<
   KernelTable,
-  'checksum' | 'bf16Encode' | 'bf16Decode' | 'int8Take' | 'int8Put' | 'int4Take' | 'int4Put' | 'topkTake' | 'topkPut'
+  | 'checksum'
+  | 'checksumTake'
+  | 'bf16Encode'
+  | 'bf16Decode'
+  | 'int8Take'
+  | 'int8Put'
+  | 'int4Take'
+  | 'int4Put'
+  | 'topkTake'
+  | 'topkPut'
 >;
+
+/** A word of a checksum, or a lane of it, takes another. */
+const take = (h: number, word: number) => Math.imul(((h ^ word) << 13) | ((h ^ word) >>> 19), 0x9e3779b1);
 
 /** Formats of the network, one float at a time: the oracle of assembly/wire.ts. Encoded bytes lie in the heap's integers. */
 export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
@@ -49,7 +61,6 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
   };
   return {
     checksum(x, blocks, seed) {
-      const take = (h: number, word: number) => Math.imul(((h ^ word) << 13) | ((h ^ word) >>> 19), 0x9e3779b1);
       const words = CHECKSUM_BLOCK / 4;
       let sum = seed;
       for (let lane = 0; lane < words; lane++) {
@@ -58,6 +69,29 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
         sum = take(sum, h);
       }
       return sum;
+    },
+    checksumTake(state, out, x, length) {
+      const [begun, sum, filled, left] = [CHECKSUM_BLOCK, 2 * CHECKSUM_BLOCK, 2 * CHECKSUM_BLOCK + 4, 2 * CHECKSUM_BLOCK + 8];
+      const word = (at: number) => bytes.getInt32(state + at, true);
+      const set = (at: number, value: number) => bytes.setInt32(state + at, value, true);
+      const takeByte = (value: number) => {
+        const at = word(filled) % CHECKSUM_BLOCK;
+        bytes.setUint8(state + begun + at, value);
+        set(filled, word(filled) + 1);
+        if (at + 1 < CHECKSUM_BLOCK) return;
+        for (let lane = 0; lane < CHECKSUM_BLOCK; lane += 4) set(lane, take(word(lane), word(begun + lane)));
+      };
+      for (let i = 0; i < length; i++) {
+        const value = bytes.getUint8(x + i);
+        if (out !== 0) bytes.setUint8(out + i, value);
+        takeByte(value);
+        set(left, word(left) - 1);
+        if (word(filled) < 32 * 1024 && word(left) > 0) continue;
+        while (word(filled) % CHECKSUM_BLOCK > 0) takeByte(0);
+        for (let lane = 0; lane < CHECKSUM_BLOCK; lane += 4) set(sum, take(word(sum), word(lane)));
+        for (let lane = 0; lane < CHECKSUM_BLOCK; lane += 4) set(lane, word(sum));
+        set(filled, 0);
+      }
     },
     bf16Encode(out, x, count) {
       for (let i = 0; i < count; i++) {

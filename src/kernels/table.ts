@@ -363,6 +363,12 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
      * h = rotl(h xor x, 13) * 0x9E3779B1. The lanes are taken in like manner, in order, by a word that starts as `seed`.
      */
     checksum(x: Pointer, blocks: number, seed: number): number;
+    /**
+     * Network: the checksum of a run of bytes that come in any cuts, which are copied to `out` where it is not 0. `state`: CHECKSUM_STATE
+     * bytes, i32: a word for each lane, the beginning of a block, the sum so far, bytes that the lanes have taken, bytes that are still
+     * to come of the run. After each 32 KiB, and at the end, when zeros fill the block, the sum takes the lanes, which begin again as it.
+     */
+    checksumTake(state: Pointer, out: Pointer, x: Pointer, length: number): void;
     /** Network: out u16 [count], x rounded to bf16 (nearest, ties to even; NaN stays NaN). */
     bf16Encode(out: Pointer, x: Pointer, count: number): void;
     bf16Decode(out: Pointer, bytes: Pointer, count: number): void;
@@ -401,6 +407,10 @@ export type KernelTable = Record<(typeof UNARY)[number], UnaryKernel> &
 
 export type KernelName = keyof KernelTable;
 
+/** Bytes of the memory into which sockets read (checksum.ts). */
+export const READING_BYTES = 256 * 1024 + 512;
+/** Bytes of the state of a checksum that is taken bit by bit. */
+export const CHECKSUM_STATE = 268;
 /** Bytes that the checksum of the network takes at once. */
 export const CHECKSUM_BLOCK = 128;
 

@@ -1,5 +1,5 @@
 import { LockstepError } from '../errors.ts';
-import { GEMM_SCRATCH_BYTES } from '../kernels/table.ts';
+import { GEMM_SCRATCH_BYTES, READING_BYTES } from '../kernels/table.ts';
 import { BARRIER_WORDS } from './barrier.ts';
 import { CONTROL_WORDS } from './control.ts';
 import { noiseBytes } from './noise-sampler.ts';
@@ -70,6 +70,8 @@ export interface ArenaSpec {
   readonly uploads?: number;
   /** Words of rounds (rounds.ts). Default 0. */
   readonly roundWords?: number;
+  /** Sockets read into the arena. Default false. */
+  readonly reads?: boolean;
   /** For lossy wire formats (wire.ts). Default: none. */
   readonly wire?: WireSpec;
   /** Samples of the gradient noise are taken. Default false. */
@@ -161,6 +163,8 @@ export interface ArenaLayout {
   readonly rounds: number;
   /** Partial sums of other nodes by their first shard, or this node's sums for the coordinator. */
   readonly uploads: readonly number[];
+  /** READING_BYTES into which sockets read. */
+  readonly reading: number;
   /** What lossy wire formats need beside them. */
   readonly wire: WireRegions;
   /** Sparse gradients. */
@@ -223,6 +227,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
   const { uploads: sums = 0 } = spec;
   const placeSums = () => Array.from({ length: sums }, () => take(gradient));
   const uploads = sums > 0 ? region('partial sums between nodes', placeSums) : [];
+  const reading = spec.reads ? region('reads from sockets', () => take(READING_BYTES)) : 0;
   const placeWire = ({ sums: encoded, encodedBytes, replica, residual } = spec.wire ?? NO_WIRE): WireRegions => ({
     sums: Array.from({ length: encoded }, () => take(encodedBytes)),
     down: take(encodedBytes),
@@ -263,6 +268,7 @@ export function planArena(spec: ArenaSpec): ArenaLayout {
     evaluated,
     reduced,
     uploads,
+    reading,
     wire,
     rows,
     constants,

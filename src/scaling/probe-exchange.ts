@@ -70,10 +70,11 @@ export async function exchangeVectors<T>(
   const listener = await listen({
     port: 0,
     maxPayload: 4 * PIECE_BYTES,
-    onConnection({ websocket, socket, joined }) {
+    onConnection({ websocket, socket, maxPayload, joined }) {
       joined();
       connected(
         new Connection(websocket, socket, {
+          maxPayload,
           ...queueFor(bytes),
           onMessage(frame) {
             const message = readFromNode(frame);

@@ -213,6 +213,7 @@ export async function planRun(
     ...(part && {
       uploads: sumsBetweenNodes(part, compiled.shards),
       roundWords: roundWords({ shards: compiled.shards, workers }),
+      reads: true,
     }),
     ...(part && wireMemory(part, wire, compiled)),
     dataBytes: dataBytes(namedSplits(data)),

@@ -28,6 +28,7 @@ class End {
       end = resolve;
     });
     this.options = {
+      maxPayload: MAX_PAYLOAD,
       onMessage: (frame: Frame) => {
         this.frames.push({ header: frame.header, regions: frame.regions.map((region) => Buffer.from(region)) });
         for (const wake of this.#waiting.splice(0)) wake();
@@ -79,7 +80,7 @@ async function pair(
   const client = new End(near);
   const coordinator = new End(far);
   const [node, peer] = await Promise.all([
-    dial(at, { maxPayload: MAX_PAYLOAD, mask, ...client.options }),
+    dial(at, { ...client.options, mask }),
     accepted(coordinator),
   ]);
   open.push(node, peer);
@@ -90,7 +91,7 @@ async function pair(
 async function toPlain(near: Partial<ConnectionOptions> = {}) {
   const client = new End(near);
   const [node, [plain]] = await Promise.all([
-    dial(url, { maxPayload: MAX_PAYLOAD, ...client.options }),
+    dial(url, client.options),
     once(server, 'connection') as Promise<[WebSocket]>,
   ]);
   open.push(node);
@@ -381,7 +382,7 @@ describe('a connection', () => {
 });
 
 describe('dial', () => {
-  const handlers = () => ({ maxPayload: 1000, ...new End().options });
+  const handlers = () => ({ ...new End().options, maxPayload: 1000 });
 
   it('says what it found instead of a coordinator', async () => {
     const nobody = createTcpServer().listen(0, '127.0.0.1');

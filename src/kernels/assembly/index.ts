@@ -3,7 +3,7 @@ export * from './attention';
 export * from './batch-norm';
 export * from './bias-activation';
 export * from './binary';
-export { checksum } from './checksum';
+export { checksum, checksumTake } from './checksum';
 export { col2im, im2col } from './convolution';
 export { depthwise, depthwiseGradInput, depthwiseGradWeight } from './depthwise';
 export { gemm } from './gemm';
