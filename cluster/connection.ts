@@ -7,7 +7,7 @@ import { ReadingMemory } from '../src/kernels/checksum.ts';
 import { FrameReader, type Places } from './frame-reader.ts';
 import { encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
 import { connectSocket, usesReadsAtOnce } from './socket-reads.ts';
-import { isClose, OPCODE, WebSocketError, WebSocketReader, writeHead } from './websocket-frames.ts';
+import { isClose, WebSocketError, WebSocketReader, writeMessage } from './websocket-frames.ts';
 
 /** Deadlines and limits of a connection, with their defaults. */
 export const CONNECTION_DEFAULTS = {
@@ -87,7 +87,9 @@ export class Connection {
   readonly #ws: WebSocket;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
-  readonly #limits: Required<Omit<ConnectionOptions, 'maxPayload' | 'memory' | 'places' | 'onMessage' | 'onClose' | 'peer'>>;
+  readonly #limits: Required<
+    Omit<ConnectionOptions, 'maxPayload' | 'memory' | 'places' | 'onMessage' | 'onClose' | 'peer'>
+  >;
   readonly #heartbeat: NodeJS.Timeout;
   readonly #frames: FrameReader;
   /** Nodes mask what they send: with zeros, or, where ws is to do it, with what it takes. */
@@ -218,17 +220,17 @@ export class Connection {
 
   /** All parts in one system call, as fragments of one message. */
   #write(parts: readonly Uint8Array[], written: (error?: Error | null) => void): void {
-    const last = parts.length - 1;
+    if (this.#mask === 'random') {
+      parts.forEach((part, i) => {
+        const fin = i === parts.length - 1;
+        this.#ws.send(part, { binary: true, compress: false, fin }, fin ? written : undefined);
+      });
+      return;
+    }
+    const buffers = writeMessage(parts, this.#mask === 'zero');
     this.#socket.cork();
-    parts.forEach((part, i) => {
-      const final = i === last;
-      if (this.#mask === 'random') {
-        this.#ws.send(part, { binary: true, compress: false, fin: final }, final ? written : undefined);
-        return;
-      }
-      const opcode = i === 0 ? OPCODE.binary : OPCODE.continuation;
-      this.#socket.write(writeHead(opcode, final, part.length, this.#mask === 'zero'));
-      this.#socket.write(part, final ? written : undefined);
+    buffers.forEach((buffer, i) => {
+      this.#socket.write(buffer, i === buffers.length - 1 ? written : undefined);
     });
     this.#socket.uncork();
   }
@@ -404,7 +406,14 @@ export interface DialOptions extends ConnectionOptions {
 
 /** Opens a connection. Rejects with E_CONNECTION when there is nobody, no WebSocket, or no answer within `dialMs`. */
 export function dial(url: string, options: DialOptions): Promise<Connection> {
-  const { maxPayload, memory = ReadingMemory.default, mask = 'zero', ca, dialMs = CONNECTION_DEFAULTS.dialMs, signal } = options;
+  const {
+    maxPayload,
+    memory = ReadingMemory.default,
+    mask = 'zero',
+    ca,
+    dialMs = CONNECTION_DEFAULTS.dialMs,
+    signal,
+  } = options;
   return new Promise((resolve, reject) => {
     const fail = (got: string, cause?: unknown) =>
       reject(

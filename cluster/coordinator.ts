@@ -372,7 +372,10 @@ export class Coordinator {
     const part = round.partOf(member.parts, header);
     if (!part) return undefined;
     const bytes = round.placeOf(part, header, length);
-    return { bytes, current: () => this.#round === round && member.parts.includes(part) && this.#members.has(member.id) };
+    return {
+      bytes,
+      current: () => this.#round === round && member.parts.includes(part) && this.#members.has(member.id),
+    };
   }
 
   #hear(member: Member, message: Message<ToCoordinator>): void {

@@ -68,8 +68,8 @@ export class FrameReader {
   /** The next bytes of the message. @throws FrameError */
   payload(bytes: Uint8Array): void {
     const open = this.#open;
-    if (!open) return this.#gather(bytes);
-    for (let rest = bytes; rest.length > 0; ) {
+    if (!open) this.#gather(bytes);
+    for (let rest = bytes; open !== undefined && rest.length > 0; ) {
       const needs = open.region ? open.region.length - open.region.filled : prefixBytes(open.offset) - this.#length;
       const part = rest.subarray(0, needs);
       rest = rest.subarray(part.length);
@@ -93,7 +93,13 @@ export class FrameReader {
       return; // cut elsewhere, or no frame: that is seen at its end
     }
     if (bytes.length !== head.bytes + prefixBytes(head.bytes)) return;
-    const open: Open = { head, sum: new RunningChecksum(head.headerSum, this.#memory), regions: [], region: undefined, offset: head.bytes };
+    const open: Open = {
+      head,
+      sum: new RunningChecksum(head.headerSum, this.#memory),
+      regions: [],
+      region: undefined,
+      offset: head.bytes,
+    };
     this.#open = open;
     this.#gathered.copyWithin(0, head.bytes, bytes.length);
     this.#length = bytes.length - head.bytes;

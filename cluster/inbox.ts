@@ -8,7 +8,15 @@ import { codecOf, encodedBytes, mostEncodedBytes, unsoundBlock, type WireFormat 
 import { FrameError } from './frames.ts';
 import type { Message, Of, ToNode } from './messages.ts';
 import { placeRowsOfData } from './stream-data.ts';
-import { joinedPieces, placeJoined, placeOf, placeRows, putInPlace, stateBytes, type TransferPiece } from './transfer.ts';
+import {
+  joinedPieces,
+  placeJoined,
+  placeOf,
+  placeRows,
+  putInPlace,
+  stateBytes,
+  type TransferPiece,
+} from './transfer.ts';
 
 /** What is put into the arena. */
 export type Content = Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'data' | 'kept'>>;

@@ -18,7 +18,15 @@ import { fetchDescription } from './fetch-description.ts';
 import type { Place } from './frame-reader.ts';
 import { FrameError } from './frames.ts';
 import { type Content, Inbox } from './inbox.ts';
-import { headerFromCoordinator, hex, type Message, type Of, PROTOCOL, readFromCoordinator, type ToNode } from './messages.ts';
+import {
+  headerFromCoordinator,
+  hex,
+  type Message,
+  type Of,
+  PROTOCOL,
+  readFromCoordinator,
+  type ToNode,
+} from './messages.ts';
 import { connectionLost, defaultName, hostOf, impostor, refused } from './node-errors.ts';
 import { DEFAULT_RECONNECT_MS, type NodeOptions, type NodeSummary } from './options.ts';
 import { RoundClock } from './round-clock.ts';

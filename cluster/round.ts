@@ -89,7 +89,11 @@ export class Round {
   }
 
   /** Where a piece belongs. @throws FrameError for one that is not the next of its sum. */
-  placeOf(part: Part, { first, offset }: Pick<Of<ToCoordinator, 'sums'>, 'first' | 'offset'>, length: number): Uint8Array {
+  placeOf(
+    part: Part,
+    { first, offset }: Pick<Of<ToCoordinator, 'sums'>, 'first' | 'offset'>,
+    length: number,
+  ): Uint8Array {
     const { memory, layout } = this.#session;
     const end = this.#sumBytes - (part.received.get(first) ?? 0); // they come from the end: upload.ts
     if (offset + length !== end) throw new FrameError(0, `a piece up to byte ${end}`, `${length} from ${offset}`);

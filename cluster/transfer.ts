@@ -19,7 +19,11 @@ export interface TransferPiece {
 }
 
 /** Into which sockets read: next to where most of it goes. */
-export function readingMemoryOf({ kernels, memory, layout }: Pick<Session, 'kernels' | 'memory' | 'layout'>): ReadingMemory {
+export function readingMemoryOf({
+  kernels,
+  memory,
+  layout,
+}: Pick<Session, 'kernels' | 'memory' | 'layout'>): ReadingMemory {
   return ReadingMemory.in(kernels, memory, layout.reading);
 }
 

@@ -4,7 +4,7 @@ export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, 
 /** What a peer has sent is no WebSocket, or beyond a limit. */
 export class WebSocketError extends Error {
   /** Of RFC 6455, 7.4.1. */
-  readonly closeCode: 1002 | 1003 | 1008 | 1009;
+  readonly closeCode: 1002 | 1008 | 1009;
 
   constructor(closeCode: WebSocketError['closeCode'], message: string) {
     super(message);
@@ -122,7 +122,7 @@ export class WebSocketReader {
         if ((opcode === OPCODE.continuation) !== this.#fragments > 0) throw invalid(`invalid opcode ${opcode}`);
         return;
       case OPCODE.text:
-        throw new WebSocketError(1003, 'expected a binary message, got a text message');
+        throw new WebSocketError(1002, 'expected a binary message, got a text message');
       case OPCODE.close:
       case OPCODE.ping:
       case OPCODE.pong:
@@ -165,8 +165,31 @@ export class WebSocketReader {
 /** Whether a control frame is a close. */
 export const isClose = (frame: Uint8Array): boolean => (frame[0] & 0x0f) === OPCODE.close;
 
-/** The head of a frame of ours with a payload of so many bytes; masked: by zeros. */
-export function writeHead(opcode: number, final: boolean, length: number, masked: boolean): Uint8Array {
+/** Parts of at most so many bytes are copied next to the head of their frame: a buffer of its own costs as much. */
+const SHORT = 1024;
+
+/** A message whose fragments are these parts, as buffers to be written one after the other; masked: by zeros. Long parts are not copied. */
+export function writeMessage(parts: readonly Uint8Array[], masked: boolean): Uint8Array[] {
+  const buffers: Uint8Array[] = [];
+  let short: Uint8Array[] = [];
+  const flush = () => {
+    if (short.length > 0) buffers.push(short.length === 1 ? short[0] : Buffer.concat(short));
+    short = [];
+  };
+  parts.forEach((part, i) => {
+    const opcode = i === 0 ? OPCODE.binary : OPCODE.continuation;
+    short.push(writeHead(opcode, i === parts.length - 1, part.length, masked));
+    if (part.length <= SHORT) short.push(part);
+    else {
+      flush();
+      buffers.push(part);
+    }
+  });
+  flush();
+  return buffers;
+}
+
+function writeHead(opcode: number, final: boolean, length: number, masked: boolean): Uint8Array {
   const extended = length < 126 ? 0 : length < 65_536 ? 2 : 8;
   const head = new Uint8Array(2 + extended + (masked ? 4 : 0));
   head[0] = opcode | (final ? 0x80 : 0);

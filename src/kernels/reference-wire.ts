@@ -71,7 +71,12 @@ export function wireKernels({ real, int }: ReferenceHeap): WireKernels {
       return sum;
     },
     checksumTake(state, out, x, length) {
-      const [begun, sum, filled, left] = [CHECKSUM_BLOCK, 2 * CHECKSUM_BLOCK, 2 * CHECKSUM_BLOCK + 4, 2 * CHECKSUM_BLOCK + 8];
+      const [begun, sum, filled, left] = [
+        CHECKSUM_BLOCK,
+        2 * CHECKSUM_BLOCK,
+        2 * CHECKSUM_BLOCK + 4,
+        2 * CHECKSUM_BLOCK + 8,
+      ];
       const word = (at: number) => bytes.getInt32(state + at, true);
       const set = (at: number, value: number) => bytes.setInt32(state + at, value, true);
       const takeByte = (value: number) => {

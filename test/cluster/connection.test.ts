@@ -79,10 +79,7 @@ async function pair(
 ) {
   const client = new End(near);
   const coordinator = new End(far);
-  const [node, peer] = await Promise.all([
-    dial(at, { ...client.options, mask }),
-    accepted(coordinator),
-  ]);
+  const [node, peer] = await Promise.all([dial(at, { ...client.options, mask }), accepted(coordinator)]);
   open.push(node, peer);
   return { node, peer, client, coordinator };
 }

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checksum, sumInPlace } from '../../src/kernels/checksum.ts';
+import { checksum, ReadingMemory, RunningChecksum, sumInPlace } from '../../src/kernels/checksum.ts';
 import { referenceHeap, referenceKernels } from '../../src/kernels/reference.ts';
-import { CHECKSUM_BLOCK } from '../../src/kernels/table.ts';
+import { CHECKSUM_BLOCK, CHECKSUM_STATE, READING_BYTES } from '../../src/kernels/table.ts';
 import { bothLevels } from './sides.ts';
 
 describe.each(await bothLevels())('$simd', (sides) => {
@@ -16,6 +16,31 @@ describe.each(await bothLevels())('$simd', (sides) => {
         expect(sides.wasm.checksum(x, blocks, seed)).toBe(sides.reference.checksum(x, blocks, seed));
       }),
     );
+  });
+});
+
+describe.each(await bothLevels())('$simd', (sides) => {
+  it('the kernel that goes on where it was gives what its formula says, and copies', () => {
+    const words = CHECKSUM_STATE / 4;
+    fc.assert(
+      fc.property(fc.array(fc.integer(), { minLength: words, maxLength: words }), fc.nat(127), fc.uint8Array({ minLength: 1, maxLength: 700 }), fc.nat(300), fc.boolean(), (of, begun, data, after, copies) => {
+        sides.reset();
+        of[words - 2] = begun;
+        of[words - 1] = data.length + after;
+        const state = sides.ints(of);
+        const padded = new Uint8Array(4 * Math.ceil(data.length / 4));
+        padded.set(data);
+        const x = sides.ints([...new Int32Array(padded.buffer)]);
+        const out = sides.ints(Array(padded.length / 4).fill(7));
+        for (const kernels of [sides.wasm, sides.reference]) kernels.checksumTake(state, copies ? out : 0, x, data.length);
+        const [got, want] = [sides.gotInts(state, words), sides.wantInts(state, words)];
+        const rest = got[words - 2] % CHECKSUM_BLOCK; // of what begins a block no more is said
+        const said = (of: Int32Array) => [of.slice(0, 32), of.slice(64), new Uint8Array(of.buffer, 128, rest)];
+        expect(said(got)).toEqual(said(want));
+        expect(sides.gotInts(out, padded.length / 4)).toEqual(sides.wantInts(out, padded.length / 4));
+        sides.checkGuards();
+      }),
+    ); // biome-ignore format: a property
   });
 });
 
@@ -53,6 +78,46 @@ describe('the checksum of bytes', () => {
       expect(checksum(shared, seed)).toBe(plainly(part, seed));
       expect(checksum(there, seed)).toBe(plainly(part, seed));
     }
+  });
+
+  const module = new WebAssembly.Module(readFileSync(new URL('../../src/kernels/wasm/simd128.wasm', import.meta.url)));
+  const reading = ReadingMemory.in(module, arena, 20 * 65_536);
+  const readOver = (part: Uint8Array, to: Uint8Array, cuts: readonly number[], seed: number, from: ReadingMemory) => {
+    const sum = new RunningChecksum(seed, reading);
+    sum.begin(part.length);
+    let at = 0;
+    for (const cut of [...cuts, part.length].sort((a, b) => a - b)) {
+      const bytes = from.bytes.subarray(at % 64, (at % 64) + Math.max(0, Math.min(cut, part.length) - at));
+      bytes.set(part.subarray(at, at + bytes.length));
+      sum.take(bytes, to.subarray(at, at + bytes.length));
+      at += bytes.length;
+    }
+    return sum.value;
+  };
+
+  it('is the same of bytes that come in any cuts, from any memory to any memory', () => {
+    const places = [new Uint8Array(arena.buffer, 32 * 65_536, 70_000), new Uint8Array(70_000)];
+    fc.assert(
+      fc.property(fc.nat(70_000), fc.array(fc.nat(70_000), { maxLength: 12 }), fc.integer(), fc.nat(1), fc.boolean(), (length, cuts, seed, to, inArena) => {
+        const part = bytes.subarray(0, length);
+        places[to].fill(0);
+        expect(readOver(part, places[to], cuts, seed, inArena ? reading : ReadingMemory.default)).toBe(checksum(part, seed));
+        expect(Buffer.compare(places[to].subarray(0, length), part)).toBe(0);
+        expect(places[to].subarray(length).every((byte) => byte === 0)).toBe(true);
+      }),
+      { numRuns: 60 },
+    ); // biome-ignore format: a property
+  });
+
+  it('goes on over several runs, empty ones too', () => {
+    const sum = new RunningChecksum(5);
+    const runs = [0, 40_000, 0, 1].map((length) => bytes.subarray(0, length));
+    for (const run of runs) {
+      sum.begin(run.length);
+      sum.take(run);
+    }
+    expect(sum.value).toBe(runs.reduce((before, run) => checksum(run, before), 5));
+    expect(reading.bytes.length + 512).toBe(READING_BYTES);
   });
 
   it('changes with every bit, with the length, and with the order', () => {
