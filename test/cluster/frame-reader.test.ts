@@ -37,7 +37,7 @@ describe('a frame that is read as it comes', () => {
   });
 
   it('has regions where they belong, and asks once for each by its header, number and length', () => {
-    const places = [new Uint8Array(100_000), new Uint8Array(new SharedArrayBuffer(40_000))];
+    const places: Uint8Array[] = [new Uint8Array(100_000), new Uint8Array(new SharedArrayBuffer(40_000))];
     const data = places.map(({ length }, i) =>
       Uint8Array.from({ length }, (_, j) => (j * (i + 3) * 2654435761) >>> 24),
     );
