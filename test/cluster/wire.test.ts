@@ -125,7 +125,7 @@ describe('wire formats', async () => {
   });
 
   // All rows are the same, so every batch has the same mean gradient, however many rows it has.
-  test.each(['int8', 'topk'] as const)('%s: what a batch leaves unsaid counts for as much in a smaller one', async (wire) => {
+  test.each(['int8', 'int4', 'topk'] as const)('%s: what a batch leaves unsaid counts for as much in a smaller one', async (wire) => {
     const of = (rows: number, epochs: number) =>
       defineJob({
         data: {
@@ -164,10 +164,13 @@ describe('wire formats', async () => {
     expect(replaced.sha).toBe(whole.sha);
   });
 
-  test('a node that leaves takes along what int8 had left unsaid, which is reported; the next starts from the replica', async () => {
-    const { left, loss, notes } = await run('int8', 1, 3);
-    expect(left).toMatchObject([{ lost: false }]);
-    expect(notes.join()).toMatch('what a node kept from round to round is lost, and begins from nothing (1 so far)');
-    expect(Math.abs(loss - exact.loss)).toBeLessThan(0.05);
-  });
+  test.each(['int8', 'int4'] as const)(
+    '%s: a node that leaves takes along what had been left unsaid, which is reported; the next starts from the replica',
+    async (wire) => {
+      const { left, loss, notes } = await run(wire, 1, 3);
+      expect(left).toMatchObject([{ lost: false }]);
+      expect(notes.join()).toMatch('what a node kept from round to round is lost, and begins from nothing (1 so far)');
+      expect(Math.abs(loss - exact.loss)).toBeLessThan(0.05);
+    },
+  );
 });

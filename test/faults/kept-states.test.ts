@@ -68,8 +68,9 @@ async function killed(name: string, options: CoordinatorOptions, kills: readonly
 
 test.each([
   ['int8', { wire: 'int8' }, [['done', 25], ['kept', 3]]],
+  ['int4', { wire: 'int4' }, [['done', 29]]],
   ['topk', { wire: 'topk' }, [['done', 21]]],
-  ['local steps and int8', { wire: 'int8', syncEvery: 3 }, [['done', 11]]],
+  ['local steps and int4', { wire: 'int4', syncEvery: 3 }, [['done', 11]]],
 ] as const)('%s: a coordinator that is killed goes on with what its nodes had kept, to the byte', async (name, options, kills) => {
   const result = await killed(name, { ...options, minNodes: 2 }, kills);
   expect(result).toMatchObject({ kind: 'result', parametersSha256: await undisturbed(options), nodeStatesLost: 0 });
