@@ -58,9 +58,9 @@ export interface CoordinatorOptions extends TrainOptions {
    * and moves the parameters by its outer optimizer; the result is then not the same bytes. Default 1: every step is one of all.
    */
   readonly syncEvery?: number;
-  /** Learning rate of the outer optimizer, > 0; with syncEvery above 1. Default 0.7. */
+  /** Learning rate of the outer optimizer, > 0; with syncEvery above 1. Default 0.7; with topk 1. */
   readonly outerLr?: number;
-  /** Its Nesterov momentum, from 0 (plain descent) to below 1. Default 0.9. */
+  /** Its Nesterov momentum, from 0 (plain descent) to below 1. Default 0.9; with topk 0. */
   readonly outerMomentum?: number;
   /** Admit nodes with other kernels: the result is then not the same bytes. Default false. */
   readonly mixed?: boolean;

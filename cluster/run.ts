@@ -6,7 +6,7 @@ import { MOST_LOCAL_STEPS } from '../src/parallel/inner-steps.ts';
 import { WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
 import { identityOf } from '../src/train/identity.ts';
 import type { Job } from '../src/train/job.ts';
-import { type LocalSteps, OUTER_DEFAULTS } from '../src/train/local-steps.ts';
+import { type LocalSteps, outerDefaults } from '../src/train/local-steps.ts';
 import type { OpenRun } from '../src/train/open-run.ts';
 import type { TrainResult } from '../src/train/options.ts';
 import { planRun } from '../src/train/plan-run.ts';
@@ -143,8 +143,9 @@ function savedStates({ session, start }: OpenRun): CoordinatorSetup['saved'] {
 
 /** @throws E_OPTION for a number that none of them can be, or settings of an outer optimizer where there is none. */
 function localStepsOf(options: CoordinatorOptions): LocalSteps | undefined {
-  const { syncEvery = 1, outerLr, outerMomentum, gradientNoiseEvery } = options;
-  const { lr, momentum } = { lr: outerLr ?? OUTER_DEFAULTS.lr, momentum: outerMomentum ?? OUTER_DEFAULTS.momentum };
+  const { wire = 'fp32', syncEvery = 1, outerLr, outerMomentum, gradientNoiseEvery } = options;
+  const usual = outerDefaults(wire);
+  const [lr, momentum] = [outerLr ?? usual.lr, outerMomentum ?? usual.momentum];
   const whole = Number.isInteger(syncEvery) && syncEvery >= 1 && syncEvery <= MOST_LOCAL_STEPS;
   if (!whole) throw badOption('syncEvery', `a whole number from 1 to ${MOST_LOCAL_STEPS}`, syncEvery);
   if (!(lr > 0 && Number.isFinite(lr))) throw badOption('outerLr', 'a number above 0', lr);

@@ -7,6 +7,7 @@ import { nesterov, sgd } from '../optim/sgd.ts';
 import { planSlots } from '../optim/slots.ts';
 import { courseInRounds } from '../parallel/inner-steps.ts';
 import type { RunningStatistic } from '../parallel/running-statistics.ts';
+import type { WireFormat } from '../parallel/wire-format.ts';
 import type { CompiledJob } from './compile.ts';
 
 /** How nodes and coordinator divide the work with local steps. */
@@ -18,8 +19,12 @@ export interface LocalSteps {
   readonly momentum: number;
 }
 
-/** As DiLoCo found them best (Douillard et al. 2023, arXiv 2311.08105, section 3.2 and appendix). */
-export const OUTER_DEFAULTS = { lr: 0.7, momentum: 0.9 } as const;
+/**
+ * Outer optimizers: as DiLoCo found it best (Douillard et al. 2023, arXiv 2311.08105, section 3.2 and appendix), and for top-k. What that
+ * leaves unsaid waits for some hundred rounds, and each of these comes to it again: momentum on top of this diverges (docs/wire.md).
+ */
+export const outerDefaults = (wire: WireFormat | 'auto'): Pick<LocalSteps, 'lr' | 'momentum'> =>
+  wire === 'topk' ? { lr: 1, momentum: 0 } : { lr: 0.7, momentum: 0.9 };
 
 /** A run of local steps, as its coordinator sees it. */
 export interface LocalPlan {
