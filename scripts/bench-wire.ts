@@ -1,9 +1,10 @@
 /**
  * What each setting of the wire sends, and what it does to the loss: `npm run bench:wire -- --job mnist --steps 422`, `-- --job gpt --text
  * input.txt --steps 300`. A coordinator and two nodes of one worker over loopback; each seed with each setting: a format, after a `/` how
- * many local steps, and after two more the outer optimizer's learning rate and momentum (`int8/16` is `--wire int8 --sync-every 16`,
- * `int8/16/1/0.3` has `--outer-lr 1 --outer-momentum 0.3` besides). The loss is that of validation after the last step, in nats: mean and
- * range over the seeds. Bytes are those of the floats and all around them, of one node in a step of the job, both ways, without what a
+ * many local steps, after two more the outer optimizer's learning rate and momentum, and after one more the peak of the job's learning rate
+ * (`int8/16` is `--wire int8 --sync-every 16`, `int8/16/1/0.3` has `--outer-lr 1 --outer-momentum 0.3` besides, and `int8/16/1/0.3/1e-3` also
+ * `--set optimizer.lr.peak=1e-3`; `fp32/1///1e-3` has only that). The loss is that of validation after the last step, in nats: mean and range
+ * over the seeds. Bytes are those of the floats and all around them, of one node in a step of the job, both ways, without what a
  * joining node receives once.
  *
  * `--link 100mbit/20ms`: each node's connection has that bandwidth in each direction, and that delay from end to end (a proxy on
@@ -16,6 +17,7 @@ import { FaultyProxy } from '../cluster/faults/proxy.ts';
 import { runCoordinator, runNode } from '../cluster/index.ts';
 import gpt from '../examples/char-gpt.ts';
 import mnist from '../examples/mnist.ts';
+import { applySettings } from '../src/cli/set.ts';
 import { text } from '../src/data/index.ts';
 import { codecOf, WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
 import { parseLink } from '../src/scaling/what-if.ts';
@@ -69,12 +71,12 @@ interface Run {
   readonly samplesPerSec: number;
 }
 
-const numberOf = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+const numberOf = (text: string | undefined) => (text ? Number(text) : undefined);
 const UNLIMITED = 'fp32 without a limit';
 
 async function measure(setting: string, seed: number): Promise<Run> {
-  const job = jobOf(seed) as Job;
-  const [format, every = '1', outerLr, outerMomentum] = (setting === UNLIMITED ? 'fp32' : setting).split('/');
+  const [format, every = '1', outerLr, outerMomentum, peak] = (setting === UNLIMITED ? 'fp32' : setting).split('/');
+  const job = applySettings(jobOf(seed) as Job, peak === undefined ? [] : [`optimizer.lr.peak=${peak}`]);
   const syncEvery = Number(every);
   const link = values.link === undefined || setting === UNLIMITED ? undefined : parseLink(values.link);
   const nodes: ReturnType<typeof runNode>[] = [];
