@@ -4,6 +4,7 @@
  * that compute nothing are measured; the rest is predicted from them, and measured, too.
  *
  *   npm run bench:prediction -- --workloads mlp,cnn --links loopback,1gbit/0.5ms,200mbit/2ms --save NAME
+ *   npm run bench:prediction -- --formats bf16,int8,int4,topk,int8/8 --links 200mbit/5ms     int8/8: an exchange every eight steps
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -22,6 +23,7 @@ const LIMIT = 0.15;
 const { values } = parseArgs({
   options: {
     workloads: { type: 'string', default: 'mlp,cnn' },
+    formats: { type: 'string', default: 'fp32' },
     links: { type: 'string', default: 'loopback,1gbit/0.5ms,200mbit/2ms' },
     workers: { type: 'string', default: '1,2' },
     nodes: { type: 'string', default: '1,2,3' },
@@ -29,6 +31,11 @@ const { values } = parseArgs({
     save: { type: 'string' },
   },
 });
+const exchangedBy = (name: string) => {
+  const [format, steps = '1'] = name.split('/');
+  const { formats, syncEvery } = parseWhatIf(`nodes=1,format=${format},sync=${steps}`);
+  return { format: formats[0], syncEvery };
+};
 const numbers = (text: string) => text.split(',').map(Number);
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
@@ -36,8 +43,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 const rows: string[][] = [];
 const results: object[] = [];
 let machine: Awaited<ReturnType<typeof scale>>['machine'] | undefined;
-for (const name of values.links.split(',')) {
+const cases = values.links.split(',').flatMap((name) => values.formats.split(',').map((format) => ({ name, format })));
+for (const { name, format } of cases) {
   const link = name === 'loopback' ? undefined : parseLink(name);
+  const exchanged = exchangedBy(format);
   for (const workload of values.workloads.split(',')) {
     if (stop.signal.aborted) break;
     const job = await referenceJob(workload, { shards: SHARDS, set: [] });
@@ -51,25 +60,26 @@ for (const name of values.links.split(',')) {
       noise: false,
       nodeEntry: new URL('dist/src/cli/scale-node.js', ROOT).href,
       link,
+      exchanged,
       signal: stop.signal,
       onProgress: (of, event) => {
         const { kind } = event;
         process.stderr.write(
-          `${name}, ${of}: ${kind === 'round' ? `round ${event.round}` : `${event.done} of ${event.all}`}\n`,
+          `${name}, ${format}, ${of}: ${kind === 'round' ? `round ${event.round}` : `${event.done} of ${event.all}`}\n`,
         );
       },
     });
     machine ??= report.machine;
     const [{ errors, costs, link: found }] = report.jobs;
-    results.push({ workload, link: name, found, busyElsewhere: report.machine.busyElsewhere, warnings: report.machine.warnings, costs, errors }); // biome-ignore format: a record
+    results.push({ workload, link: name, format, found, busyElsewhere: report.machine.busyElsewhere, warnings: report.machine.warnings, costs, errors }); // biome-ignore format: a record
     for (const { nodes, workers, measured, predicted, error } of errors) {
       const cells = [Math.round(measured), Math.round(predicted)].map((n) => n.toLocaleString('en-US'));
       const percent = `${error >= 0 ? '+' : ''}${(100 * error).toFixed(1)} %`;
-      rows.push([workload, name, String(nodes), String(workers), ...cells, percent, Math.abs(error) <= LIMIT ? 'yes' : 'NO']); // biome-ignore format: one line
+      rows.push([workload, name, format, String(nodes), String(workers), ...cells, percent, Math.abs(error) <= LIMIT ? 'yes' : 'NO']); // biome-ignore format: one line
     }
   }
 }
-const header = ['workload', 'link', 'nodes', 'workers of each', 'measured, samples/s', 'predicted', 'error', `within ${100 * LIMIT} %`]; // biome-ignore format: one line
+const header = ['workload', 'link', 'format', 'nodes', 'workers of each', 'measured, samples/s', 'predicted', 'error', `within ${100 * LIMIT} %`]; // biome-ignore format: one line
 for (const line of formatTable(header, rows)) console.log(line);
 if (machine) console.log(machineLine(machine));
 if (values.save !== undefined && machine) {

@@ -12,7 +12,7 @@ import { KEPT_STEPS, KeptRun, type StartRun } from './kept-run.ts';
 import { probeCosts, probeLink } from './link-probe.ts';
 import { sizedJob, type TimedJob } from './local.ts';
 import type { AskProbe, ProbeTask } from './probe-exchange.ts';
-import type { Link, WireCosts } from './scenario.ts';
+import type { Exchanged, Link, WireCosts } from './scenario.ts';
 
 /** What a node process is asked to do: the point's job, at a coordinator. */
 export interface NodeTask {
@@ -54,6 +54,8 @@ export interface Reach {
   readonly joinMs: number;
   /** Of all but the first. Absent: loopback as it is. */
   readonly link?: Link | undefined;
+  /** Absent: fp32, in every step. */
+  readonly exchanged?: Exchanged | undefined;
 }
 
 /**
@@ -178,18 +180,24 @@ export function openOnFleet(fleet: NodeFleet, timed: TimedJob, reach: Reach): Op
   return async (point) => new FleetRun(fleet, timed, point, reach);
 }
 
+/** Of a slice: fewer say nothing. */
+const LEAST_ROUNDS = 8;
+
 class FleetRun extends KeptRun {
   readonly #fleet: NodeFleet;
   readonly #nodes: number;
+  /** Steps of a round. */
+  readonly #every: number;
   /** Number of the run among those of the fleet. */
   #run = 0;
   /** What the main thread here did, by step: of the last slice. */
   #rounds = new Map<number, RoundTimes>();
 
-  constructor(fleet: NodeFleet, timed: TimedJob, point: Point, { joinMs, link }: Reach) {
+  constructor(fleet: NodeFleet, timed: TimedJob, point: Point, { joinMs, link, exchanged }: Reach) {
     const { roles: _, ...size } = point;
     const rows = timed.data.train.size;
     const { signal } = timed.options;
+    const { format = 'fp32', syncEvery = 1 } = exchanged ?? {};
     const start: StartRun = async (more, onOpen) => {
       const broken = new AbortController();
       let nodes: Promise<void> | undefined;
@@ -200,6 +208,8 @@ class FleetRun extends KeptRun {
         port: 0,
         workers: Math.min(availableParallelism(), point.workers * point.nodes),
         minNodes: point.nodes,
+        wire: format,
+        syncEvery,
         deadlines: { quorumMs: joinMs },
         signal: AbortSignal.any([broken.signal, ...(signal ? [signal] : [])]),
         onListening: ({ url, port }) => {
@@ -225,18 +235,22 @@ class FleetRun extends KeptRun {
         throw signal?.aborted ? error : (problem ?? withoutAnswer(error, point, joinMs));
       }
     };
-    super(start, point.batch, 1 + point.nodes);
+    super(start, point.batch * syncEvery, 1 + point.nodes);
+    this.#every = syncEvery;
     this.#fleet = fleet;
     this.#nodes = point.nodes;
   }
 
-  override run(steps: number): Promise<readonly number[]> {
+  /** With local steps whole rounds, and the mean of each. */
+  override async run(steps: number): Promise<readonly number[]> {
     this.#rounds.clear();
-    return super.run(steps);
+    const roundsMs = await super.run(Math.max(LEAST_ROUNDS, Math.ceil(steps / this.#every)));
+    return roundsMs.map((ms) => ms / this.#every);
   }
 
-  /** That of the coordinator's workers, and of the workers of all nodes. */
+  /** That of the coordinator's workers, and of the workers of all nodes. None of local steps, of which a round has several. */
   override async timeline(): Promise<readonly NodeStep[]> {
+    if (this.#every > 1) return [];
     const own = await super.timeline();
     const first = own.at(0)?.step ?? 0;
     const last = own.at(-1)?.step ?? -1;

@@ -5,7 +5,7 @@ import type { Measured, NodeStep } from './contract.ts';
 import type { JobFacts } from './facts.ts';
 import { computeMs } from './phases.ts';
 import { rootsOf } from './protocol.ts';
-import type { Change, JobCosts, Link, Scenario, Simulated, Together, WireCosts } from './scenario.ts';
+import type { Change, Exchanged, JobCosts, Link, Scenario, Simulated, Together, WireCosts } from './scenario.ts';
 import { simulate } from './simulate.ts';
 import type { WhatIf } from './what-if.ts';
 
@@ -195,6 +195,8 @@ function largest(phases: Simulated['phases']): keyof Simulated['phases'] {
 /** Between processes of one machine there is no card: it takes the time of their main threads. */
 export const LOOPBACK: Link = { latencyMs: 0, bytesPerMs: Number.POSITIVE_INFINITY };
 
+const EXACT: Exchanged = { format: 'fp32', syncEvery: 1 };
+
 /**
  * Prediction against measurement, for the points that were measured here, processes of one machine: relative error of the throughput. Nodes
  * alone are seen through `link`.
@@ -204,11 +206,12 @@ export function predictionErrors(
   measured: readonly Measured[],
   cores: number,
   link: Link = LOOPBACK,
+  exchanged: Exchanged = EXACT,
 ): { point: Measured['point']; measured: number; predicted: number; error: number }[] {
   return measured
     .filter(({ point }) => point.batch === costs.batch && point.shards === undefined)
     .map(({ point, roundsMs }) => {
-      const scenario = { link, format: 'fp32', syncEvery: 1, topology: 'star', rounds: 4 * ROUNDS, sharedCores: cores } as const; // biome-ignore format: one line
+      const scenario = { link, ...(point.nodes === 1 ? EXACT : exchanged), topology: 'star', rounds: 4 * ROUNDS, sharedCores: cores } as const; // biome-ignore format: one line
       const predicted = simulate(costs, { ...scenario, nodes: point.nodes, workers: point.workers }).samplesPerSec;
       const real = (1000 * point.batch) / median(roundsMs);
       return { point, measured: real, predicted, error: predicted / real - 1 };

@@ -21,7 +21,7 @@ import { checkSizes, moreShards, planPoints } from './points.ts';
 import { costsOf, predict, predictionErrors } from './predict.ts';
 import { recordingMs } from './recording-cost.ts';
 import { type JobScaling, type NoiseReport, type ScalingReport, sweepOf } from './report.ts';
-import type { Link } from './scenario.ts';
+import type { Exchanged, Link } from './scenario.ts';
 import { Stage } from './stage.ts';
 import type { WhatIf } from './what-if.ts';
 
@@ -57,6 +57,8 @@ export interface ScaleOptions {
   readonly joinMs?: number;
   /** Of nodes that are not beside the coordinator. Absent: loopback as it is. */
   readonly link?: (Link & { readonly name: string }) | undefined;
+  /** What nodes send, and how often. Default: fp32, in every step. */
+  readonly exchanged?: Exchanged | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((job: string, event: MeasureEvent) => void) | undefined;
 }
@@ -150,8 +152,8 @@ async function scaleOn(
   const speed = new KernelSpeed(first.backend, (await compileKernels({ simd: first.backend.simd })).module);
   const { rounds, seconds, steps, onProgress } = options;
   const local = openLocally(timed);
-  const { link } = options;
-  const remote = openOnFleet(fleet, timed, { joinMs: options.joinMs ?? JOIN_MS, link });
+  const { link, exchanged } = options;
+  const remote = openOnFleet(fleet, timed, { joinMs: options.joinMs ?? JOIN_MS, link, exchanged });
   const stage = new Stage((point: Point) => (point.nodes > 1 ? remote : local)(point), freemem() / 2);
   let measured: Measurement;
   try {
@@ -221,7 +223,7 @@ async function scaleOn(
     ...(amdahl ? { amdahl } : {}),
     ...(costs ? { costs } : {}),
     errors: costs
-      ? predictionErrors(costs, measured.points, machine.cores, found).map(({ point, ...error }) => ({
+      ? predictionErrors(costs, measured.points, machine.cores, found, exchanged).map(({ point, ...error }) => ({
           workers: point.workers,
           nodes: point.nodes,
           ...error,

@@ -56,14 +56,18 @@ export interface WireCosts {
   readonly wakeMs: number;
 }
 
-export interface Scenario {
+/** What nodes send, and how often. */
+export interface Exchanged {
+  readonly format: WireFormat;
+  /** Steps between two exchanges. */
+  readonly syncEvery: number;
+}
+
+export interface Scenario extends Exchanged {
   readonly nodes: number;
   /** Workers of each node. */
   readonly workers: number;
   readonly link: Link;
-  readonly format: WireFormat;
-  /** Steps between two exchanges. */
-  readonly syncEvery: number;
   /** `tree`: groups of about the square root of the nodes, each with one that collects for the others. */
   readonly topology: 'star' | 'tree';
   /** Exchanges to simulate. */

@@ -97,10 +97,11 @@ export class Work {
     for (let i = 0; i < syncEvery; i++) {
       const noise = (jitter === 0 ? 1 : Math.exp(jitter * this.#normal())) * slow;
       const counts = assignShards(range.count, workers).map(({ count }) => count);
-      const ms = counts.map((count) => count * shardMs * noise);
-      if (i > 0) stages.push(this.#parallel({ updates: 1 }), { ms, afterMs: fixedMs });
-      else if (!early) stages.push({ ms: ms.map((each) => each + decodeMs), afterMs: fixedMs });
-      else stages.push({ ms, afterMs: fixedMs, parts: untilFinal(early, ms, counts) });
+      const ms = counts.map((count) => count * shardMs * noise + (i === 0 ? decodeMs : 0));
+      stages.push({ ms, afterMs: fixedMs, parts: early && untilFinal(early, ms, counts) });
+      if (syncEvery === 1) break;
+      // THE STEP of the job on the node's own shards; norms are taken anyway.
+      stages.push(this.#parallel({ additions: Math.max(1, this.#endsOf(range) - 1), updates: 1 }));
     }
     return stages;
   }
@@ -108,6 +109,9 @@ export class Work {
   /** What is left to a node's workers when all shards are done: adding up as far as that goes, and encoding. */
   sumUp(range: ShardRange): Stage {
     const { codec, shards } = this.#costs;
+    // Local steps: the parameters are kept; then their difference, weighted, and back (src/parallel/local-steps.ts). Each is a pass as an addition is.
+    if (this.#scenario.syncEvery > 1)
+      return this.#parallel({ additions: 4, singleMs: codec[this.#scenario.format].encodeMs });
     const ends = this.#endsOf(range);
     const additions = this.oneSum ? ends - 1 : ends - rootsOf(range, shards).length;
     return this.#parallel({ additions: Math.max(0, additions), singleMs: codec[this.#scenario.format].encodeMs });
