@@ -91,7 +91,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const server = createHttpServer(tls, limits, host);
   const webSockets = new WebSocketServer({ noServer: true, clientTracking: false, ...socketLimits(maxPayload) });
   /** Every connection that the operating system has handed out, by the peer's address and port: TLS hides the socket beneath it. */
-  const sockets = new Map<string, { socket: Socket; deadline: NodeJS.Timeout }>();
+  const sockets = new Map<string, { socket: Socket; deadline: NodeJS.Timeout; refused: boolean }>();
   let closing = false;
 
   const log = (address: string, reason: string) => {
@@ -100,6 +100,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   /** Answers and ends; a peer that does not end its side, too, is cut at the deadline of the handshake. */
   const refuse = (socket: Duplex, address: string, status: number, reason: string, headers: readonly string[] = []) => {
     log(address, reason);
+    const entry = sockets.get(keyOf(socket as Socket));
+    if (entry) entry.refused = true;
     const body = `${reason}\n`;
     const head = [
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
@@ -119,11 +121,12 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     const key = keyOf(socket);
     socket.on('error', () => {}); // 'close' follows; nobody else listens before the WebSocket is open
     const deadline = setTimeout(() => {
-      if (!socket.writableEnded)
+      if (!entry.refused && !socket.writableEnded)
         log(addressOf(remoteAddress), `port ${remotePort}: no WebSocket after ${limits.handshakeMs} ms`);
       socket.destroy();
     }, limits.handshakeMs);
-    sockets.set(key, { socket, deadline });
+    const entry = { socket, deadline, refused: false };
+    sockets.set(key, entry);
     socket.once('close', () => {
       clearTimeout(deadline);
       sockets.delete(key);
