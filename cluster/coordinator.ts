@@ -370,8 +370,8 @@ export class Coordinator {
     const round = this.#round;
     if (header.type !== 'sums' || header.fence !== this.#setup.fence || !round) return undefined;
     const part = round.partOf(member.parts, header);
-    if (!part) return undefined;
-    const bytes = round.placeOf(part, header, length);
+    const bytes = part && round.earlyPlaceOf(part, header, length);
+    if (!part || !bytes) return undefined;
     return {
       bytes,
       current: () => this.#round === round && member.parts.includes(part) && this.#members.has(member.id),

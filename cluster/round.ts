@@ -101,6 +101,23 @@ export class Round {
     return placeOf(memory.buffer, at, this.#sumBytes, { offset, length });
   }
 
+  /**
+   * The same for a piece whose header may still turn out to be damaged: where nothing of another part can be. Whoever else may have a sum that begins at a
+   * shard without rows is not known.
+   *
+   * @throws FrameError as above.
+   */
+  earlyPlaceOf(
+    part: Part,
+    header: Pick<Of<ToCoordinator, 'sums'>, 'first' | 'offset'>,
+    length: number,
+  ): Uint8Array | undefined {
+    const { first } = header;
+    const mine = first >= part.first && first < part.first + part.count;
+    if (!mine || isEmptyShard(this.#session, this.batchRows, first)) return undefined;
+    return this.placeOf(part, header, length);
+  }
+
   /** A piece has come whole. @throws FrameError for one that is not the next of its sum. */
   takePiece(part: Part, message: Message<Of<ToCoordinator, 'sums'>>): void {
     const { first, regions: [bytes] } = message; // biome-ignore format: one line
