@@ -1,5 +1,6 @@
 /** The claims of the project, each computed from the results of one run. Pure. */
 import { isFar } from '../../src/scaling/core-distance.ts';
+import { WORKLOADS } from '../../src/scaling/workloads.ts';
 import type { Result } from './results.ts';
 import { median } from './statistics.ts';
 
@@ -63,6 +64,12 @@ const SCALING: readonly {
   { workload: 'small', weak: { batch: 1024, must: 0.9 } },
 ];
 
+/** How many times PyTorch's DDP a coordinator and two node processes over loopback must be. */
+const CLUSTER = [
+  { workload: 'mlp', ddp: 1.4 },
+  { workload: 'cnn', ddp: 1.5 },
+];
+
 type Where = Partial<Pick<Result, 'peer' | 'workers' | 'gemm' | 'batch' | 'shards' | 'defaultShards' | 'way'>>;
 
 export function computeRatios(results: readonly Result[], extras: Extras): Ratio[] {
@@ -72,9 +79,11 @@ export function computeRatios(results: readonly Result[], extras: Extras): Ratio
     );
   const fastest = (candidates: readonly Result[]): Result | undefined =>
     [...candidates].sort((a, b) => b.samplesPerSec - a.samplesPerSec)[0];
-  /** Lockstep with `workers` and the main group's batch: the one that peers ran with, else the smallest. */
-  const ours = (workload: string, workers: number, gemm = 'blas'): Result | undefined =>
-    all(workload, { peer: 'lockstep', workers, gemm, defaultShards: true }).sort((a, b) => a.batch - b.batch)[0];
+  /** Lockstep with `workers`, on the workload's own batch for each: what is claimed of others is claimed there. */
+  const ours = (workload: string, workers: number, gemm = 'blas'): Result | undefined => {
+    const batch = workers * (WORKLOADS.find(({ name }) => name === workload)?.batch ?? Number.NaN);
+    return all(workload, { peer: 'lockstep', workers, gemm, defaultShards: true, batch })[0];
+  };
   /** PyTorch's best way with that many cores, on batches of the same size. */
   const torch = (mine: Result | undefined) =>
     mine && fastest(all(mine.workload, { peer: 'torch', workers: mine.workers, batch: mine.batch }));
@@ -116,6 +125,21 @@ export function computeRatios(results: readonly Result[], extras: Extras): Ratio
       ),
     );
     found.push(efficiencyOf(at('against the fastest single worker of any S', strong.fastest), both, fastest(ones)));
+  }
+
+  for (const { workload, ddp } of CLUSTER) {
+    const [nodes] = all(workload, { peer: 'lockstep', way: 'coordinator and 2 nodes' });
+    const beside = nodes && { batch: nodes.batch, workers: 2 };
+    const [local] = all(workload, { peer: 'lockstep', way: 'train()', gemm: 'blas', defaultShards: true, ...beside });
+    const [processes] = all(workload, { peer: 'torch', way: 'DDP, 2 processes', ...beside });
+    const wire = nodes?.wire;
+    const beyond = wire && local && (1e6 * (nodes.stepMs - local.stepMs)) / wire.parameters;
+    const name = `${workload}, coordinator and 2 nodes`;
+    found.push(
+      plain(atMost(`${name}: CPU of the wire`, 6, 4.5, 'ns a parameter and node'), wire?.cpuNsPerParameterAndNode),
+      plain(atMost(`${name}: step beyond that of 2 workers`, 7, null, 'ns a parameter'), beyond),
+      speedup(atLeast(`${name} against PyTorch DDP, 2 processes`, ddp, null), nodes, processes),
+    );
   }
 
   const wide = { peer: 'lockstep', gemm: 'blas', batch: 512 } as const;

@@ -56,6 +56,20 @@ describe('claims', () => {
     expect(value(results.slice(0, 2), /PyTorch, 1/)).toBeUndefined();
   });
 
+  test('of node processes: what their wire takes, what it adds to a step, and PyTorch in as many processes', () => {
+    const nodes = { ...own(2, 256, 4), way: 'coordinator and 2 nodes', nodes: 2 } as Contestant;
+    const wire = { cpuNsPerParameterAndNode: 5, parameters: 500_000, bytesPerParameterAndNode: 8 };
+    const results = [
+      result(own(2, 256), [4, 4, 4]),
+      { ...result(nodes, [9, 8, 10]), wire },
+      result(torch(2, 256, 'DDP, 2 processes'), [9, 12, 15]),
+    ];
+    expect(value(results, /CPU of the wire/)).toMatchObject({ value: 5, met: true });
+    expect(value(results, /beyond that of 2 workers/)).toMatchObject({ value: 10, met: false }); // 5 ms / 500,000
+    expect(value(results, /2 nodes against PyTorch DDP/)).toMatchObject({ value: 1.5, spread: [1, 1.5], met: true });
+    expect(value(results.slice(0, 1), /2 nodes/)).toBeUndefined();
+  });
+
   test('apart by how far the cores were from each other, where they moved', () => {
     const one = result(own(1, 128), [2, 2, 2, 2, 2], 2);
     const two = (distances: (number | null)[]) => result(own(2, 256), [2, 4, 2.5, 4, 8], 4, distances);
