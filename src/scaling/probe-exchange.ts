@@ -1,8 +1,19 @@
 import { Connection, dial } from '../../cluster/connection.ts';
+import type { Places } from '../../cluster/frame-reader.ts';
 import { listen } from '../../cluster/listener.ts';
-import { readFromCoordinator, readFromNode, type ToCoordinator, type ToNode } from '../../cluster/messages.ts';
-import { PIECE_BYTES, piecesOf, placePiece } from '../../cluster/transfer.ts';
+import {
+  headerFromCoordinator,
+  headerFromNode,
+  readFromCoordinator,
+  readFromNode,
+  type ToCoordinator,
+  type ToNode,
+} from '../../cluster/messages.ts';
+import { PIECE_BYTES, piecesOf, placeOf } from '../../cluster/transfer.ts';
 import { LockstepError } from '../errors.ts';
+import { ReadingMemory } from '../kernels/checksum.ts';
+import { READING_BYTES } from '../kernels/table.ts';
+import { compileKernels, heapBaseOf } from '../kernels/wasm.ts';
 import { threadCpuSeconds } from '../parallel/cpu-time.ts';
 
 /** What a node process is asked to do: exchange the messages of a step with a coordinator, and compute nothing. */
@@ -54,7 +65,7 @@ export async function exchangeVectors<T>(
   use: (exchange: ProbeExchange) => Promise<T>,
   { lead, signal }: ProbeOptions = {},
 ): Promise<T> {
-  const vector = new SharedArrayBuffer(bytes);
+  const arena = await openArena(bytes);
   let heard: (computeMs: number) => void = () => undefined;
   let connected: (connection: Connection) => void = () => undefined;
   let lost: (reason: string) => void = () => undefined;
@@ -70,15 +81,20 @@ export async function exchangeVectors<T>(
   const listener = await listen({
     port: 0,
     maxPayload: 4 * PIECE_BYTES,
+    memory: arena.reading,
     onConnection({ websocket, socket, maxPayload, joined }) {
       joined();
       connected(
         new Connection(websocket, socket, {
           maxPayload,
           ...queueFor(bytes),
+          memory: arena.reading,
+          places: placesIn(arena, (header) => {
+            const message = headerFromNode(header);
+            return message.type === 'sums' ? message.offset : undefined;
+          }),
           onMessage(frame) {
             const message = readFromNode(frame);
-            if (message.type === 'sums') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
             if (message.type === 'done') heard(message.computeMs);
           },
           onClose: ({ reason }) => lost(reason),
@@ -99,7 +115,7 @@ export async function exchangeVectors<T>(
         heard = resolve;
       });
       if (withParameters) {
-        for (const piece of piecesOf(vector, 0, bytes)) {
+        for (const piece of piecesOf(arena.buffer, arena.at, bytes)) {
           const header: ToNode = { type: 'parameters', ...STAMP, offset: piece.offset };
           void node.send(header, [piece.bytes]);
         }
@@ -137,6 +153,33 @@ function probeLost(reason: string): LockstepError {
   });
 }
 
+/** As the arena of a run: a vector, and beside it what sockets read into, so that bytes take the way that they take in a step. */
+interface ProbeArena {
+  readonly buffer: ArrayBufferLike;
+  readonly at: number;
+  readonly bytes: number;
+  readonly reading: ReadingMemory;
+}
+
+async function openArena(bytes: number): Promise<ProbeArena> {
+  const { module } = await compileKernels({ portable: true });
+  const reading = Math.ceil(heapBaseOf(module) / 64) * 64;
+  const at = reading + READING_BYTES;
+  const pages = Math.ceil((at + bytes) / 65_536);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  return { buffer: memory.buffer, at, bytes, reading: ReadingMemory.in(module, memory, reading) };
+}
+
+/** Pieces go to where they belong in the vector; `offsetOf` says of a header where, if it has one. */
+const placesIn =
+  ({ buffer, at, bytes }: ProbeArena, offsetOf: (header: unknown) => number | undefined): Places =>
+  (header, region, length) => {
+    const offset = region === 0 ? offsetOf(header) : undefined;
+    return offset === undefined
+      ? undefined
+      : { bytes: placeOf(buffer, at, bytes, { offset, length }), current: () => true };
+  };
+
 /** Empties the caches of this core, as workers do that compute on it, and leaves the time for that out of the account. */
 class Caches {
   readonly #memory = new Float64Array(WORKING_SET / 8);
@@ -156,7 +199,7 @@ class Caches {
 
 /** The node's side, until the coordinator closes. */
 export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
-  const vector = new SharedArrayBuffer(bytes);
+  const arena = await openArena(bytes);
   const caches = new Caches();
   const regions = Array.from({ length: 5 }, () => new Uint8Array(0));
   let closed: () => void = () => undefined;
@@ -166,12 +209,16 @@ export async function answerProbe({ url, bytes }: ProbeTask): Promise<void> {
   await dial(url, {
     maxPayload: 4 * PIECE_BYTES,
     ...queueFor(bytes),
+    memory: arena.reading,
+    places: placesIn(arena, (header) => {
+      const message = headerFromCoordinator(header);
+      return message.type === 'parameters' ? message.offset : undefined;
+    }),
     onMessage(frame, peer) {
       const message = readFromCoordinator(frame);
-      if (message.type === 'parameters') placePiece(vector, 0, bytes, { offset: message.offset, bytes: message.regions[0] }); // biome-ignore format: one line
       if (message.type !== 'compute') return;
       if (message.count === SEND) {
-        for (const piece of piecesOf(vector, 0, bytes)) {
+        for (const piece of piecesOf(arena.buffer, arena.at, bytes)) {
           const header: ToCoordinator = { type: 'sums', ...STAMP, epoch: 0, first: 0, count: 1, offset: piece.offset };
           void peer.send(header, [piece.bytes]);
         }
