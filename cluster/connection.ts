@@ -312,8 +312,9 @@ export class Connection {
 
   /** What came is no WebSocket, so that an answer to our close would not be found in what follows. */
   #misread(error: unknown): void {
-    if (!(error instanceof WebSocketError)) throw error;
-    this.#end({ kind: 'invalid', by: 'us', reason: error.message, error }, error.closeCode);
+    if (error instanceof WebSocketError) {
+      this.#end({ kind: 'invalid', by: 'us', reason: error.message, error }, error.closeCode);
+    } else this.#failed(error);
     this.#socket.end();
   }
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { measureCoreDistance } from '../../src/scaling/core-distance.ts';
 import { answerTurns, stopTurns, takeTurns, turnCells } from '../../src/scaling/line-turns.ts';
@@ -37,6 +39,20 @@ test('a turn is taken only when the one before it was answered; nobody answers a
   stopTurns(cells);
   answerTurns(cells); // the turn that waits is answered first, then it ends
   expect(takeTurns(cells, 0, 1, performance.now())).toBe(false);
+});
+
+test('another thread answers every turn, and ends when it is told', async () => {
+  const cells = turnCells();
+  const file = new URL('../../dist/src/scaling/core-distance-thread.js', import.meta.url);
+  const thread = new Worker(file, { workerData: cells });
+  const ended = once(thread, 'exit');
+  await once(thread, 'message');
+  const soon = performance.now() + 20_000; // though both may have to share a core
+  expect(takeTurns(cells, 0, 3, soon)).toBe(true);
+  expect(takeTurns(cells, 3, 2, soon)).toBe(true);
+  stopTurns(cells);
+  expect(await ended).toEqual([0]);
+  expect(takeTurns(cells, 5, 1, performance.now())).toBe(false);
 });
 
 test('two threads exchange a line in nanoseconds, or say that they did not run at once', async () => {
