@@ -2,7 +2,7 @@ import { LockstepError } from '../src/errors.ts';
 import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
-import { batchesOf } from '../src/parallel/inner-steps.ts';
+import { batchesOf, EVERY_STEP } from '../src/parallel/inner-steps.ts';
 import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import type { RoundTimes } from '../src/parallel/timeline.ts';
@@ -118,7 +118,7 @@ export class Coordinator {
     this.#downlink = new Downlink(session, fence);
     this.#patience = new Patience(deadlines.stepMs);
     this.#sampler = samplerOf(session);
-    this.#every = session.syncEvery ?? 1;
+    this.#every = (session.pace ?? EVERY_STEP).every;
     this.#start = new Int32Array(memory.buffer, layout.epochs, 1)[0] / 2;
     this.#sumBytes = sumBytesOf(session);
     this.#reception = new Reception({

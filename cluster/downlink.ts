@@ -1,6 +1,6 @@
 import { denseBytes } from '../src/graph/layout.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
-import { innerSteps } from '../src/parallel/inner-steps.ts';
+import { EVERY_STEP, innerSteps } from '../src/parallel/inner-steps.ts';
 import type { AskedRound } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
@@ -49,9 +49,9 @@ export class Downlink {
 
   /** To a node without data, what it has not had yet of the rows of its shards. */
   sendRows({ step, batches }: Round, { rows, connection }: Member, range: ShardRange): void {
-    const { syncEvery = 1, totalSteps } = this.#session;
+    const { pace = EVERY_STEP, totalSteps } = this.#session;
     const { stepsPerEpoch } = this.#sampler;
-    const first = syncEvery > 1 ? innerSteps(step, syncEvery, { stepsPerEpoch, totalSteps }).first : step;
+    const { first } = innerSteps(step, pace, { stepsPerEpoch, totalSteps });
     for (let t = first; t < first + batches; t++) {
       for (const regions of rows?.missing(t, range) ?? []) {
         void connection.send({ type: 'data', fence: this.#fence }, regions);

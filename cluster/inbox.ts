@@ -1,4 +1,4 @@
-import { lastInnerStep } from '../src/parallel/inner-steps.ts';
+import { lastInnerStep, type Pace } from '../src/parallel/inner-steps.ts';
 import { keptVectors } from '../src/parallel/kept-state.ts';
 import { progressWidth, readProgress } from '../src/parallel/progress.ts';
 import type { Session } from '../src/parallel/session.ts';
@@ -28,7 +28,7 @@ export type Content = Message<Of<ToNode, 'parameters' | 'update' | 'rows' | 'dat
 export class Inbox {
   /** Of the run, as the coordinator has said when it let us in. */
   readonly wire: WireFormat;
-  readonly every: number;
+  readonly pace: Pace;
   /** The step of what is kept here from round to round; 0: nothing of this connection. */
   after = 0;
   /** When the first of a round came, by `performance.now()`. */
@@ -44,7 +44,7 @@ export class Inbox {
 
   constructor(session: Session, { wire, syncEvery }: Pick<Of<ToNode, 'welcome'>, 'wire' | 'syncEvery'>) {
     this.wire = wire;
-    this.every = syncEvery;
+    this.pace = { every: syncEvery, warmup: 0 };
     this.#session = session;
     this.#kept = keptVectors(session, { residual: codecOf(wire)?.takes === true, inner: syncEvery > 1 });
   }
@@ -135,9 +135,9 @@ export class Inbox {
   #hasProgress(after: number): boolean {
     const { memory, layout, progressNames, totalSteps } = this.#session;
     if (after < 1) return false;
-    if (this.every === 1) return true;
+    if (this.pace.every === 1) return true;
     const { stepsPerEpoch } = samplerOf(this.#session);
-    const last = lastInnerStep(after, this.every, { stepsPerEpoch, totalSteps });
+    const last = lastInnerStep(after, this.pace, { stepsPerEpoch, totalSteps });
     const places = new Float64Array(memory.buffer, layout.progress, 2 * progressWidth(progressNames));
     return readProgress(places, last, progressNames) !== undefined;
   }

@@ -3,6 +3,7 @@ import { LockstepError } from '../src/errors.ts';
 import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { threadCpuSeconds } from '../src/parallel/cpu-time.ts';
+import type { Pace } from '../src/parallel/inner-steps.ts';
 import { NodeDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import { planStep } from '../src/parallel/step-plan.ts';
@@ -311,16 +312,16 @@ class Node {
 
   async #compute(message: Message<Of<ToNode, 'compute'>>, connection: Connection, inbox: Inbox): Promise<void> {
     const { fence, epoch, round, step, first, count, after } = message;
-    const { wire, every } = inbox;
+    const { wire, pace } = inbox;
     const update = inbox.complete(message);
     this.#cpuAtFirst ??= threadCpuSeconds();
     const start = performance.now();
-    const ends = this.#sumsOf(step, { first, count }, every);
+    const ends = this.#sumsOf(step, { first, count }, pace);
     const codec = codecOf(wire);
     const upload = new Upload(this.#session, ends, codec, (region, header) =>
       connection.send({ ...header, fence, epoch, round }, [region]),
     );
-    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, after, every };
+    const task = { step, range: { first, count }, format: WIRE_FORMATS.indexOf(wire), update, after, pace };
     await this.#desk.compute(task, (from) => upload.sendFrom(from));
     inbox.after = step;
     const computeMs = performance.now() - start;
@@ -343,7 +344,7 @@ class Node {
   }
 
   /** In which sums these shards of a step will end, and where they will lie. */
-  #sumsOf(step: number, range: ShardRange, every: number): readonly TreeSum[] {
+  #sumsOf(step: number, range: ShardRange, { every }: Pace): readonly TreeSum[] {
     // Of local steps there is one sum for all of its shards: src/parallel/local-steps.ts.
     if (every > 1) return [{ ...range, address: this.#session.layout.reduced }];
     const rows = this.#sampler.batchRows(step);

@@ -137,7 +137,7 @@ export class Reception {
 
   #examine(hello: Hello, nonce: Uint8Array): LockstepError | undefined {
     const { session, description } = this.#setup;
-    const expected = { streamsData: description !== undefined, localSteps: (session.syncEvery ?? 1) > 1 };
+    const expected = { streamsData: description !== undefined, localSteps: session.pace !== undefined };
     return examine(hello, nonce, { ...this.#setup, ...expected });
   }
 

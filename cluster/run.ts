@@ -157,7 +157,7 @@ function localStepsOf(options: CoordinatorOptions): LocalSteps | undefined {
       gradientNoiseEvery,
     );
   }
-  if (syncEvery > 1) return { every: syncEvery, lr, momentum };
+  if (syncEvery > 1) return { pace: { every: syncEvery, warmup: 0 }, lr, momentum };
   const [name, value] = Object.entries({ outerLr, outerMomentum }).find(([, given]) => given !== undefined) ?? [];
   if (name !== undefined) throw badOption(name, 'none without syncEvery above 1: there is no outer optimizer', value);
   return undefined;

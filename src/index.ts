@@ -8,6 +8,7 @@ export type { TensorEntry } from './graph/program.ts';
 export type { Tensor } from './graph/tensor.ts';
 export * from './nn/index.ts';
 export * from './optim/index.ts';
+export type { Calendar } from './parallel/calendar.ts';
 export type { NoiseSample } from './parallel/noise-sampler.ts';
 export { PHASES, type PhaseName, phasesOf, type WorkerStep } from './parallel/timeline.ts';
 export type {

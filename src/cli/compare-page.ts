@@ -34,7 +34,7 @@ export class ComparePage {
     if (phase === 'calibrate') return;
     const prefix = this.#several ? `${job}: ` : '';
     const name = `${prefix}${optimizer}, lr ${lr}${phase === 'final' ? `, seed ${seed}` : ''}`;
-    const facts = { name, group: `${prefix}${optimizer}`, stepsPerEpoch: 1, ...factsOf(result) };
+    const facts = { name, group: `${prefix}${optimizer}`, ...factsOf(result) };
     const run = this.#trials.get(name)?.run ?? this.#freed() ?? this.#board.addRun({ ...facts, hidden: true });
     this.#trials.delete(name);
     this.#trials.set(name, { run, job, result });

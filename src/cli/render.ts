@@ -1,3 +1,4 @@
+import type { Calendar } from '../parallel/calendar.ts';
 import type { RunHeader } from '../record/contract.ts';
 import type { TrainSummary } from '../train/callbacks.ts';
 import { formatClock, formatCount, formatDuration, formatNumber, formatRate, formatShare, plural } from './format.ts';
@@ -33,11 +34,7 @@ export function paint(line: readonly Span[], options: { columns: number; color: 
 const CONTROL = /[\x00-\x1f\x7f]/g;
 
 /** What is running, before the first step. */
-export function renderHeader(
-  header: RunHeader,
-  sizes: { totalSteps: number; stepsPerEpoch: number },
-  notes: readonly string[],
-): Span[][] {
+export function renderHeader(header: RunHeader, calendar: Calendar, notes: readonly string[]): Span[][] {
   const { versions, kernels, machine } = header;
   const gemm = kernels.detail ? `${kernels.gemm} (${withoutBuildFlags(kernels.detail)})` : kernels.gemm;
   return [
@@ -52,14 +49,19 @@ export function renderHeader(
     ],
     [
       {
-        text: `${plural(header.parameters, 'parameter')}, ${plural(sizes.totalSteps, 'step')} of which ${formatCount(
-          Math.min(sizes.stepsPerEpoch, sizes.totalSteps),
-        )} an epoch`,
+        text: `${plural(header.parameters, 'parameter')}, ${stepsOf(calendar)}`,
         style: 'plain',
       },
     ],
     ...notes.map(renderNote),
   ];
+}
+
+function stepsOf(calendar: Calendar): string {
+  const steps = plural(calendar.totalSteps, 'step');
+  return calendar.even
+    ? `${steps} of which ${formatCount(calendar.lastOf(1))} an epoch`
+    : `${steps} in ${plural(calendar.epochs, 'epoch')}`;
 }
 
 /** OpenBLAS tells its version with all flags that it was built with; the run folder keeps them, a person reads past them. */

@@ -36,7 +36,7 @@ export function describePlan(plan: RunPlan): string {
     rows: `train ${formatCount(data.train.size)}, validation ${formatCount(data.validation?.size ?? 0)}, test ${formatCount(data.test?.size ?? 0)}`,
     batch: `${plural(compiled.batchSize, 'row')} in ${plural(compiled.shards, 'shard')} on ${plural(workers, 'worker')}`,
     activations: activationsOf(plan),
-    steps: `${formatCount(compiled.totalSteps)}, ${formatCount(compiled.stepsPerEpoch)} an epoch`,
+    steps: `${formatCount(compiled.totalSteps)}, ${formatCount(compiled.calendar.course.stepsPerEpoch)} an epoch`,
     optimizer: plan.optimizer.def.kind,
     kernels: `gemm ${backend.gemm}, simd ${backend.simd}`,
   };

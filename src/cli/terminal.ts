@@ -1,3 +1,4 @@
+import { Calendar } from '../parallel/calendar.ts';
 import type { StepRecord } from '../record/contract.ts';
 import type { ProgressEvent } from '../train/options.ts';
 import {
@@ -64,7 +65,7 @@ class Display {
   readonly #now: () => number;
   readonly #epoch = new Running();
   readonly #recent = new Rates();
-  #sizes = { totalSteps: 0, stepsPerEpoch: 1 };
+  #calendar = new Calendar({ stepsPerEpoch: 1, totalSteps: 0 });
   #last: StepRecord | undefined;
   #lastFrame = Number.NEGATIVE_INFINITY;
   #barShown = false;
@@ -86,12 +87,12 @@ class Display {
   handle(event: ProgressEvent): void {
     switch (event.kind) {
       case 'start':
-        this.#sizes = event;
+        this.#calendar = event.calendar;
         this.#startedMs = this.#now();
-        this.#lines(renderHeader(event.header, event, event.notes));
+        this.#lines(renderHeader(event.header, event.calendar, event.notes));
         break;
       case 'steps':
-        this.#sizes = event;
+        this.#calendar = event.calendar;
         this.#steps(event.records);
         break;
       case 'evaluation':
@@ -140,10 +141,9 @@ class Display {
     const held = this.#held?.step === event.step ? this.#held : undefined;
     if (held) this.#held = undefined;
     else this.#release();
-    const { totalSteps, stepsPerEpoch } = this.#sizes;
     const line = renderEpoch({
       ...event,
-      epochs: Math.ceil(totalSteps / stepsPerEpoch),
+      epochs: this.#calendar.epochs,
       evaluation: held?.metrics ?? {},
       syncShare: this.#epoch.syncShare,
     });
@@ -160,22 +160,22 @@ class Display {
   }
 
   #endsEpoch(step: number): boolean {
-    return step % this.#sizes.stepsPerEpoch === 0 || step === this.#sizes.totalSteps;
+    return this.#calendar.endsEpoch(step) || step === this.#calendar.totalSteps;
   }
 
   #drawBar(): void {
     const last = this.#last;
     if (!last) return;
-    const { totalSteps, stepsPerEpoch } = this.#sizes;
-    const before = (last.epoch - 1) * stepsPerEpoch;
+    const { totalSteps, epochs } = this.#calendar;
+    const before = this.#calendar.lastOf(last.epoch - 1);
     const msPerStep = (this.#now() - this.#startedMs) / (last.step - (this.#stepsBefore ?? 0));
     const columns = this.#columns();
     const line = renderBar(
       {
         epoch: last.epoch,
-        epochs: Math.ceil(totalSteps / stepsPerEpoch),
+        epochs,
         done: last.step - before,
-        total: Math.min(stepsPerEpoch, totalSteps - before),
+        total: this.#calendar.lastOf(last.epoch) - before,
         loss: this.#epoch.loss,
         metrics: this.#epoch.metrics,
         lr: last.lr,

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { runOwner } from '../checkpoint/lock.ts';
+import { Calendar } from '../parallel/calendar.ts';
 import type { EvaluationRecord, EventRecord, RunHeader, StepRecord } from '../record/contract.ts';
 import { jobFacts } from '../record/header-facts.ts';
 import { MetricsFile } from '../record/metrics-file.ts';
@@ -37,6 +38,7 @@ export async function watchCommand(folder: string, io: Io): Promise<void> {
 class Watched {
   readonly #display: ReturnType<typeof terminal>;
   #header: RunHeader | undefined;
+  #calendar = new Calendar({ stepsPerEpoch: 1, totalSteps: 0 });
   #steps: StepRecord[] = [];
   #last: StepRecord | undefined;
   #end: EventRecord | undefined;
@@ -53,6 +55,7 @@ class Watched {
 
   header(header: RunHeader): void {
     this.#header = header;
+    this.#calendar = jobFacts(header).calendar;
     this.#end = undefined;
     if (this.#live) this.#begin();
   }
@@ -85,7 +88,7 @@ class Watched {
     this.#count(record);
     if (!this.#live) return;
     this.#steps.push(record);
-    if (record.step % this.#facts.stepsPerEpoch === 0) {
+    if (this.#calendar.endsEpoch(record.step)) {
       this.show();
       this.#endEpoch(record);
     }
@@ -109,7 +112,7 @@ class Watched {
 
   show(): void {
     if (this.#steps.length === 0) return;
-    this.#display({ kind: 'steps', records: this.#steps, ...this.#facts });
+    this.#display({ kind: 'steps', records: this.#steps, calendar: this.#calendar });
     this.#steps = [];
   }
 
@@ -122,12 +125,8 @@ class Watched {
     return stopped ? `at step ${formatCount(step)}, and it goes on` : `interrupted after step ${formatCount(step)}`;
   }
 
-  get #facts() {
-    return this.#header ? jobFacts(this.#header) : { totalSteps: 0, stepsPerEpoch: 1 };
-  }
-
   #begin(): void {
-    if (this.#header) this.#display({ kind: 'start', header: this.#header, ...this.#facts, notes: [] });
+    if (this.#header) this.#display({ kind: 'start', header: this.#header, calendar: this.#calendar, notes: [] });
   }
 
   #count({ epoch, samples, loss, metrics, timings }: StepRecord): void {

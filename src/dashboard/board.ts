@@ -75,7 +75,7 @@ export class Board {
 
   /** A sink that shows a run. `before` is the run folder whose records it goes on with, where it does. */
   sink(name: string, before?: string): Sink {
-    const run = this.addRun({ name, totalSteps: 0, stepsPerEpoch: 1, metrics: [] });
+    const run = this.addRun({ name, totalSteps: 0, metrics: [] });
     return {
       name: 'dashboard',
       open: async (header: RunHeader) => {

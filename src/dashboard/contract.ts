@@ -1,3 +1,4 @@
+import type { Calendar } from '../parallel/calendar.ts';
 import type { WorkerStep } from '../parallel/timeline.ts';
 import type { RunHeader } from '../record/contract.ts';
 
@@ -48,7 +49,8 @@ export interface ViewFacts {
   readonly group?: string;
   readonly header?: RunHeader;
   readonly totalSteps: number;
-  readonly stepsPerEpoch: number;
+  /** Absent where nobody knows of epochs. */
+  readonly calendar?: Calendar;
   /** Not shown until somebody ticks it. */
   readonly hidden?: boolean;
   /** Names of the training metrics. */

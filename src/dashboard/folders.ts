@@ -39,7 +39,7 @@ export async function openFolders(
   try {
     for (const [i, folder] of folders.entries()) {
       const name = distinctName(folder, i, folders);
-      const run = board.addRun({ name, totalSteps: 0, stepsPerEpoch: 1, metrics: [] });
+      const run = board.addRun({ name, totalSteps: 0, metrics: [] });
       opened.push({ folder, run, file: await MetricsFile.open(folder, run) });
     }
     for (const { run } of opened) run.quiet = true;

@@ -32,7 +32,9 @@ export interface RunSnapshot {
   readonly group: string;
   readonly header: RunHeader | null;
   readonly totalSteps: number;
-  readonly stepsPerEpoch: number;
+  /** Of the last step, from 1, and how many the run has; null where nobody knows of epochs. */
+  readonly epoch: number | null;
+  readonly epochs: number | null;
   readonly state: ViewState;
   readonly hidden: boolean;
   readonly curves: CurveData;
@@ -49,6 +51,8 @@ export interface RunNews {
   readonly state?: ViewState;
   readonly damagedLines?: number;
   readonly curves?: CurveData;
+  /** Of their last step. */
+  readonly epoch?: number;
   readonly evaluations?: CurveData;
   readonly test?: Readonly<Record<string, number | null>>;
   readonly events?: readonly EventRecord[];
@@ -130,6 +134,10 @@ export class RunView implements MetricsVisitor {
 
   get lastStep(): number {
     return this.#curves.lastStep;
+  }
+
+  get #epoch(): number | undefined {
+    return this.#facts.calendar?.epochOf(this.lastStep);
   }
 
   /** A run begins, or goes on with the one before. */
@@ -281,14 +289,15 @@ export class RunView implements MetricsVisitor {
   }
 
   snapshot(points: number): RunSnapshot {
-    const { name, group = name, header, totalSteps, stepsPerEpoch } = this.#facts;
+    const { name, group = name, header, totalSteps, calendar } = this.#facts;
     return {
       id: this.id,
       name,
       group,
       header: header ?? null,
       totalSteps,
-      stepsPerEpoch,
+      epoch: this.#epoch ?? null,
+      epochs: calendar?.epochs ?? null,
       state: this.quiet ? 'reading' : this.state,
       hidden: this.hidden,
       curves: this.#curves.query(points),
@@ -312,6 +321,7 @@ export class RunView implements MetricsVisitor {
       evaluations = fresh.query(EVALUATIONS);
     }
     const events = this.#newEvents;
+    const epoch = this.#epoch;
     const test = this.#testIsNew ? this.#test : undefined;
     const { state, damagedLines } = this;
     const changed = {
@@ -328,7 +338,7 @@ export class RunView implements MetricsVisitor {
     return {
       id: this.id,
       ...changed,
-      ...(curves && { curves }),
+      ...(curves && { curves, ...(epoch !== undefined && { epoch }) }),
       ...(evaluations && { evaluations }),
       ...(events.length > 0 && { events }),
       ...(test && { test }),

@@ -8,7 +8,7 @@ import type { WorkerState } from './worker-state.ts';
 
 /**
  * A node's part of a round of local steps (DiLoCo, Douillard et al. 2023, arXiv 2311.08105): from the parameters that all nodes hold it
- * makes THE STEP of the job `every` times on the rows of its own shards, with an optimizer of its own, and leaves how far it came.
+ * makes THE STEP of the job once for each step of the round on the rows of its own shards, with an optimizer of its own, and leaves how far it came.
  *
  * What it leaves looks to the coordinator like the sum of a gradient over its shards, so that the coordinator's step is the ordinary
  * one: with w the weight of the node's rows (their number, where the loss has no weights),
@@ -20,12 +20,12 @@ import type { WorkerState } from './worker-state.ts';
  *
  * Afterwards the parameters are again those that all nodes hold, as every way of sending the next ones expects.
  */
-export function localSteps(worker: WorkerState, { step: round, range, every, after }: RoundTask): NodeSum {
+export function localSteps(worker: WorkerState, { step: round, range, pace, after }: RoundTask): NodeSum {
   const { session, kernels, barrier, shardSums, reducedBlocks, sampler } = worker;
   const { layout } = session;
   const course = { stepsPerEpoch: sampler.stepsPerEpoch, totalSteps: session.totalSteps };
   if (after === 0) beginAnew(worker);
-  else worker.takeUpOptimizer(lastInnerStep(after, every, course));
+  else worker.takeUpOptimizer(lastInnerStep(after, pace, course));
   for (const { offset, length } of reducedBlocks) {
     kernels.copy(layout.wire.replica + 4 * offset, layout.parameters + 4 * offset, length);
   }
@@ -35,7 +35,7 @@ export function localSteps(worker: WorkerState, { step: round, range, every, aft
   const begin = (range.first + mine.first) * stride;
   const own = shardSums.subarray(begin, begin + mine.count * stride);
   const sums = new Float64Array(own.length);
-  const { first, count } = innerSteps(round, every, course);
+  const { first, count } = innerSteps(round, pace, course);
   let broken = false;
   for (let t = first; t < first + count && !broken; t++) {
     const plan = worker.plans.own(sampler.batchRows(t));

@@ -1,6 +1,7 @@
 import type { ShardRange } from '../membership/assignment.ts';
 import { AbortedError } from './barrier.ts';
 import { NOT_YET, resetEarlySum } from './early-sum.ts';
+import { EVERY_STEP } from './inner-steps.ts';
 import {
   ANSWER,
   ANSWERED,
@@ -22,6 +23,7 @@ import {
   GIVEN_FORMAT,
   GIVEN_STEP,
   GIVEN_UPDATE,
+  GIVEN_WARMUP,
   LEAVE,
   PULSE,
   type RoundTask,
@@ -142,10 +144,10 @@ export class NodeDesk {
   /** The workers end their task. Nothing after `abandon`: their successors would find it as their first. */
   leave(): void {
     if (this.#abandoned) return;
-    this.#give({ step: LEAVE, range: { first: 0, count: 0 }, format: 0, update: false, after: 0, every: 1 });
+    this.#give({ step: LEAVE, range: { first: 0, count: 0 }, format: 0, update: false, after: 0, pace: EVERY_STEP });
   }
 
-  #give({ step, range, format, update, after, every }: RoundTask): number {
+  #give({ step, range, format, update, after, pace }: RoundTask): number {
     const words = this.#words;
     this.#given += 1;
     Atomics.store(words, GIVEN_STEP, step);
@@ -154,7 +156,8 @@ export class NodeDesk {
     Atomics.store(words, GIVEN_FORMAT, format);
     Atomics.store(words, GIVEN_UPDATE, update ? 1 : 0);
     Atomics.store(words, GIVEN_AFTER, after);
-    Atomics.store(words, GIVEN_EVERY, every);
+    Atomics.store(words, GIVEN_EVERY, pace.every);
+    Atomics.store(words, GIVEN_WARMUP, pace.warmup);
     Atomics.store(words, FINAL_FROM, NOT_YET);
     resetEarlySum(this.#earlySum);
     Atomics.store(words, GIVEN, this.#given);

@@ -1,6 +1,7 @@
 import type { ShardRange } from '../membership/assignment.ts';
 import { AbortedError, isPoisoned } from './barrier.ts';
 import { earlySumWords } from './early-sum.ts';
+import type { Pace } from './inner-steps.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -30,8 +31,9 @@ export const GIVEN_COUNT = GIVEN + 3;
 export const GIVEN_FORMAT = GIVEN + 4;
 export const GIVEN_UPDATE = GIVEN + 5;
 export const GIVEN_AFTER = GIVEN + 6;
-/** Steps that the node makes by itself; 1: it computes gradients. */
+/** The pace (inner-steps.ts): steps that the node makes by itself in a round, 1 where it computes gradients; and how many rounds of one before. */
 export const GIVEN_EVERY = GIVEN + 7;
+export const GIVEN_WARMUP = GIVEN + 8;
 export const LEAVE = 0;
 /** Node: counts what the workers have to say, which is one of the two below. */
 export const PULSE = 3 * LINE;
@@ -83,8 +85,8 @@ export interface RoundTask {
    * nothing (kept-state.ts).
    */
   readonly after: number;
-  /** 1: the gradient sums of the shards at these parameters. More: so many local steps on them (local-steps.ts); `step` counts rounds. */
-  readonly every: number;
+  /** EVERY_STEP: the gradient sums of the shards at these parameters. Else local steps on them (local-steps.ts); `step` counts rounds. */
+  readonly pace: Pace;
 }
 
 /** A partial sum that came from a node: it lies in the slot of its first shard. */
@@ -146,7 +148,7 @@ export class Rounds {
       format: Atomics.load(words, GIVEN_FORMAT),
       update: Atomics.load(words, GIVEN_UPDATE) === 1,
       after: Atomics.load(words, GIVEN_AFTER),
-      every: Atomics.load(words, GIVEN_EVERY),
+      pace: { every: Atomics.load(words, GIVEN_EVERY), warmup: Atomics.load(words, GIVEN_WARMUP) },
     };
   }
 

@@ -18,7 +18,7 @@ export function serveRounds(worker: WorkerState): void {
   if (rounds === undefined) throw new RangeError('serve: this process is no node');
   for (let task = rounds.take(); task !== undefined; task = rounds.take()) {
     worker.wire.takeUpdate(task);
-    if (task.every > 1) {
+    if (task.pace.every > 1) {
       worker.wire.encodeSums([localSteps(worker, task)], task);
     } else {
       worker.wire.encodeSums(sumShards(worker, task), task);
@@ -26,7 +26,7 @@ export function serveRounds(worker: WorkerState): void {
     }
     worker.barrier.wait(); // the sums are complete
     if (rank === 0) rounds.finish();
-    if (task.every === 1) writeDown(worker, task.step);
+    if (task.pace.every === 1) writeDown(worker, task.step);
   }
 }
 

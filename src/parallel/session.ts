@@ -9,6 +9,7 @@ import type { SlotVector } from '../optim/slots.ts';
 import type { ArenaLayout } from './arena.ts';
 import type { PlacedAugmentation } from './augment.ts';
 import type { TensorCounts } from './histogram.ts';
+import type { Pace } from './inner-steps.ts';
 import type { BadShard } from './inspect.ts';
 import type { RowTable } from './row-memory.ts';
 import type { RunningStatistic } from './running-statistics.ts';
@@ -117,8 +118,8 @@ export interface Session {
   readonly part?: Part;
   /** A coordinator's: how floats cross the network. Absent: fp32. */
   readonly wire?: WireFormat;
-  /** A coordinator's: its step is a round of so many steps of the job, which nodes make by themselves (inner-steps.ts). Absent: 1. */
-  readonly syncEvery?: number;
+  /** A coordinator's: its steps are rounds of steps of the job, which nodes make by themselves (inner-steps.ts). Absent: they are the same. */
+  readonly pace?: Pace;
   /** A coordinator's: bytes of what each of its nodes keeps from round to round (kept-state.ts). Absent: nothing. */
   readonly keptBytes?: number;
   /** Groups of neighbouring shards that keep every bit: rows of each, joined by commas. */

@@ -137,11 +137,11 @@ function endOf(instructions: readonly StepInstruction[]): readonly StepInstructi
  * what their local steps came to: one sum of each node, whatever shards it has, and none of a node that was lost.
  */
 export function planGathered(
-  session: Pick<Session, 'shards' | 'layout' | 'syncEvery'>,
+  session: Pick<Session, 'shards' | 'layout' | 'pace'>,
   batches: readonly number[],
   gathered: readonly (ShardRange & { readonly address: number })[],
 ): StepPlan {
-  const local = session.syncEvery !== undefined;
+  const local = session.pace !== undefined;
   const [batchRows] = batches;
   const sources = gathered.map(({ address }) => address);
   const nodes = local ? gathered.map(({ first }) => ({ first, count: 1 })) : gathered;

@@ -127,9 +127,9 @@ export class Wire {
   }
 
   /** Of all batches of a step. */
-  #rowsOf(step: number, { every }: RoundTask): number {
+  #rowsOf(step: number, { pace }: RoundTask): number {
     const { session, sampler } = this.#worker;
-    const batches = batchesOf({ syncEvery: every, totalSteps: session.totalSteps }, sampler, step);
+    const batches = batchesOf({ pace, totalSteps: session.totalSteps }, sampler, step);
     return batches.reduce((sum, rows) => sum + rows, 0);
   }
 

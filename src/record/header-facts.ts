@@ -1,18 +1,25 @@
+import { Calendar } from '../parallel/calendar.ts';
+import { lastInnerStep } from '../parallel/inner-steps.ts';
 import type { RunHeader } from './contract.ts';
 
 /** What readers of a header need of the job in it, which is plain data of any version. */
 export interface JobFacts {
   readonly totalSteps: number;
-  readonly stepsPerEpoch: number;
+  readonly calendar: Calendar;
   readonly metrics: readonly string[];
 }
 
 export function jobFacts({ job }: RunHeader): JobFacts {
   const { totalSteps, batchSize, rows, metrics, localSteps } = fieldsOf(job);
-  const batch = numberOf(batchSize) * Math.max(1, numberOf(fieldsOf(localSteps).every)); // with local steps, of a round
+  const batch = numberOf(batchSize);
+  const stepsPerEpoch = batch > 0 ? Math.max(1, Math.ceil(numberOf(fieldsOf(rows).train) / batch)) : 1;
+  const { every, warmup } = fieldsOf(localSteps);
+  const pace = { every: Math.max(1, numberOf(every)), warmup: numberOf(warmup) };
+  const steps = numberOf(totalSteps); // with local steps, rounds: of how many steps the last was to be is not said
+  const ofJob = lastInnerStep(steps, pace, { stepsPerEpoch, totalSteps: Number.POSITIVE_INFINITY });
   return {
-    totalSteps: numberOf(totalSteps),
-    stepsPerEpoch: batch > 0 ? Math.max(1, Math.ceil(numberOf(fieldsOf(rows).train) / batch)) : 1,
+    totalSteps: steps,
+    calendar: new Calendar({ stepsPerEpoch, totalSteps: ofJob }, pace),
     metrics: Array.isArray(metrics) ? metrics.filter((name) => typeof name === 'string') : [],
   };
 }

@@ -93,7 +93,8 @@ export class Checkpoints {
     if (this.#bestDue) return true;
     const { everySteps, everyEpochs } = rule;
     if (everySteps && step % everySteps === 0) return true;
-    if (everyEpochs && step % (everyEpochs * this.#plan.compiled.stepsPerEpoch) === 0) return true;
+    const { calendar } = this.#plan.compiled;
+    if (everyEpochs && calendar.endsEpoch(step) && calendar.epochOf(step) % everyEpochs === 0) return true;
     return this.minutesDue();
   }
 

@@ -12,6 +12,7 @@ import { resolveMetrics } from '../nn/metrics.ts';
 import { traceModel } from '../nn/trace.ts';
 import type { ResolvedOptimizer } from '../optim/catalogue.ts';
 import { bindOptimizer } from '../optim/groups.ts';
+import { Calendar } from '../parallel/calendar.ts';
 import { type RowTable, rowTables } from '../parallel/row-memory.ts';
 import type { RunningStatistic } from '../parallel/running-statistics.ts';
 import { checkLookups } from './check-lookups.ts';
@@ -37,8 +38,10 @@ export interface CompiledJob {
   readonly statistics: readonly RunningStatistic[];
   readonly batchSize: number;
   readonly shards: number;
-  readonly stepsPerEpoch: number;
+  /** Of the run: those of the job, or with local steps rounds. */
   readonly totalSteps: number;
+  /** Which of them make up its epochs. */
+  readonly calendar: Calendar;
   readonly epochs: number;
   /** Sizes that a global batch can have. */
   readonly batches: readonly number[];
@@ -85,7 +88,7 @@ export function compileJob(job: ResolvedJob, data: LoadedData, optimizer: Resolv
     ...compiler.layout,
     batchSize,
     shards,
-    stepsPerEpoch,
+    calendar: new Calendar({ stepsPerEpoch, totalSteps }),
     epochs,
     totalSteps,
     batches,

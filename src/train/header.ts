@@ -51,7 +51,7 @@ export function describeJob({ job, compiled, optimizer, data, trial, local }: Ru
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
     optimizer: describeOptimizer(optimizer),
-    ...(local && { localSteps: { every: local.every, optimizer: describeOptimizer(local.resolved) } }),
+    ...(local && { localSteps: { every: local.pace.every, optimizer: describeOptimizer(local.resolved) } }),
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
     batchSize: compiled.batchSize,

@@ -5,15 +5,16 @@ import type { BoundOptimizer } from '../optim/groups.ts';
 import { plateauRule } from '../optim/schedules.ts';
 import { nesterov, sgd } from '../optim/sgd.ts';
 import { planSlots } from '../optim/slots.ts';
-import { courseInRounds } from '../parallel/inner-steps.ts';
+import { Calendar } from '../parallel/calendar.ts';
+import type { Pace } from '../parallel/inner-steps.ts';
 import type { RunningStatistic } from '../parallel/running-statistics.ts';
 import type { WireFormat } from '../parallel/wire-format.ts';
 import type { CompiledJob } from './compile.ts';
 
 /** How nodes and coordinator divide the work with local steps. */
 export interface LocalSteps {
-  /** Steps that a node makes by itself between two exchanges, at least 2. */
-  readonly every: number;
+  /** At least 2 steps a round. */
+  readonly pace: Pace;
   /** Of the outer optimizer: Nesterov's momentum, or plain descent where it is 0. */
   readonly lr: number;
   readonly momentum: number;
@@ -28,7 +29,7 @@ export const outerDefaults = (wire: WireFormat | 'auto'): Pick<LocalSteps, 'lr' 
 
 /** A run of local steps, as its coordinator sees it. */
 export interface LocalPlan {
-  readonly every: number;
+  readonly pace: Pace;
   /** The optimizer that the coordinator runs; the job's is what every node runs by itself. */
   readonly outer: OptimizerDescription;
   readonly resolved: ResolvedOptimizer;
@@ -38,7 +39,7 @@ export interface LocalPlan {
 
 /** @throws E_OPTION for a job that cannot be trained so. */
 export function planLocalSteps(
-  { every, lr, momentum }: LocalSteps,
+  { pace, lr, momentum }: LocalSteps,
   optimizer: ResolvedOptimizer,
   bound: BoundOptimizer,
   compiled: Pick<CompiledJob, 'tensors' | 'rowTables' | 'totalSteps'>,
@@ -48,30 +49,31 @@ export function planLocalSteps(
   const rules = optimizer.rules.groups.map(({ match, freeze }) => ({ match, ...(freeze === true && { freeze }) }));
   const groups = rules.some(({ freeze }) => freeze) ? { groups: rules } : {};
   const outer = momentum > 0 ? nesterov({ lr, momentum, ...groups }) : sgd({ lr, ...groups });
-  return { every, outer, resolved: resolveOptimizer(outer), totalSteps: compiled.totalSteps };
+  return { pace, outer, resolved: resolveOptimizer(outer), totalSteps: compiled.totalSteps };
 }
 
 /** The compiled job of a coordinator, whose steps are rounds. */
-export function inRounds(compiled: CompiledJob, { every }: LocalPlan): CompiledJob {
-  return { ...compiled, ...courseInRounds(every, compiled) };
+export function inRounds(compiled: CompiledJob, { pace }: LocalPlan): CompiledJob {
+  const calendar = new Calendar(compiled.calendar.course, pace);
+  return { ...compiled, calendar, totalSteps: calendar.totalSteps };
 }
 
 /**
  * Running statistics follow the moments of the last inner step of each round; so that they forget as fast as with those of every step,
  * these weigh more.
  */
-export function statisticsOfRounds(statistics: readonly RunningStatistic[], { every }: LocalPlan): RunningStatistic[] {
+export function statisticsOfRounds(statistics: readonly RunningStatistic[], { pace }: LocalPlan): RunningStatistic[] {
   return statistics.map((statistic) => {
     let kept = 1;
-    for (let i = 0; i < every; i++) kept *= 1 - statistic.momentum;
+    for (let i = 0; i < pace.every; i++) kept *= 1 - statistic.momentum;
     return { ...statistic, momentum: 1 - kept };
   });
 }
 
 /** What is said when a run begins. */
-export function localNote({ every, outer }: LocalPlan, { stepsPerEpoch }: Pick<CompiledJob, 'stepsPerEpoch'>): string {
+export function localNote({ pace: { every }, outer }: LocalPlan, { calendar }: Pick<CompiledJob, 'calendar'>): string {
   const { kind, lr, momentum } = outer;
-  const most = Math.min(every, stepsPerEpoch);
+  const most = Math.min(every, calendar.course.stepsPerEpoch);
   const shorter = most < every ? ` (${most}, as many as an epoch has)` : '';
   return (
     `local steps: nodes make ${every}${shorter} steps by themselves, then ${kind} with lr ${lr}` +

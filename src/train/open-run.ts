@@ -82,7 +82,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     workers,
     ...(part && { part }),
     ...(plan.wire !== 'fp32' && { wire: plan.wire }),
-    ...(local && { syncEvery: local.every }),
+    ...(local && { pace: local.pace }),
     ...(plan.keptBytes > 0 && { keptBytes: plan.keptBytes }),
     spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
     seed: plan.job.seed,

@@ -1,3 +1,4 @@
+import type { Calendar } from '../parallel/calendar.ts';
 import type { EvaluationRecord, RunHeader, Sink, StepRecord } from '../record/contract.ts';
 import type { TrainSummary } from './callbacks.ts';
 import type { Controls } from './controls.ts';
@@ -32,8 +33,8 @@ export interface TrainOptions {
 
 /** What a progress display needs. Events come in order; 'steps' at most some ten times a second. */
 export type ProgressEvent =
-  | { kind: 'start'; header: RunHeader; totalSteps: number; stepsPerEpoch: number; notes: readonly string[] }
-  | { kind: 'steps'; records: readonly StepRecord[]; totalSteps: number; stepsPerEpoch: number }
+  | { kind: 'start'; header: RunHeader; calendar: Calendar; notes: readonly string[] }
+  | { kind: 'steps'; records: readonly StepRecord[]; calendar: Calendar }
   | { kind: 'evaluation'; record: EvaluationRecord }
   | {
       kind: 'epoch';

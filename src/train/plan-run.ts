@@ -256,7 +256,8 @@ export async function planRun(
 }
 
 /** @throws E_OPTION for an optimizer that needs the same batch in every step. */
-function refuseMiniBatches({ def }: BoundOptimizer, { stepsPerEpoch, batchSize }: CompiledJob): void {
+function refuseMiniBatches({ def }: BoundOptimizer, { calendar, batchSize }: CompiledJob): void {
+  const { stepsPerEpoch } = calendar.course;
   if (!def.fullBatch || stepsPerEpoch === 1) return;
   throw new LockstepError('E_OPTION', {
     where: `optimizer ${def.kind}`,

@@ -117,12 +117,10 @@ export class RunLog {
       this.#timeline.startAfter(this.lastStep);
     }
     const { compiled, notes } = this.#plan;
-    const { totalSteps, stepsPerEpoch } = compiled;
     this.#options.onProgress?.({
       kind: 'start',
       header: this.header,
-      totalSteps,
-      stepsPerEpoch,
+      calendar: compiled.calendar,
       notes: [...startNotes, ...notes, ...this.#early],
     });
     for (const text of [...startNotes, ...this.#early]) this.#event('note', text);
@@ -151,7 +149,7 @@ export class RunLog {
   }
 
   epochOf(step: number): number {
-    return Math.max(1, Math.ceil(step / this.#plan.compiled.stepsPerEpoch));
+    return this.#plan.compiled.calendar.epochOf(step);
   }
 
   elapsedSeconds(): number {
@@ -268,8 +266,7 @@ export class RunLog {
     this.#drainNoise(records[0].step - 1);
     for (const step of skipped) this.#event('skipped', `step ${step} left out: its numbers broke`, undefined, step);
     callbacks.onSteps?.(records);
-    const { totalSteps, stepsPerEpoch } = this.#plan.compiled;
-    onProgress?.({ kind: 'steps', records, totalSteps, stepsPerEpoch });
+    onProgress?.({ kind: 'steps', records, calendar: this.#plan.compiled.calendar });
   }
 
   #drainNoise(after: number): void {

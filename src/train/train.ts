@@ -190,7 +190,7 @@ class Training {
         this.#checkpoints?.watch(record.metrics);
         await callbacks.onEvaluation?.(record, control);
       }
-      if (step % compiled.stepsPerEpoch === 0 || step === compiled.totalSteps || this.#stoppedByRule()) {
+      if (compiled.calendar.endsEpoch(step) || step === compiled.totalSteps || this.#stoppedByRule()) {
         const summary = this.#log.endEpoch(step);
         await callbacks.onEpochEnd?.({ epoch: summary.epoch, step, loss: summary.loss }, control);
       }
@@ -332,7 +332,8 @@ class Training {
   #segmentEnd(step: number): number {
     const { compiled, job } = this.#plan;
     const next = (every: number) => (Math.floor(step / every) + 1) * every;
-    const ends = [compiled.totalSteps, next(compiled.stepsPerEpoch)];
+    const { totalSteps, calendar } = compiled;
+    const ends = [totalSteps, calendar.lastOf(calendar.epochOf(step + 1))];
     if (this.#controls.pausesAfter > step) ends.push(this.#controls.pausesAfter);
     if (job.evaluate.everySteps && this.#plan.data.validation) ends.push(next(job.evaluate.everySteps));
     if (this.#histogramSteps) ends.push(next(this.#histogramSteps));
@@ -341,11 +342,12 @@ class Training {
   }
 
   #evaluateAfter(step: number): boolean {
-    const { compiled, job } = this.#plan;
+    const { job } = this.#plan;
+    const { totalSteps, calendar } = this.#plan.compiled;
     const { everySteps, everyEpochs = everySteps ? undefined : 1 } = job.evaluate;
-    if (step === compiled.totalSteps) return true;
+    if (step === totalSteps) return true;
     if (everySteps && step % everySteps === 0) return true;
-    return everyEpochs !== undefined && step % (everyEpochs * compiled.stepsPerEpoch) === 0;
+    return everyEpochs !== undefined && calendar.endsEpoch(step) && calendar.epochOf(step) % everyEpochs === 0;
   }
 
   async #evaluate(split: 'val' | 'test', step: number): Promise<EvaluationRecord> {
@@ -420,7 +422,8 @@ class Training {
     const log = this.#log;
     const { parameters, sha256 } = readParameters(this.#run.session);
     const seconds = log.elapsedSeconds();
-    const byLimit = step === compiled.epochs * compiled.stepsPerEpoch ? 'epochs' : 'steps';
+    const { calendar, epochs } = compiled;
+    const byLimit = calendar.endsEpoch(step) && calendar.epochOf(step) === epochs ? 'epochs' : 'steps';
     const summary: TrainSummary = {
       stopped: this.#stopped ?? byLimit,
       step,

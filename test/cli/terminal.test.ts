@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { paint, renderBar, renderEnd } from '../../src/cli/render.ts';
 import { terminal } from '../../src/cli/terminal.ts';
+import { Calendar } from '../../src/parallel/calendar.ts';
 import type { RunHeader, StepRecord } from '../../src/record/contract.ts';
 import type { TrainSummary } from '../../src/train/callbacks.ts';
 import type { ProgressEvent } from '../../src/train/options.ts';
@@ -22,7 +23,8 @@ const header: RunHeader = {
   parameters: 669_706,
   startedAt: '2026-01-01T00:00:00.000Z',
 };
-const start: ProgressEvent = { kind: 'start', header, totalSteps: 20, stepsPerEpoch: 10, notes: ['no BLAS found'] };
+const calendar = new Calendar({ stepsPerEpoch: 10, totalSteps: 20 });
+const start: ProgressEvent = { kind: 'start', header, calendar, notes: ['no BLAS found'] };
 
 function step(n: number, loss = 0.5): StepRecord {
   return {
@@ -42,8 +44,7 @@ function step(n: number, loss = 0.5): StepRecord {
 const steps = (...records: StepRecord[]): ProgressEvent => ({
   kind: 'steps',
   records,
-  totalSteps: 20,
-  stepsPerEpoch: 10,
+  calendar,
 });
 const evaluation = (n: number, split: 'val' | 'test' = 'val'): ProgressEvent => ({
   kind: 'evaluation',

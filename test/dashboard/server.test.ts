@@ -234,7 +234,7 @@ test('/metrics is read by a parser of Prometheus', async () => {
 
 test('/metrics of several runs that are not trained here has all of them, each under its name', async () => {
   page = await openDashboard({ port: 0 });
-  const facts = { totalSteps: 10, stepsPerEpoch: 5, metrics: [] };
+  const facts = { totalSteps: 10, metrics: [] };
   for (const [i, name] of ['a', 'b', 'a'].entries()) page.board.addRun({ name, ...facts }).add([step(i + 1)]);
   const { body } = await ask('/metrics', bearer());
   const steps = parsePrometheus(body).find(({ name }) => name === 'lockstep_step')?.metrics;

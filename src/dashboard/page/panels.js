@@ -42,14 +42,13 @@ export function showProgress(store) {
   const several = store.runs.length > 1;
   byId('progress').hidden = several || !run?.totalSteps;
   if (several || !run?.totalSteps) return;
-  const { totalSteps, stepsPerEpoch, lastStep } = run;
-  const epochs = Math.ceil(totalSteps / stepsPerEpoch);
+  const { totalSteps, epoch, epochs, lastStep } = run;
   byId('bar').value = lastStep / totalSteps;
   const running = run.state === 'running';
   const left =
     running && lastStep > 0 ? `, ${duration(((totalSteps - lastStep) * run.recent('stepMs', 5)) / 1000)} left` : '';
   byId('where').textContent =
-    `step ${whole(lastStep)} of ${whole(totalSteps)}, epoch ${Math.max(1, Math.ceil(lastStep / stepsPerEpoch))} of ${epochs}${left}`;
+    `step ${whole(lastStep)} of ${whole(totalSteps)}${epochs ? `, epoch ${epoch} of ${epochs}` : ''}${left}`;
 }
 
 const EVENT_NAMES = { 'non-finite': 'not finite', lost: 'lost', note: 'note', end: 'end' };

@@ -90,6 +90,7 @@ class Run {
 
   apply(news) {
     if (news.curves) append(this.curves, news.curves);
+    if (news.epoch) this.epoch = news.epoch;
     if (news.evaluations) append(this.evaluations, news.evaluations);
     if (news.test) this.test = news.test;
     for (const event of news.events ?? []) {
