@@ -2,7 +2,7 @@ import { LockstepError } from '../src/errors.ts';
 import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import type { ShardRange } from '../src/membership/assignment.ts';
 import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../src/membership/members.ts';
-import { batchesOf, EVERY_STEP } from '../src/parallel/inner-steps.ts';
+import { batchesOf, EVERY_STEP, type Pace } from '../src/parallel/inner-steps.ts';
 import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
 import type { RoundTimes } from '../src/parallel/timeline.ts';
@@ -82,8 +82,9 @@ export class Coordinator {
   /** What nodes keep from round to round, if anything. */
   readonly kept: KeptStates | undefined;
   readonly #sampler: ReturnType<typeof samplerOf>;
-  /** Steps that nodes make by themselves in a round; 1: they compute gradients. */
-  readonly #every: number;
+  readonly #pace: Pace;
+  /** Nodes make steps by themselves; else they compute gradients. */
+  readonly #local: boolean;
   /** The step after which this coordinator goes on: that of a checkpoint, or 0. */
   readonly #start: number;
   readonly #sumBytes: number;
@@ -118,7 +119,8 @@ export class Coordinator {
     this.#downlink = new Downlink(session, fence);
     this.#patience = new Patience(deadlines.stepMs);
     this.#sampler = samplerOf(session);
-    this.#every = (session.pace ?? EVERY_STEP).every;
+    this.#pace = session.pace ?? EVERY_STEP;
+    this.#local = session.pace !== undefined;
     this.#start = new Int32Array(memory.buffer, layout.epochs, 1)[0] / 2;
     this.#sumBytes = sumBytesOf(session);
     this.#reception = new Reception({
@@ -138,7 +140,7 @@ export class Coordinator {
     this.#clock = new AwakeClock(BEAT_MS, () => this.#beat());
     const now = () => this.#clock.now();
     this.#farewell = new Farewell(deadlines.farewellMs, now);
-    this.#advice = setup.advise ? new LinkAdvice(session, this.#every) : undefined;
+    this.#advice = setup.advise ? new LinkAdvice(session, this.#pace.every) : undefined;
     if (keptBytes) {
       const members = () => this.#members.values();
       this.kept = new KeptStates({ bytes: keptBytes, fence, members, now, onEvent, ...(saved && { saved }) });
@@ -208,12 +210,13 @@ export class Coordinator {
       node: id,
       run,
       wire: session.wire ?? 'fp32',
-      syncEvery: this.#every,
+      syncEvery: this.#pace.every,
+      syncWarmup: this.#pace.warmup,
       heartbeatMs: deadlines.heartbeatMs,
       silenceMs: deadlines.silenceMs,
     });
     const known = !this.#begun && this.kept?.of(seat, this.#start) !== undefined;
-    const anew = this.#every > 1 && (this.#start > 0 || this.#previous !== undefined) && !known;
+    const anew = this.#local && (this.#start > 0 || this.#previous !== undefined) && !known;
     if (anew) this.begunAnew += 1;
     onEvent({ kind: 'joined', node: this.#row(member), ...(anew && { anew: this.begunAnew }) });
     this.#dispatch();
@@ -225,7 +228,7 @@ export class Coordinator {
     this.#membership = leave(this.#membership, member.id);
     if (lost) this.#farewell.miss(member.name);
     const round = this.#round;
-    const steps = this.#every > 1 && round && member.parts.length > 0 ? round.batches : 0;
+    const steps = this.#local && round && member.parts.length > 0 ? round.batches : 0;
     if (steps > 0) this.roundsLeftOut += 1;
     else round?.giveBack(member.parts);
     const leftOut = steps > 0 && { leftOut: { steps, rounds: this.roundsLeftOut } };
@@ -430,7 +433,7 @@ export class Coordinator {
    * with it, and others are busy with their own. A round of which nothing is left begins again.
    */
   #settle(round: Round): void {
-    if (this.#every === 1) {
+    if (!this.#local) {
       if (round.complete) this.#complete(round);
       return;
     }
@@ -440,7 +443,8 @@ export class Coordinator {
   }
 
   #complete({ asked, sums }: Round): void {
-    const advice = asked.pass === 0 ? this.#advice?.after(this.#members.values()) : undefined;
+    const usual = asked.pass === 0 && asked.step > this.#pace.warmup;
+    const advice = usual ? this.#advice?.after(this.#members.values()) : undefined;
     if (advice !== undefined) this.#setup.onEvent({ kind: 'wire', text: advice });
     this.#previous = asked;
     this.#round = undefined;

@@ -42,9 +42,12 @@ export class Inbox {
   /** Bytes that came of what was kept by another. */
   #placed = 0;
 
-  constructor(session: Session, { wire, syncEvery }: Pick<Of<ToNode, 'welcome'>, 'wire' | 'syncEvery'>) {
+  constructor(
+    session: Session,
+    { wire, syncEvery, syncWarmup }: Pick<Of<ToNode, 'welcome'>, 'wire' | 'syncEvery' | 'syncWarmup'>,
+  ) {
     this.wire = wire;
-    this.pace = { every: syncEvery, warmup: 0 };
+    this.pace = { every: syncEvery, warmup: syncWarmup };
     this.#session = session;
     this.#kept = keptVectors(session, { residual: codecOf(wire)?.takes === true, inner: syncEvery > 1 });
   }

@@ -37,6 +37,8 @@ const TO_NODE = z.discriminatedUnion('type', [
     wire: z.enum(WIRE_FORMATS),
     /** Steps that the node makes by itself in a round; 1: it computes gradients. */
     syncEvery: z.number().int().positive().max(MOST_LOCAL_STEPS),
+    /** The first so many steps of the job are rounds of one. */
+    syncWarmup: z.number().int().nonnegative().max(MOST_LOCAL_STEPS),
     heartbeatMs: z.number().positive(),
     silenceMs: z.number().positive(),
   }),

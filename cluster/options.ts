@@ -58,6 +58,11 @@ export interface CoordinatorOptions extends TrainOptions {
    * and moves the parameters by its outer optimizer; the result is then not the same bytes. Default 1: every step is one of all.
    */
   readonly syncEvery?: number;
+  /**
+   * Before that, the first so many steps of the job are rounds of one step each, whose mean is followed at once, without the outer optimizer's
+   * rate and momentum (post-local SGD); with syncEvery above 1. Default 0.
+   */
+  readonly syncWarmup?: number;
   /** Learning rate of the outer optimizer, > 0; with syncEvery above 1. Default 0.7; with topk 1. */
   readonly outerLr?: number;
   /** Its Nesterov momentum, from 0 (plain descent) to below 1. Default 0.9; with topk 0. */

@@ -143,11 +143,15 @@ function savedStates({ session, start }: OpenRun): CoordinatorSetup['saved'] {
 
 /** @throws E_OPTION for a number that none of them can be, or settings of an outer optimizer where there is none. */
 function localStepsOf(options: CoordinatorOptions): LocalSteps | undefined {
-  const { wire = 'fp32', syncEvery = 1, outerLr, outerMomentum, gradientNoiseEvery } = options;
+  const { wire = 'fp32', syncEvery = 1, syncWarmup, outerLr, outerMomentum, gradientNoiseEvery } = options;
+  const warmup = syncWarmup ?? 0;
   const usual = outerDefaults(wire);
   const [lr, momentum] = [outerLr ?? usual.lr, outerMomentum ?? usual.momentum];
   const whole = Number.isInteger(syncEvery) && syncEvery >= 1 && syncEvery <= MOST_LOCAL_STEPS;
   if (!whole) throw badOption('syncEvery', `a whole number from 1 to ${MOST_LOCAL_STEPS}`, syncEvery);
+  if (!(Number.isInteger(warmup) && warmup >= 0 && warmup <= MOST_LOCAL_STEPS)) {
+    throw badOption('syncWarmup', `a whole number from 0 to ${MOST_LOCAL_STEPS}`, warmup);
+  }
   if (!(lr > 0 && Number.isFinite(lr))) throw badOption('outerLr', 'a number above 0', lr);
   if (!(momentum >= 0 && momentum < 1)) throw badOption('outerMomentum', 'a number from 0 to below 1', momentum);
   if (syncEvery > 1 && gradientNoiseEvery !== undefined) {
@@ -157,9 +161,10 @@ function localStepsOf(options: CoordinatorOptions): LocalSteps | undefined {
       gradientNoiseEvery,
     );
   }
-  if (syncEvery > 1) return { pace: { every: syncEvery, warmup: 0 }, lr, momentum };
-  const [name, value] = Object.entries({ outerLr, outerMomentum }).find(([, given]) => given !== undefined) ?? [];
-  if (name !== undefined) throw badOption(name, 'none without syncEvery above 1: there is no outer optimizer', value);
+  if (syncEvery > 1) return { pace: { every: syncEvery, warmup }, lr, momentum };
+  const [name, value] =
+    Object.entries({ syncWarmup, outerLr, outerMomentum }).find(([, given]) => given !== undefined) ?? [];
+  if (name !== undefined) throw badOption(name, 'none without syncEvery above 1: there are no local steps', value);
   return undefined;
 }
 

@@ -1,14 +1,15 @@
 /**
  * What each setting of the wire sends, and what it does to the loss: `npm run bench:wire -- --job mnist --steps 422`, `-- --job gpt --text
  * input.txt --steps 300`. A coordinator and two nodes of one worker over loopback; each seed with each setting: a format, after a `/` how
- * many local steps, after two more the outer optimizer's learning rate and momentum, and after one more the peak of the job's learning rate
- * (`int8/16` is `--wire int8 --sync-every 16`, `int8/16/1/0.3` has `--outer-lr 1 --outer-momentum 0.3` besides, and `int8/16/1/0.3/1e-3` also
- * `--set optimizer.lr.peak=1e-3`; `fp32/1///1e-3` has only that). The loss is that of validation after the last step, in nats: mean and range
+ * many local steps, after two more the outer optimizer's learning rate and momentum, after one more the peak of the job's learning rate, and
+ * after one more how many steps of warm-up (`int8/16` is `--wire int8 --sync-every 16`, `int8/16/1/0.3` has `--outer-lr 1 --outer-momentum 0.3` besides, and `int8/16/1/0.3/1e-3` also
+ * `--set optimizer.lr.peak=1e-3`; `fp32/1///1e-3` has only that; `int8/16////200` has `--sync-warmup 200`). The loss is that of validation after the last step, in nats: mean and range
  * over the seeds. Bytes are those of the floats and all around them, of one node in a step of the job, both ways, without what a
  * joining node receives once.
  *
  * `--link 100mbit/20ms`: each node's connection has that bandwidth in each direction, and that delay from end to end (a proxy on
- * loopback). Then samples/s are shown against those of fp32 without a limit, measured in turn; they are medians over the seeds.
+ * loopback). Then samples/s are shown against those of fp32 without a limit, measured in turn: of the second half of the steps of the run, and
+ * of the whole run, a warm-up and all. They are medians over the seeds.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -20,6 +21,7 @@ import mnist from '../examples/mnist.ts';
 import { applySettings } from '../src/cli/set.ts';
 import { text } from '../src/data/index.ts';
 import { codecOf, WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-format.ts';
+import type { StepRecord } from '../src/record/contract.ts';
 import { parseLink } from '../src/scaling/what-if.ts';
 import type { Job } from '../src/train/job.ts';
 
@@ -69,14 +71,18 @@ interface Run {
   readonly seconds: number;
   /** Over the second half of the run, of the rows of whole batches. */
   readonly samplesPerSec: number;
+  /** Over all of it. */
+  readonly wholePerSec: number;
 }
 
 const numberOf = (text: string | undefined) => (text ? Number(text) : undefined);
 const UNLIMITED = 'fp32 without a limit';
 
 async function measure(setting: string, seed: number): Promise<Run> {
-  const [format, every = '1', outerLr, outerMomentum, peak] = (setting === UNLIMITED ? 'fp32' : setting).split('/');
-  const job = applySettings(jobOf(seed) as Job, peak === undefined ? [] : [`optimizer.lr.peak=${peak}`]);
+  const [format, every = '1', outerLr, outerMomentum, peak = '', warmup] = (
+    setting === UNLIMITED ? 'fp32' : setting
+  ).split('/');
+  const job = applySettings(jobOf(seed) as Job, peak === '' ? [] : [`optimizer.lr.peak=${peak}`]);
   const syncEvery = Number(every);
   const link = values.link === undefined || setting === UNLIMITED ? undefined : parseLink(values.link);
   const nodes: ReturnType<typeof runNode>[] = [];
@@ -87,7 +93,11 @@ async function measure(setting: string, seed: number): Promise<Run> {
     minNodes: 2,
     wire: format as WireFormat,
     syncEvery,
-    ...(syncEvery > 1 && { outerLr: numberOf(outerLr), outerMomentum: numberOf(outerMomentum) }),
+    ...(syncEvery > 1 && {
+      outerLr: numberOf(outerLr),
+      outerMomentum: numberOf(outerMomentum),
+      syncWarmup: numberOf(warmup),
+    }),
     onListening: async ({ url, port }) => {
       for (let i = 0; i < 2; i++) {
         const speed = link && { delayMs: link.latencyMs, bytesPerSecond: 1000 * link.bytesPerMs };
@@ -104,9 +114,6 @@ async function measure(setting: string, seed: number): Promise<Run> {
   const joining = codecOf(format as WireFormat)?.takes ? whole : 0; // bf16 and fp32 send a joining node what all get
   const rounds = [...history];
   const later = rounds.slice(rounds.length >> 1);
-  const samplesPerSec =
-    (1000 * later.reduce((sum, { samples }) => sum + samples, 0)) /
-    later.reduce((sum, { timings }) => sum + timings.stepMs, 0);
   return {
     seed,
     format: setting,
@@ -114,9 +121,14 @@ async function measure(setting: string, seed: number): Promise<Run> {
     bytesUp: done.reduce((sum, d) => sum + d.bytesSent, 0) / 2 / steps,
     bytesDown: (done.reduce((sum, d) => sum + d.bytesReceived, 0) / 2 - joining) / steps,
     seconds: result.seconds,
-    samplesPerSec,
+    samplesPerSec: rateOf(later),
+    wholePerSec: rateOf(rounds),
   };
 }
+
+const rateOf = (rounds: readonly StepRecord[]): number =>
+  (1000 * rounds.reduce((sum, { samples }) => sum + samples, 0)) /
+  rounds.reduce((sum, { timings }) => sum + timings.stepMs, 0);
 
 /** What was measured so far: a long measurement may be stopped. */
 function keep(): void {
@@ -149,7 +161,7 @@ const rangeOf = (some: readonly Run[]) => {
   return [Math.min(...losses), Math.max(...losses)] as const;
 };
 const median = (numbers: readonly number[]) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
-const speedOf = (some: readonly Run[]) => median(some.map((run) => run.samplesPerSec));
+const speedOf = (some: readonly Run[], of: 'samplesPerSec' | 'wholePerSec') => median(some.map((run) => run[of]));
 const whole = (value: number) => Math.round(value).toLocaleString('en');
 const columns = [
   'wire',
@@ -160,7 +172,8 @@ const columns = [
   'range',
   "within fp32's",
 ];
-if (values.link !== undefined) columns.push('samples/s', 'of those without a limit');
+if (values.link !== undefined)
+  columns.push('samples/s', 'of those without a limit', 'samples/s of the whole run', 'of those');
 console.log(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}`);
 for (const setting of settings) {
   const own = of(setting);
@@ -179,6 +192,10 @@ for (const setting of settings) {
     `${low.toFixed(4)} to ${high.toFixed(4)}`,
     within,
   ];
-  if (values.link !== undefined) cells.push(whole(speedOf(own)), (speedOf(own) / speedOf(exact)).toFixed(2));
+  if (values.link !== undefined) {
+    for (const speed of ['samplesPerSec', 'wholePerSec'] as const) {
+      cells.push(whole(speedOf(own, speed)), (speedOf(own, speed) / speedOf(exact, speed)).toFixed(2));
+    }
+  }
   console.log(`| ${cells.join(' | ')} |`);
 }

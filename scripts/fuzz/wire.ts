@@ -278,6 +278,7 @@ async function mindless(random: Random, ws: WebSocket): Promise<void> {
         run: 'fuzz',
         wire: pick(random, ['fp32', 'bf16', 'int8', 'int4', 'topk']),
         syncEvery: pick(random, [1, 1, 3]),
+        syncWarmup: pick(random, [0, 0, 5]),
         heartbeatMs: 1000,
         silenceMs: 5000,
       },

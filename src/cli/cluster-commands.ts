@@ -144,6 +144,11 @@ function addCoordinatorOptions(command: Command): Command {
       count(1),
     )
     .option(
+      '--sync-warmup <n>',
+      'before that, so many steps of the job in rounds of one: what a long schedule loses by local steps comes from its beginning (default: 0)',
+      count(0),
+    )
+    .option(
       '--outer-lr <rate>',
       'learning rate of that optimizer; for rounds of some 8 steps 0.6, with momentum 0.7, is better (default: 0.7; with topk 1)',
       positive,

@@ -14,6 +14,7 @@ export interface ClusterCommandOptions {
   readonly mixed?: boolean;
   readonly wire?: WireFormat | 'auto';
   readonly syncEvery?: number;
+  readonly syncWarmup?: number;
   readonly outerLr?: number;
   readonly outerMomentum?: number;
   readonly streamData?: boolean;
@@ -47,7 +48,7 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string 
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
   const { host, port, tlsCert, tlsKey, insecure, minNodes, startNodes, mixed, wire, streamData } = options;
-  const { syncEvery, outerLr, outerMomentum } = options;
+  const { syncEvery, syncWarmup, outerLr, outerMomentum } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     const [there, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
     throw new LockstepError('E_OPTION', {
@@ -67,6 +68,7 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
     mixed,
     wire,
     syncEvery,
+    syncWarmup,
     outerLr,
     outerMomentum,
     streamData,

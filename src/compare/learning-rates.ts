@@ -115,7 +115,7 @@ export function shortened(lr: LearningRate, share: number): LearningRate {
     if (typeof value !== 'object' || value === null || !('kind' in value)) return value;
     const fields = Object.entries(value).map(([name, field]) => {
       if (typeof field === 'number' && STEP_FIELDS.includes(name)) return [name, cut(field)];
-      if (name === 'milestones' && Array.isArray(field)) return [name, field.map(cut)];
+      if ((name === 'milestones' || name === 'boundaries') && Array.isArray(field)) return [name, field.map(cut)];
       return [name, shorten(field)];
     });
     const short = Object.fromEntries(fields);
@@ -138,8 +138,9 @@ export function shortened(lr: LearningRate, share: number): LearningRate {
 function scaleFields(value: unknown, factor: number): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, field]) => {
+    Object.entries(value).map(([name, field]: [string, unknown]) => {
       if (typeof field === 'number' && RATE_FIELDS.includes(name)) return [name, field * factor];
+      if (name === 'values' && Array.isArray(field)) return [name, field.map((rate) => rate * factor)];
       const isSchedule = typeof field === 'object' && field !== null && 'kind' in field;
       if (isSchedule) return [name, scaleFields(field, factor)];
       return [name, name === 'after' && typeof field === 'number' ? field * factor : field];

@@ -114,6 +114,11 @@ export interface OptimizerDef<H extends object = object> {
   readonly compat?: Readonly<Partial<Record<Compat, Readonly<Record<string, unknown>>>>>;
   /** Its gradient differences mean nothing when the batch changes (L-BFGS): refused unless a batch is all rows. */
   readonly fullBatch?: boolean;
+  /**
+   * Twice the gradients go twice as far (but for decay): the mean of several steps, each with the gradient of a part of the batch, is the step
+   * with the mean gradient. Absent: it divides by their size, as Adam, or takes their sign.
+   */
+  readonly proportional?: boolean;
   /** Options completed by what the model is (Muon's matrices). @throws E_OPTION when it does not fit that model. */
   bind?(options: H, tensors: readonly TensorEntry[]): H;
   /** What updating a tensor costs beside others, for spreading them over workers; default its size. Only with unit 'tensor'. */

@@ -55,6 +55,7 @@ export {
   linearDecay,
   multiStepDecay,
   oneCycle,
+  piecewiseConstant,
   polynomialDecay,
   reduceOnPlateau,
   stepDecay,

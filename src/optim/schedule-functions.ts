@@ -21,6 +21,14 @@ export function multiStepDecay(options: {
   return { kind: 'multiStepDecay', ...options };
 }
 
+/** One rate after the other: `values[i]` until `boundaries[i]` updates are made, the last to the end. Boundaries must grow. */
+export function piecewiseConstant(options: {
+  boundaries: readonly number[];
+  values: readonly number[];
+}): ScheduleDescription {
+  return { kind: 'piecewiseConstant', ...options };
+}
+
 /** The rate falls smoothly by `factor` in `every` updates (default 1). */
 export function exponentialDecay(options: { initial: number; factor: number; every?: number }): ScheduleDescription {
   return { kind: 'exponentialDecay', ...options };

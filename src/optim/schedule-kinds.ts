@@ -31,6 +31,20 @@ export const SCHEDULES = {
       path: ['milestones'],
       message: 'numbers of updates that grow',
     }),
+  piecewiseConstant: z
+    .strictObject({
+      kind: z.literal('piecewiseConstant'),
+      boundaries: z.array(count).min(1),
+      values: z.array(positive),
+    })
+    .refine(({ boundaries }) => boundaries.every((step, i) => i === 0 || step > boundaries[i - 1]), {
+      path: ['boundaries'],
+      message: 'numbers of updates that grow',
+    })
+    .refine(({ boundaries, values }) => values.length === boundaries.length + 1, {
+      path: ['values'],
+      message: 'one more than there are boundaries',
+    }),
   exponentialDecay: z.strictObject({
     kind: z.literal('exponentialDecay'),
     initial: positive,

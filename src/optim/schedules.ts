@@ -7,6 +7,7 @@
  *     linearDecay        initial + (final - initial) * x
  *     stepDecay          initial * factor^floor(t / every)
  *     multiStepDecay     initial * factor^(number of milestones <= t)
+ *     piecewiseConstant  values[number of boundaries <= t]
  *     exponentialDecay   initial * factor^(t / every)
  *     exponentialGrowth  initial * (final / initial)^(min(t / (T - 1), 1))
  *     polynomialDecay    final + (initial - final) * (1 - x)^power
@@ -98,11 +99,10 @@ export function lrAt(schedule: Schedule, step: number, totalSteps: number): numb
       return line(schedule.initial, schedule.final, t, schedule.steps ?? totalSteps);
     case 'stepDecay':
       return schedule.initial * pow(schedule.factor, Math.floor(t / schedule.every));
-    case 'multiStepDecay': {
-      let passed = 0;
-      for (const milestone of schedule.milestones) if (milestone <= t) passed += 1;
-      return schedule.initial * pow(schedule.factor, passed);
-    }
+    case 'multiStepDecay':
+      return schedule.initial * pow(schedule.factor, passed(schedule.milestones, t));
+    case 'piecewiseConstant':
+      return schedule.values[passed(schedule.boundaries, t)];
     case 'exponentialDecay':
       return schedule.initial * pow(schedule.factor, t / schedule.every);
     case 'exponentialGrowth': {
@@ -140,6 +140,13 @@ export function lrAt(schedule: Schedule, step: number, totalSteps: number): numb
     default:
       return schedule satisfies never;
   }
+}
+
+/** How many of these numbers of updates are made. */
+function passed(milestones: readonly number[], t: number): number {
+  let count = 0;
+  for (const milestone of milestones) if (milestone <= t) count += 1;
+  return count;
 }
 
 const rise = (from: number, to: number, step: number, steps: number): number => from + (to - from) * (step / steps);

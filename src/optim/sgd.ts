@@ -7,6 +7,7 @@
  *                p <- p - lr * b
  *     nesterov:  p <- p - lr * (g_t + momentum * b)         (b as above, dampening 0)
  *     lrInMomentum:  b <- momentum * b + lr * g_t,  p <- p - b  (Nesterov: p - lr * g_t - momentum * b)
+ *     momentumAfter n:  the first n updates have momentum 0 and b = g_t
  *
  * Papers: Robbins & Monro 1951; Polyak 1964 (heavy ball); Nesterov 1983 in the form of Sutskever et al., "On the importance of
  * initialization and momentum in deep learning", ICML 2013.
@@ -31,6 +32,8 @@ import { type CommonOptions, describe, type LearningRate } from './description.t
 interface ScheduledMomentum {
   /** The learning rate enters the buffer with the gradient, as in Keras, instead of scaling the whole step. Default false. */
   readonly lrInMomentum?: boolean;
+  /** The first so many updates are without momentum. Default 0. */
+  readonly momentumAfter?: number;
 }
 
 export interface SgdOptions extends CommonOptions, DecayOptions, ScheduledMomentum {
@@ -65,10 +68,15 @@ interface Resolved {
   weightDecay: number;
   decoupled: boolean;
   lrInMomentum: boolean;
+  momentumAfter?: number | undefined;
 }
 
 const dampeningRange = z.number().min(0).max(1);
-const shared = { ...decay(0, false), lrInMomentum: z.boolean().default(false) };
+const shared = {
+  ...decay(0, false),
+  lrInMomentum: z.boolean().default(false),
+  momentumAfter: z.int().min(0).optional(),
+};
 
 const sgdOptions: ZodType<Resolved> = z
   .strictObject({
@@ -93,13 +101,16 @@ const nesterovOptions = z
 /** The one rule behind the three kinds. */
 const rule = {
   unit: 'element',
+  proportional: true,
   slots: ({ momentum }): Record<string, SlotSpec> => (momentum > 0 ? { momentum: {} } : {}),
   scalarNames: [...BASE_SCALARS, 'momentum', 'dampeningFactor', 'gradStep', 'bufferStep'],
   scalars({ step, lr, gradScale, options }, out) {
     baseScalars(out, gradScale, lr, options);
-    const { momentum, nesterov, lrInMomentum } = options;
+    const { nesterov, lrInMomentum, momentumAfter = 0 } = options;
+    const begins = step <= Math.max(1, momentumAfter);
+    const momentum = step <= momentumAfter ? 0 : options.momentum;
     out[4] = momentum;
-    out[5] = (step === 1 ? 1 : 1 - options.dampening) * (lrInMomentum ? lr : 1);
+    out[5] = (begins ? 1 : 1 - options.dampening) * (lrInMomentum ? lr : 1);
     out[6] = nesterov ? lr : 0;
     out[7] = (nesterov ? momentum : 1) * (lrInMomentum ? 1 : lr);
   },

@@ -44,7 +44,7 @@ export function delegate<O extends object>(kind: string, base: OptimizerDef): Op
     });
   }
   const inner = innerInfo();
-  const { bind, cost, scratch, measure, transform, kernel, after, evalParameters, drive } = base;
+  const { bind, cost, proportional, scratch, measure, transform, kernel, after, evalParameters, drive } = base;
   return {
     kind,
     base,
@@ -58,6 +58,7 @@ export function delegate<O extends object>(kind: string, base: OptimizerDef): Op
     scalars: (info, out, state, sums) => base.scalars(inner(info), out, state, sums),
     update: (view, s, options) => base.update(view, s, options.base),
     ...(bind && { bind: (options, tensors) => ({ ...options, base: bind(options.base, tensors) }) }),
+    ...(proportional && { proportional }),
     ...(cost && { cost: (tensor, options) => cost(tensor, options.base) }),
     ...(scratch && { scratch: (tensor, options) => scratch(tensor, options.base) }),
     ...(measure && { measure: (view, out, info, state) => measure(view, out, inner(info), state) }),

@@ -9,6 +9,7 @@ import { GemmCache } from './gemm-cache.ts';
 import { sumRows, sumWidth } from './optimizer-memory.ts';
 import { ownedPieces, type Piece, rowsOfGroups } from './pieces.ts';
 import type { Session } from './session.ts';
+import { warmupRate } from './warmup-rate.ts';
 
 type Numbers = Record<string, number>;
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -117,7 +118,8 @@ export class OptimizerRunner {
   /** Learning rate of step t, for group 0. */
   lrOf(t: number): number {
     const { optimizer, session } = this.#seat;
-    return lrAt(optimizer.schedule, t, session.totalSteps) * rateFactor(this.#rateChanges, t);
+    const rate = lrAt(optimizer.schedule, t, session.totalSteps) * rateFactor(this.#rateChanges, t);
+    return rate * warmupRate(session, t);
   }
 
   /** What a schedule that looks at the history (reduceOnPlateau) has decided so far. */

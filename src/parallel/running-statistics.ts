@@ -1,4 +1,5 @@
 import { treeSum } from './gradient-tree.ts';
+import { innerSteps } from './inner-steps.ts';
 import type { Session } from './session.ts';
 import type { StepPlan } from './step-plan.ts';
 import type { WorkerState } from './worker-state.ts';
@@ -39,6 +40,16 @@ export function takeUpStatistics(session: Session, step: number): void {
 }
 
 /**
+ * With local steps the moments are those of the last step of a round; so that the statistics forget as fast as with those of each, they weigh more.
+ */
+function weightOf(momentum: number, steps: number): number {
+  if (steps === 1) return momentum;
+  let kept = 1;
+  for (let i = 0; i < steps; i++) kept *= 1 - momentum;
+  return 1 - kept;
+}
+
+/**
  * Running statistics of normalisation layers. Steps of even and odd number write places of their own and read the other's, so a
  * step may be done again and counts once. Evaluations, snapshots and checkpoints see the copy beside the parameters, which is
  * written when a step is committed.
@@ -54,8 +65,13 @@ export class RunningStatistics {
   readonly #published: Float32Array;
   readonly #evaluated: Float32Array | undefined;
 
-  constructor({ session, rank }: Pick<WorkerState, 'session' | 'rank'>) {
+  readonly #stepsOf: (t: number) => number;
+
+  constructor({ session, rank, sampler }: Pick<WorkerState, 'session' | 'rank' | 'sampler'>) {
     const { statistics, workers, shards, layout, memory, momentBytes } = session;
+    const { pace, totalSteps } = session;
+    const course = { stepsPerEpoch: sampler.stepsPerEpoch, totalSteps };
+    this.#stepsOf = (t) => (pace === undefined ? 1 : innerSteps(t, pace, course).count);
     this.#statistics = statistics;
     this.#mine = statistics.filter((_, i) => i % workers === rank);
     this.#stride = momentBytes / 8;
@@ -71,7 +87,9 @@ export class RunningStatistics {
   reduce(t: number, { nonEmpty }: StepPlan): void {
     const before = this.#running[(t - 1) % 2];
     const after = this.#running[t % 2];
+    const steps = this.#stepsOf(t);
     for (const { channels, mean, variance, momentum, moments } of this.#mine) {
+      const weight = weightOf(momentum, steps);
       const count = this.#sum(moments, 2 * channels, nonEmpty);
       for (let c = 0; c < channels; c++) {
         const centre = this.#sum(moments, c, nonEmpty) / count;
@@ -80,8 +98,8 @@ export class RunningStatistics {
         const spread = Math.max(squares - count * centre * centre, 0) / Math.max(count - 1, 1);
         const m = mean - this.#start + c;
         const v = variance - this.#start + c;
-        after[m] = before[m] + momentum * (centre - before[m]);
-        after[v] = before[v] + momentum * (spread - before[v]);
+        after[m] = before[m] + weight * (centre - before[m]);
+        after[v] = before[v] + weight * (spread - before[v]);
       }
     }
   }

@@ -120,6 +120,8 @@ export interface Session {
   readonly wire?: WireFormat;
   /** A coordinator's: its steps are rounds of steps of the job, which nodes make by themselves (inner-steps.ts). Absent: they are the same. */
   readonly pace?: Pace;
+  /** See warmup-rate.ts. */
+  readonly proportional?: boolean;
   /** A coordinator's: bytes of what each of its nodes keeps from round to round (kept-state.ts). Absent: nothing. */
   readonly keptBytes?: number;
   /** Groups of neighbouring shards that keep every bit: rows of each, joined by commas. */

@@ -4,6 +4,7 @@ import { cpus, totalmem } from 'node:os';
 import { describeOptimizer } from '../optim/catalogue.ts';
 import type { RunHeader } from '../record/contract.ts';
 import type { CompiledJob } from './compile.ts';
+import type { LocalPlan } from './local-steps.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { StartPoint } from './resume.ts';
 
@@ -51,7 +52,7 @@ export function describeJob({ job, compiled, optimizer, data, trial, local }: Ru
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
     optimizer: describeOptimizer(optimizer),
-    ...(local && { localSteps: { every: local.pace.every, optimizer: describeOptimizer(local.resolved) } }),
+    ...(local && { localSteps: { ...paceOf(local), optimizer: describeOptimizer(local.resolved) } }),
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
     batchSize: compiled.batchSize,
@@ -61,6 +62,10 @@ export function describeJob({ job, compiled, optimizer, data, trial, local }: Ru
     earlyStopping: job.earlyStopping,
     deterministic: job.deterministic,
   };
+}
+
+function paceOf({ pace: { every, warmup } }: LocalPlan): object {
+  return { every, ...(warmup > 0 && { warmup }) };
 }
 
 const COMPUTATIONS = new WeakMap<CompiledJob, string>();

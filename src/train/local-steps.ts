@@ -2,12 +2,12 @@ import { LockstepError } from '../errors.ts';
 import { type ResolvedOptimizer, resolveOptimizer } from '../optim/catalogue.ts';
 import type { OptimizerDescription } from '../optim/contract.ts';
 import type { BoundOptimizer } from '../optim/groups.ts';
+import { piecewiseConstant } from '../optim/schedule-functions.ts';
 import { plateauRule } from '../optim/schedules.ts';
 import { nesterov, sgd } from '../optim/sgd.ts';
 import { planSlots } from '../optim/slots.ts';
 import { Calendar } from '../parallel/calendar.ts';
 import type { Pace } from '../parallel/inner-steps.ts';
-import type { RunningStatistic } from '../parallel/running-statistics.ts';
 import type { WireFormat } from '../parallel/wire-format.ts';
 import type { CompiledJob } from './compile.ts';
 
@@ -28,11 +28,12 @@ export const outerDefaults = (wire: WireFormat | 'auto'): Pick<LocalSteps, 'lr' 
   wire === 'topk' ? { lr: 1, momentum: 0 } : { lr: 0.7, momentum: 0.9 };
 
 /** A run of local steps, as its coordinator sees it. */
-export interface LocalPlan {
-  readonly pace: Pace;
+export interface LocalPlan extends LocalSteps {
   /** The optimizer that the coordinator runs; the job's is what every node runs by itself. */
   readonly outer: OptimizerDescription;
   readonly resolved: ResolvedOptimizer;
+  /** Twice the gradients take a node twice as far (warmup-rate.ts). */
+  readonly proportional: boolean;
   /** Of the job; the plan counts in rounds. */
   readonly totalSteps: number;
 }
@@ -48,8 +49,14 @@ export function planLocalSteps(
   // Whatever the job freezes stays frozen; of several groups that match a name the first counts.
   const rules = optimizer.rules.groups.map(({ match, freeze }) => ({ match, ...(freeze === true && { freeze }) }));
   const groups = rules.some(({ freeze }) => freeze) ? { groups: rules } : {};
-  const outer = momentum > 0 ? nesterov({ lr, momentum, ...groups }) : sgd({ lr, ...groups });
-  return { pace, outer, resolved: resolveOptimizer(outer), totalSteps: compiled.totalSteps };
+  // In the warm-up what nodes come to in one step is followed at once, as if it were the step of all (warmup-rate.ts).
+  const { warmup } = pace;
+  const rate = warmup > 0 ? piecewiseConstant({ boundaries: [warmup], values: [1, lr] }) : lr;
+  const late = warmup > 0 ? { momentumAfter: warmup } : {};
+  const outer = momentum > 0 ? nesterov({ lr: rate, momentum, ...late, ...groups }) : sgd({ lr: rate, ...groups });
+  const { def } = optimizer;
+  const ofPlan = { proportional: def.proportional === true, totalSteps: compiled.totalSteps };
+  return { pace, lr, momentum, outer, resolved: resolveOptimizer(outer), ...ofPlan };
 }
 
 /** The compiled job of a coordinator, whose steps are rounds. */
@@ -58,26 +65,18 @@ export function inRounds(compiled: CompiledJob, { pace }: LocalPlan): CompiledJo
   return { ...compiled, calendar, totalSteps: calendar.totalSteps };
 }
 
-/**
- * Running statistics follow the moments of the last inner step of each round; so that they forget as fast as with those of every step,
- * these weigh more.
- */
-export function statisticsOfRounds(statistics: readonly RunningStatistic[], { pace }: LocalPlan): RunningStatistic[] {
-  return statistics.map((statistic) => {
-    let kept = 1;
-    for (let i = 0; i < pace.every; i++) kept *= 1 - statistic.momentum;
-    return { ...statistic, momentum: 1 - kept };
-  });
-}
-
 /** What is said when a run begins. */
-export function localNote({ pace: { every }, outer }: LocalPlan, { calendar }: Pick<CompiledJob, 'calendar'>): string {
-  const { kind, lr, momentum } = outer;
+export function localNote(
+  { pace, lr, momentum, outer }: LocalPlan,
+  { calendar }: Pick<CompiledJob, 'calendar'>,
+): string {
+  const { every, warmup } = pace;
   const most = Math.min(every, calendar.course.stepsPerEpoch);
   const shorter = most < every ? ` (${most}, as many as an epoch has)` : '';
   return (
-    `local steps: nodes make ${every}${shorter} steps by themselves, then ${kind} with lr ${lr}` +
-    `${momentum === undefined ? '' : ` and momentum ${momentum}`} follows the mean of how far they came, which counts as one step; ` +
+    `local steps: nodes make ${every}${shorter} steps by themselves, then ${outer.kind} with lr ${lr}` +
+    `${momentum > 0 ? ` and momentum ${momentum}` : ''} follows the mean of how far they came, which counts as one step; ` +
+    `${warmup > 0 ? `in the first ${warmup} steps they make one each, which is followed at once; ` : ''}` +
     'the result depends on which nodes take part'
   );
 }

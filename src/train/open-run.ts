@@ -6,7 +6,6 @@ import { WorkerPool } from '../parallel/pool.ts';
 import { writeRowHeaders } from '../parallel/row-memory.ts';
 import type { ModuleRef, PlacedProgram, Session, SplitName } from '../parallel/session.ts';
 import { referTo } from './custom-ref.ts';
-import { statisticsOfRounds } from './local-steps.ts';
 import { namedSplits, placeAugmentations, placeData } from './place.ts';
 import type { RunPlan } from './plan-run.ts';
 import { placeParameters, placeState, type StartPoint } from './resume.ts';
@@ -82,7 +81,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     workers,
     ...(part && { part }),
     ...(plan.wire !== 'fp32' && { wire: plan.wire }),
-    ...(local && { pace: local.pace }),
+    ...(local && { pace: local.pace, proportional: local.proportional }),
     ...(plan.keptBytes > 0 && { keptBytes: plan.keptBytes }),
     spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
     seed: plan.job.seed,
@@ -93,7 +92,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     tensors: compiled.tensors,
     blocks: compiled.blocks,
     buffers: compiled.buffers,
-    statistics: local ? statisticsOfRounds(compiled.statistics, local) : compiled.statistics,
+    statistics: compiled.statistics,
     momentBytes: compiled.trainPrograms[0].momentBytes,
     rowTables: compiled.rowTables,
     partialSlots: plan.partialSlots,
