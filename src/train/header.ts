@@ -4,7 +4,6 @@ import { cpus, totalmem } from 'node:os';
 import { describeOptimizer } from '../optim/catalogue.ts';
 import type { RunHeader } from '../record/contract.ts';
 import type { CompiledJob } from './compile.ts';
-import type { LocalPlan } from './local-steps.ts';
 import type { RunPlan } from './plan-run.ts';
 import type { StartPoint } from './resume.ts';
 
@@ -52,7 +51,7 @@ export function describeJob({ job, compiled, optimizer, data, trial, local }: Ru
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
     optimizer: describeOptimizer(optimizer),
-    ...(local && { localSteps: { ...paceOf(local), optimizer: describeOptimizer(local.resolved) } }),
+    ...(local && { localSteps: { ...local.pace, optimizer: describeOptimizer(local.resolved) } }),
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
     batchSize: compiled.batchSize,
@@ -62,10 +61,6 @@ export function describeJob({ job, compiled, optimizer, data, trial, local }: Ru
     earlyStopping: job.earlyStopping,
     deterministic: job.deterministic,
   };
-}
-
-function paceOf({ pace: { every, warmup } }: LocalPlan): object {
-  return { every, ...(warmup > 0 && { warmup }) };
 }
 
 const COMPUTATIONS = new WeakMap<CompiledJob, string>();

@@ -104,7 +104,7 @@ describe('a command line', () => {
     [['launch', '-h'], /--hosts.*--sync.*Examples.*tunnel.*Exit codes: .*75 .*78 .*65 .*143/s],
     [
       ['coordinator', '-h'],
-      /--min-nodes.*--wire.*--sync-every.*--outer-lr.*--outer-momentum.*--host.*--tls-cert.*--insecure.*LOCKSTEP_TOKEN.*75 /s,
+      /--min-nodes.*--wire.*--sync-every.*--sync-warmup.*--outer-lr.*--outer-momentum.*--host.*--tls-cert.*--insecure.*LOCKSTEP_TOKEN.*75 /s,
     ],
     [['node', '-h'], /--tls-ca.*--reconnect-ms.*--preflight.*LOCKSTEP_TOKEN.*75 /s],
     [['chaos', '-h'], /--nodes.*--kill-every.*--pause.*--partition.*--corrupt.*--minutes.*goodput.*Exit codes/s],

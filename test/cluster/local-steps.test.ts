@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -16,6 +16,7 @@ import { arrays } from 'lockstep/data';
 import * as ops from 'lockstep/ops';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FaultyProxy } from '../../cluster/faults/proxy.ts';
+import { jobFacts } from '../../src/record/header-facts.ts';
 import { blobs } from '../fixtures/blobs.ts';
 import { type DilocoSpec, diloco } from '../fixtures/diloco.ts';
 import { philox } from '../fixtures/philox.ts';
@@ -144,10 +145,77 @@ function expectDiloco(result: TrainResult, expected: ReturnType<typeof diloco>):
   expectNear(result.history.map(({ loss }) => loss), expected.rounds.map(({ loss }) => loss), 1e-5); // biome-ignore format: one line
 }
 
+describe('a warm-up that lasts', () => {
+  test('is training alone but for rounding, with whatever goes in proportion to the gradient', async () => {
+    const alone = await train(small(), { workers: 1 });
+    const warm = await together(small(), [{}, {}], { syncEvery: 8, syncWarmup: 12 });
+    expectNear(flat(warm), flat(alone), 1e-5);
+    expect([warm.step, warm.notes.join()]).toEqual([
+      12,
+      expect.stringMatching('in the first 12 steps they make one each'),
+    ]);
+  });
+
+  test('and with one node whatever the optimizer; running statistics follow every step as ever', async () => {
+    const job = defineJob({
+      data: { train: arrays(blobs(300, 10, 3)), validation: arrays(blobs(100, 10, 3)) },
+      model: sequential(dense(16), batchNorm(), dense(3)),
+      loss: crossEntropy(),
+      optimizer: adam({ lr: 3e-3 }),
+      batchSize: 64,
+      shards: 2,
+      epochs: 2,
+    });
+    const alone = await train(job as unknown as Job, { workers: 1 });
+    const warm = await together(job, [{}], { syncEvery: 4, syncWarmup: 1000 });
+    expectNear(flat(warm), flat(alone), 1e-5);
+    expect(warm.metrics['val.loss']).toBeCloseTo(alone.metrics['val.loss'], 5);
+  });
+
+  test.each([
+    [2, Math.SQRT2],
+    [3, 27 ** 0.5 / (8 ** 0.5 + 1)],
+  ])(
+    'follows Adam further, by how much noisier the gradients of nodes are: two with %d shards',
+    async (shards, rate) => {
+      const options = { syncEvery: 2, syncWarmup: 4, outerLr: 0.6 };
+      const { history } = await together({ ...small(adam({ lr: 0.01 })), shards, epochs: 2 }, [{}, {}], options);
+      // The last batch of an epoch has two rows: of three shards one is empty, but belongs to its node.
+      expectNear(history.map(({ lr }) => lr), [rate, rate, rate, rate, 0.6, 0.6], 1e-12); // biome-ignore format: one line
+    },
+  );
+});
+
 describe('two nodes make what a plain DiLoCo makes', () => {
   test('with momentum inside and Nesterov outside, over ragged rounds', async () => {
     expectDiloco(await together(small(), [{}, {}], { syncEvery: spec.every }), diloco(spec, await initial()));
   });
+
+  test('after a warm-up of rounds of one step, which ends within an epoch', async () => {
+    const saved: number[] = [];
+    const ended: (readonly number[])[] = [];
+    const runDir = mkdtempSync(join(tmpdir(), 'lockstep-warm-'));
+    ends.push(async () => rmSync(runDir, { recursive: true }));
+    const job = {
+      ...small(),
+      evaluate: { everyEpochs: 1 },
+      checkpoint: { everyEpochs: 2 },
+      callbacks: { onEpochEnd: ({ epoch, step }: { epoch: number; step: number }) => void ended.push([epoch, step]) },
+    };
+    const warmup = 5; // of 4 steps an epoch, so its rounds are 1 1 1 1 | 1 2 1 | 3 1
+    const result = await together(job, [{}, {}], {
+      ...{ syncEvery: spec.every, syncWarmup: warmup, runDir },
+      onProgress: (event) => event.kind === 'checkpoint' && saved.push(event.step),
+    });
+    expectDiloco(result, diloco({ ...spec, warmup }, await initial()));
+    expect(result.history.map(({ epoch }) => epoch)).toEqual([1, 1, 1, 1, 2, 2, 2, 3, 3]);
+    expect(result.evaluations.map(({ step, epoch }) => [epoch, step])).toEqual([[1, 4], [2, 7], [3, 9]]);
+    expect([ended, saved, result.stopped]).toEqual([[[1, 4], [2, 7], [3, 9]], [7, 9], 'epochs']);
+    expect(result.history.map(({ lr }) => lr)).toEqual([1, 1, 1, 1, 1, 0.7, 0.7, 0.7, 0.7]); // momentum goes in proportion
+    const header = JSON.parse(readFileSync(join(runDir, 'metrics.jsonl'), 'utf8').split('\n')[0]);
+    const { calendar, totalSteps } = jobFacts(header);
+    expect([totalSteps, calendar.epochs, [1, 2, 3].map((epoch) => calendar.lastOf(epoch))]).toEqual([9, 3, [4, 7, 9]]);
+  }); // biome-ignore format: rounds
 
   test('a node that is lost in a round is left out of its mean, which is counted and said', async () => {
     const last = 6;
@@ -213,23 +281,29 @@ describe('two nodes make what a plain DiLoCo makes', () => {
 });
 
 describe('together with what else there is', () => {
-  test('a checkpoint has the outer optimizer and those of the nodes, so that a run goes on from it to the byte', async () => {
+  test.each([
+    ['', {}, 2, 6],
+    [' within a warm-up', { syncWarmup: 6 }, 4, 10],
+    [' after a warm-up', { syncWarmup: 1 }, 3, 7],
+  ] as const)('a checkpoint%s has the outer optimizer and those of the nodes, so that a run goes on from it to the byte', async (_, warm, first, all) => {
+    const local = { syncEvery: 3, ...warm };
     const runDir = mkdtempSync(join(tmpdir(), 'lockstep-local-'));
     ends.push(async () => rmSync(runDir, { recursive: true }));
     const job = { ...small(adam({ lr: 0.02 })), clip: { globalNorm: 'auto' as const } };
-    const whole = await together(job, [{}], { syncEvery: 3 });
-    await together({ ...job, epochs: 1 }, [{}], { syncEvery: 3, runDir });
+    const whole = await together(job, [{}], local);
+    await together({ ...job, epochs: 1 }, [{}], { ...local, runDir });
     const anew: unknown[] = [];
     const resumed = await together(job, [{}], {
-      ...{ syncEvery: 3, runDir, resume: 'auto' },
+      ...{ ...local, runDir, resume: 'auto' },
       onEvent: (event) => event.kind === 'joined' && anew.push(event.anew),
     });
     expect(resumed.parametersSha256).toBe(whole.parametersSha256);
-    expect([resumed.step, resumed.trainedSteps, anew]).toEqual([6, 4, [undefined]]);
+    expect([resumed.step, resumed.trainedSteps, anew]).toEqual([all, all - first, [undefined]]);
     expect(resumed.nodeStatesLost).toBe(0);
-    const other = together(job, [], { syncEvery: 2, runDir, resume: 'auto' });
-    await expect(other).rejects.toThrow('localSteps');
-  });
+    const other = (options: CoordinatorOptions) => together(job, [], { ...local, ...options, runDir, resume: 'auto' });
+    await expect(other({ syncEvery: 2 })).rejects.toThrow('localSteps.every');
+    await expect(other({ syncWarmup: 9 })).rejects.toThrow('localSteps.warmup');
+  }); // biome-ignore format: a story
 
   test.each(['bf16', 'int8', 'int4', 'topk'] as const)('--wire %s', async (wire) => {
     const options = { syncEvery: 3, wire };
@@ -278,6 +352,11 @@ describe('refused before anything is trained', () => {
   test('numbers that cannot be', async () => {
     await refuse(small(), { syncEvery: 0 }).toThrow('option syncEvery: expected a whole number from 1 to');
     await refuse(small(), { syncEvery: 1.5 }).toThrow('option syncEvery: expected a whole number');
+    await refuse(small(), { syncWarmup: -1 }).toThrow('option syncWarmup: expected a whole number from 0 to');
+    await refuse(small(), { syncWarmup: 2.5 }).toThrow('option syncWarmup: expected a whole number');
+    await refuse(small(), { syncEvery: 1, syncWarmup: 5 }).toThrow(
+      'option syncWarmup: expected none without syncEvery',
+    );
     await refuse(small(), { outerLr: 0 }).toThrow('option outerLr: expected a number above 0');
     await refuse(small(), { outerMomentum: 1 }).toThrow('option outerMomentum: expected a number from 0 to below 1');
     await refuse(small(), { syncEvery: 1, outerLr: 0.5 }).toThrow('option outerLr: expected none without syncEvery');

@@ -71,6 +71,7 @@ test.each([
   ['int4', { wire: 'int4' }, [['done', 29]]],
   ['topk', { wire: 'topk' }, [['done', 21]]],
   ['local steps and int4', { wire: 'int4', syncEvery: 3 }, [['done', 11]]],
+  ['their warm-up, and after it', { wire: 'int4', syncEvery: 3, syncWarmup: 13 }, [['done', 15], ['done', 25]]],
 ] as const)('%s: a coordinator that is killed goes on with what its nodes had kept, to the byte', async (name, options, kills) => {
   const result = await killed(name, { ...options, minNodes: 2 }, kills);
   expect(result).toMatchObject({ kind: 'result', parametersSha256: await undisturbed(options), nodeStatesLost: 0 });

@@ -11,6 +11,7 @@ import {
   linearDecay,
   multiStepDecay,
   oneCycle,
+  piecewiseConstant,
   polynomialDecay,
   reduceOnPlateau,
   stepDecay,
@@ -37,6 +38,11 @@ describe('closed forms', () => {
     expect(at(stepDecay({ initial: 2, every: 10, factor: 0.5 }), 10)).toBe(2);
     expect(at(stepDecay({ initial: 2, every: 10, factor: 0.5 }), 11)).toBe(1);
     expect(at(stepDecay({ initial: 2, every: 10, factor: 0.5 }), 21)).toBe(0.5);
+  });
+
+  test('piecewiseConstant', () => {
+    const rates = piecewiseConstant({ boundaries: [2, 5], values: [1, 0.6, 2] });
+    expect([1, 2, 3, 4, 5, 6, 7].map((step) => at(rates, step))).toEqual([1, 1, 0.6, 0.6, 0.6, 2, 2]);
   });
 
   test('exponentialDecay', () => {
@@ -214,6 +220,11 @@ test.each([
     multiStepDecay({ initial: 1, milestones: [5, 5] }),
     'lr.milestones: expected numbers of updates that grow, got [5,5]',
   ],
+  [
+    piecewiseConstant({ boundaries: [5, 3], values: [1, 2, 3] }),
+    'lr.boundaries: expected numbers of updates that grow, got [5,3]',
+  ],
+  [piecewiseConstant({ boundaries: [5], values: [1] }), 'lr.values: expected one more than there are boundaries'],
   [multiStepDecay({ initial: 1, milestones: [] }), 'lr.milestones: expected a list of at least 1 values'],
   [oneCycle({ peak: 1, pctStart: 1.5 }), 'lr.pctStart: expected a number <= 1, got 1.5'],
   [cyclic({ low: 1, high: 0.5 }), 'lr.high: expected a rate above low, got 0.5'],
