@@ -145,7 +145,7 @@ function addCoordinatorOptions(command: Command): Command {
     )
     .option(
       '--sync-warmup <n>',
-      'before that, so many steps of the job in rounds of one: what a long schedule loses by local steps comes from its beginning (default: 0)',
+      'before that, so many steps of the job in rounds of one, say a tenth of all: what a long schedule loses by local steps it loses at its beginning (default: 0)',
       count(0),
     )
     .option(
