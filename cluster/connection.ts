@@ -1,12 +1,11 @@
-import type { ClientRequestArgs } from 'node:http';
-import type { Socket, TcpNetConnectOpts } from 'node:net';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { giveBack } from '../src/data/give-back.ts';
 import { LockstepError } from '../src/errors.ts';
-import { ReadingMemory } from '../src/kernels/checksum.ts';
+import type { ReadingMemory } from '../src/kernels/checksum.ts';
 import { FrameReader, type Places } from './frame-reader.ts';
 import { encodeFrame, FRAME_LIMITS, type Frame, FrameError } from './frames.ts';
-import { connectSocket, usesReadsAtOnce } from './socket-reads.ts';
+import { usesReadsAtOnce } from './socket-reads.ts';
 import { isClose, WebSocketError, WebSocketReader, writeMessage } from './websocket-frames.ts';
 
 /** Deadlines and limits of a connection, with their defaults. */
@@ -124,7 +123,7 @@ export class Connection {
     this.#mask = mask;
     this.#frames = new FrameReader(options.places, options.memory);
     this.#limits = { heartbeatMs, silenceMs, closeMs, maxQueuedBytes, maxQueuedMessages, ...defined(options) };
-    this.peer = options.peer ?? `${socket.remoteAddress}:${socket.remotePort}`;
+    this.peer = options.peer ?? nameOf(socket);
     this.#heardBytes = socket.bytesRead;
     socket.setNoDelay(true);
     this.#read(socket);
@@ -393,80 +392,6 @@ export class Connection {
   }
 }
 
-export interface DialOptions extends ConnectionOptions {
-  /**
-   * Clients mask what they send, against broken HTTP proxies that would take it for a request. `zero` (default) costs nothing and
-   * protects from nothing; with `random` each byte is copied once more.
-   */
-  mask?: 'zero' | 'random';
-  /** Certificates that may sign the coordinator's, for wss:. */
-  ca?: string | Buffer;
-  dialMs?: number;
-  signal?: AbortSignal;
-}
-
-/** Opens a connection. Rejects with E_CONNECTION when there is nobody, no WebSocket, or no answer within `dialMs`. */
-export function dial(url: string, options: DialOptions): Promise<Connection> {
-  const {
-    maxPayload,
-    memory = ReadingMemory.default,
-    mask = 'zero',
-    ca,
-    dialMs = CONNECTION_DEFAULTS.dialMs,
-    signal,
-  } = options;
-  return new Promise((resolve, reject) => {
-    const fail = (got: string, cause?: unknown) =>
-      reject(
-        new LockstepError('E_CONNECTION', {
-          where: url,
-          expected: 'a coordinator that answers',
-          got,
-          fix: 'start the coordinator first, and look at its address and port',
-          cause,
-        }),
-      );
-    if (signal?.aborted) return fail('a request to stop', signal.reason);
-    let ws: WebSocket;
-    try {
-      ws = new WebSocket(url, {
-        ...socketLimits(maxPayload),
-        ...(new URL(url).protocol === 'ws:' && { createConnection: connectInto(memory) }),
-        handshakeTimeout: dialMs,
-        ...(ca === undefined ? {} : { ca }),
-        ...(mask === 'zero' ? { generateMask: (bytes: Buffer) => bytes.fill(0) } : {}),
-      });
-    } catch (cause) {
-      return fail(messageOf(cause), cause);
-    }
-    let socket: Socket | undefined;
-    const abort = () => ws.terminate();
-    signal?.addEventListener('abort', abort, { once: true });
-    const failed = (error: Error) => {
-      signal?.removeEventListener('abort', abort);
-      fail(signal?.aborted ? 'a request to stop' : messageOf(error), error);
-    };
-    ws.once('upgrade', (response) => {
-      socket = response.socket;
-    });
-    ws.on('error', failed);
-    ws.once('open', () => {
-      signal?.removeEventListener('abort', abort);
-      ws.off('error', failed);
-      if (socket === undefined) {
-        ws.terminate();
-        fail('a connection without a socket');
-      } else resolve(new Connection(ws, socket, { ...options, peer: options.peer ?? url }, mask));
-    });
-  });
-}
-
-/** For TCP alone: TLS has reads of its own. `path` is that of the request; to a socket it would be one in the file system. */
-const connectInto =
-  (memory: ReadingMemory): ClientRequestArgs['createConnection'] =>
-  (options) =>
-    connectSocket({ ...(options as TcpNetConnectOpts), path: undefined } as TcpNetConnectOpts, memory);
-
 /** Shorter ones cost more than they bring. */
 const WORTH_IT = 16 * 1024;
 
@@ -484,7 +409,11 @@ function defined(options: ConnectionOptions): Partial<Record<keyof ConnectionOpt
   return Object.fromEntries(Object.entries(options).filter(([, value]) => typeof value === 'number'));
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message || error.name : String(error));
+/** That of a local socket has no address. */
+const nameOf = ({ remoteAddress, remotePort }: Socket) =>
+  remoteAddress === undefined ? 'a process of this machine' : `${remoteAddress}:${remotePort}`;
+
+export const messageOf = (error: unknown) => (error instanceof Error ? error.message || error.name : String(error));
 
 /** A close frame has room for 123 bytes of reason. */
 function clip(reason: string): string {

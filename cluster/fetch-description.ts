@@ -1,4 +1,5 @@
-import { type ConnectionEnd, dial } from './connection.ts';
+import type { ConnectionEnd } from './connection.ts';
+import { dial } from './dial.ts';
 import { hex, PROTOCOL, readFromCoordinator } from './messages.ts';
 import { connectionLost, defaultName, ended, hostOf, impostor, refused } from './node-errors.ts';
 import type { NodeOptions } from './options.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, isIPv6, type Socket } from 'node:net';
+import { type AddressInfo, isIPv6, type Server as LocalServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { quote } from '../src/checkpoint/damage.ts';
@@ -9,6 +9,7 @@ import { LockstepError } from '../src/errors.ts';
 import { ReadingMemory } from '../src/kernels/checksum.ts';
 import { Admission, LISTEN_LIMITS, type ListenLimits } from './admission.ts';
 import { socketLimits } from './connection.ts';
+import { listenLocally, localSocketOf } from './local-socket.ts';
 import { isLoopback } from './security.ts';
 import { replaceSocket } from './socket-reads.ts';
 
@@ -26,6 +27,8 @@ export interface ListenOptions {
   readonly tls?: ServerTls;
   /** Listen beyond loopback without TLS: frames are then neither secret nor authenticated. Default false. */
   readonly insecure?: boolean;
+  /** Have nodes of this machine come by a Unix domain socket beside the port, where that is one of 127.0.0.1 without TLS. Default true. */
+  readonly localSocket?: boolean;
   /** Bytes of the longest message that is read. */
   readonly maxPayload: number;
   /** Into which sockets read; default: one that all of the process share. */
@@ -41,7 +44,7 @@ export interface Arrival {
   readonly websocket: WebSocket;
   /** The socket beneath, for its byte counters. */
   readonly socket: Socket;
-  /** IP address of the peer. */
+  /** IP address of the peer; 127.0.0.1 of one that came by the local socket. */
   readonly address: string;
   /** Bytes of the longest message that is read. */
   readonly maxPayload: number;
@@ -62,6 +65,7 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+const LOOPBACK = '127.0.0.1';
 /** Longest head of a request; ours has some 250 bytes. */
 const HEADER_BYTES = 8192;
 
@@ -73,7 +77,8 @@ const HEADER_BYTES = 8192;
  * address or port that cannot be had.
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
-  const { host = '127.0.0.1', port, tls, insecure = false, maxPayload, memory = ReadingMemory.default } = options;
+  const { host = LOOPBACK, port, tls, insecure = false, localSocket = true } = options;
+  const { maxPayload, memory = ReadingMemory.default } = options;
   const limits = { ...LISTEN_LIMITS, ...defined(options.limits) };
   if (!Number.isSafeInteger(maxPayload) || maxPayload < 1 || maxPayload >= 2 ** 31) {
     throw new RangeError(`listener: ws takes no limit of ${maxPayload} bytes`); // it would read 2^31 as none
@@ -90,8 +95,13 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const now = () => performance.now();
   const server = createHttpServer(tls, limits, host);
   const webSockets = new WebSocketServer({ noServer: true, clientTracking: false, ...socketLimits(maxPayload) });
-  /** Every connection that the operating system has handed out, by the peer's address and port: TLS hides the socket beneath it. */
-  const sockets = new Map<string, { socket: Socket; deadline: NodeJS.Timeout; refused: boolean }>();
+  /** Those that came by the local socket. */
+  const locals = new WeakSet<Duplex>();
+  const addressOf = (socket: Duplex) => (locals.has(socket) ? LOOPBACK : plain((socket as Socket).remoteAddress));
+  /** The peer's address and port: TLS hides the socket beneath it. */
+  const keyOf = (socket: Socket) => (locals.has(socket) ? socket : `${socket.remoteAddress} ${socket.remotePort}`);
+  /** Every connection that the operating system has handed out. */
+  const sockets = new Map<string | Socket, { socket: Socket; deadline: NodeJS.Timeout; refused: boolean }>();
   let closing = false;
 
   const log = (address: string, reason: string) => {
@@ -114,15 +124,19 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 
   server.maxConnections = 2 * limits.connections; // the others are told why they have to wait
-  server.on('drop', (data) => log(addressOf(data?.remoteAddress), 'far too many connections'));
+  server.on('drop', (data) => log(plain(data?.remoteAddress), 'far too many connections'));
   server.on('connection', (socket: Socket) => {
-    const { remoteAddress, remotePort } = socket;
-    if (remoteAddress === undefined) return void socket.destroy(); // gone already
+    const { remotePort } = socket;
+    const address = addressOf(socket);
+    if (address === UNKNOWN) return void socket.destroy(); // gone already
     const key = keyOf(socket);
     socket.on('error', () => {}); // 'close' follows; nobody else listens before the WebSocket is open
     const deadline = setTimeout(() => {
       if (!entry.refused && !socket.writableEnded)
-        log(addressOf(remoteAddress), `port ${remotePort}: no WebSocket after ${limits.handshakeMs} ms`);
+        log(
+          address,
+          `${remotePort === undefined ? 'local socket' : `port ${remotePort}`}: no WebSocket after ${limits.handshakeMs} ms`,
+        );
       socket.destroy();
     }, limits.handshakeMs);
     const entry = { socket, deadline, refused: false };
@@ -132,13 +146,13 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       sockets.delete(key);
     });
   });
-  server.on('tlsClientError', (error, socket) => log(addressOf(socket.remoteAddress), `TLS: ${error.message}`));
+  server.on('tlsClientError', (error, socket) => log(plain(socket.remoteAddress), `TLS: ${error.message}`));
   server.on('clientError', (error: Error, socket: Duplex) => {
     if (!socket.writable) return void socket.destroy();
-    refuse(socket, addressOf((socket as Socket).remoteAddress), 400, `not HTTP: ${error.message}`);
+    refuse(socket, addressOf(socket), 400, `not HTTP: ${error.message}`);
   });
   server.on('request', (request, response) => {
-    const address = addressOf(request.socket.remoteAddress);
+    const address = addressOf(request.socket);
     const { status, reason } = refusal(request, host) ?? { status: 426, reason: 'a request that opens no WebSocket' };
     log(address, reason);
     const headers = { connection: 'close', ...(status === 426 ? { upgrade: 'websocket' } : {}) };
@@ -146,7 +160,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   });
   server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     const socket = request.socket;
-    const address = addressOf(socket.remoteAddress);
+    const address = addressOf(socket);
     if (socket.destroyed) return;
     const foreign = refusal(request, host);
     if (foreign) return refuse(stream, address, foreign.status, foreign.reason);
@@ -186,7 +200,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     });
   });
   webSockets.on('wsClientError', (error, stream, request) => {
-    refuse(stream, addressOf(request.socket.remoteAddress), 400, error.message);
+    refuse(stream, addressOf(request.socket), 400, error.message);
   });
 
   server.listen({ host, port });
@@ -197,16 +211,29 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   }
   server.on('error', (error) => log('unknown', error.message)); // a connection that could not be accepted
   const address = server.address() as AddressInfo;
+  const path = localSocket && !tls ? localSocketOf(address.address, address.port) : undefined;
+  const accept = (socket: Socket) => {
+    locals.add(socket);
+    server.emit('connection', socket);
+  };
+  let local: LocalServer | undefined;
+  try {
+    local = path === undefined ? undefined : await listenLocally(path, server.maxConnections, accept);
+  } catch (error) {
+    server.close();
+    throw unlistenable(host, address.port, error);
+  }
   return {
     host,
     port: address.port,
     url: `${tls ? 'wss' : 'ws'}://${inUrl(dialled(host))}:${address.port}`,
     async close() {
       closing = true;
-      const closed = server.listening ? once(server, 'close') : undefined;
+      const closed = [server, local].map((of) => (of?.listening ? once(of, 'close') : undefined));
       server.close();
+      local?.close();
       for (const { socket } of [...sockets.values()]) socket.destroy();
-      await closed;
+      await Promise.all(closed);
     },
   };
 }
@@ -264,7 +291,7 @@ function isOurs(header: string, host: string, socket: Socket): boolean {
     return false;
   }
   if (isLoopback(name)) return true;
-  if (isWildcard(host)) return name === addressOf(socket.localAddress);
+  if (isWildcard(host)) return name === plain(socket.localAddress);
   return name === host.toLowerCase();
 }
 
@@ -319,13 +346,13 @@ function unlistenable(host: string, port: number, cause: unknown): LockstepError
   return new LockstepError('E_LISTEN', { where, expected, got, fix, cause });
 }
 
+const UNKNOWN = 'unknown';
 const isWildcard = (host: string) => host === '0.0.0.0' || host === '::' || host === '';
 /** How this machine reaches a listener at `host`. */
-const dialled = (host: string) => (isWildcard(host) ? '127.0.0.1' : host);
+const dialled = (host: string) => (isWildcard(host) ? LOOPBACK : host);
 const inUrl = (host: string) => (isIPv6(host) ? `[${host}]` : host);
 /** IPv4 as itself also where the listener is an IPv6 one. */
-const addressOf = (address: string | undefined) => address?.replace(/^::ffff:(?=\d+\.)/, '') ?? 'unknown';
-const keyOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
+const plain = (address: string | undefined) => address?.replace(/^::ffff:(?=\d+\.)/, '') ?? UNKNOWN;
 
 function defined<T extends object>(given: T | undefined): Partial<T> {
   return Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined)) as Partial<T>;

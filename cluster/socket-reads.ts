@@ -1,4 +1,4 @@
-import { connect, Socket, type SocketConstructorOpts, type TcpNetConnectOpts } from 'node:net';
+import { connect, type NetConnectOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { ReadingMemory } from '../src/kernels/checksum.ts';
 
 /*
@@ -26,7 +26,7 @@ function onreadOf({ bytes: memory }: ReadingMemory, socket: () => Socket) {
 }
 
 /** Connects such a socket. */
-export function connectSocket(options: TcpNetConnectOpts, memory: ReadingMemory): Socket {
+export function connectSocket(options: NetConnectOpts, memory: ReadingMemory): Socket {
   const socket: Socket = connect({ ...options, onread: onreadOf(memory, () => socket) });
   return socket;
 }

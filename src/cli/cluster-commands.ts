@@ -174,6 +174,10 @@ function addListenOptions(command: Command): Command {
     .option('--tls-cert <file>', 'certificate (PEM): nodes then dial wss://')
     .option('--tls-key <file>', 'its private key (PEM)')
     .option('--insecure', 'listen beyond loopback without TLS: frames are then neither secret nor authenticated')
+    .option(
+      '--no-local-socket',
+      'nodes of this machine come by TCP, too, not by a Unix domain socket (for measurements that are to hold for other machines)',
+    )
     .option('--token-file <file>', "the run's token, in the place of LOCKSTEP_TOKEN");
 }
 

@@ -34,6 +34,7 @@ export interface ListenCommandOptions extends ClusterCommandOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecure?: boolean;
+  readonly localSocket?: boolean;
   readonly tokenFile?: string;
 }
 
@@ -47,7 +48,7 @@ export function tokenOf({ tokenFile }: { readonly tokenFile?: string }): string 
 }
 
 export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOptions {
-  const { host, port, tlsCert, tlsKey, insecure, minNodes, startNodes, mixed, wire, streamData } = options;
+  const { host, port, tlsCert, tlsKey, insecure, localSocket, minNodes, startNodes, mixed, wire, streamData } = options;
   const { syncEvery, syncWarmup, outerLr, outerMomentum } = options;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     const [there, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
@@ -63,6 +64,7 @@ export function coordinatorOptions(options: ListenCommandOptions): CoordinatorOp
     host,
     port,
     insecure,
+    localSocket,
     minNodes,
     startNodes,
     mixed,

@@ -206,6 +206,7 @@ class FleetRun extends KeptRun {
         ...timed.options,
         ...more,
         port: 0,
+        localSocket: false, // what is measured here stands for machines of their own
         workers: Math.min(availableParallelism(), point.workers * point.nodes),
         minNodes: point.nodes,
         wire: format,

@@ -1,4 +1,5 @@
-import { Connection, dial } from '../../cluster/connection.ts';
+import { Connection } from '../../cluster/connection.ts';
+import { dial } from '../../cluster/dial.ts';
 import type { Places } from '../../cluster/frame-reader.ts';
 import { listen } from '../../cluster/listener.ts';
 import {
@@ -80,6 +81,7 @@ export async function exchangeVectors<T>(
   });
   const listener = await listen({
     port: 0,
+    localSocket: false, // machines of their own have none
     maxPayload: 4 * PIECE_BYTES,
     memory: arena.reading,
     onConnection({ websocket, socket, maxPayload, joined }) {

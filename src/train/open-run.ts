@@ -12,6 +12,8 @@ import { placeParameters, placeState, type StartPoint } from './resume.ts';
 
 /** Polls before a waiting worker sleeps: some tens of microseconds, about the cost of a wake-up. */
 const SPINS = 20_000;
+/** Of a coordinator, whose workers meet while nodes wait for parameters: as many as they differ by. Longer, and nodes beside it lack the core. */
+const COORDINATOR_SPINS = 2_000;
 
 export interface OpenRun {
   readonly session: Session;
@@ -83,7 +85,7 @@ export async function createSession(plan: RunPlan, module: string | undefined): 
     ...(plan.wire !== 'fp32' && { wire: plan.wire }),
     ...(local && { pace: local.pace, proportional: local.proportional }),
     ...(plan.keptBytes > 0 && { keptBytes: plan.keptBytes }),
-    spins: workers <= plan.cores && part !== 'coordinator' ? SPINS : 0, // a node beside it has better use for the cores
+    spins: workers > plan.cores ? 0 : part === 'coordinator' ? COORDINATOR_SPINS : SPINS,
     seed: plan.job.seed,
     shards: compiled.shards,
     batchSize: compiled.batchSize,

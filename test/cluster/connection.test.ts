@@ -3,13 +3,8 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import {
-  Connection,
-  type ConnectionEnd,
-  type ConnectionOptions,
-  dial,
-  socketLimits,
-} from '../../cluster/connection.ts';
+import { Connection, type ConnectionEnd, type ConnectionOptions, socketLimits } from '../../cluster/connection.ts';
+import { dial } from '../../cluster/dial.ts';
 import { FaultyProxy } from '../../cluster/faults/proxy.ts';
 import { encodeFrame, type Frame, FrameError } from '../../cluster/frames.ts';
 
