@@ -7,6 +7,7 @@ import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts'
 import type { Session } from '../src/parallel/session.ts';
 import type { RoundTimes } from '../src/parallel/timeline.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
+import { codecOf } from '../src/parallel/wire-format.ts';
 import type { Identity } from '../src/train/identity.ts';
 import { AwakeClock } from './awake-clock.ts';
 import { Downlink } from './downlink.ts';
@@ -23,6 +24,7 @@ import { Patience } from './patience.ts';
 import { type Newcomer, PROOF_SHARD, Reception } from './reception.ts';
 import { type Part, Round, sumBytesOf } from './round.ts';
 import { RoundWatch } from './round-clock.ts';
+import { SharedLink } from './shared-link.ts';
 import { RowSender } from './stream-data.ts';
 import { readingMemoryOf, stateBytes } from './transfer.ts';
 import { LinkAdvice } from './wire-advice.ts';
@@ -88,6 +90,8 @@ export class Coordinator {
   /** The step after which this coordinator goes on: that of a checkpoint, or 0. */
   readonly #start: number;
   readonly #sumBytes: number;
+  /** What sums take on their way, where there are more or fewer of them by who has which shards. */
+  readonly #uplink: SharedLink | undefined;
   readonly #members = new Map<number, Member>();
   #membership: Membership = NOBODY;
   #nextId = 1;
@@ -123,6 +127,7 @@ export class Coordinator {
     this.#local = session.pace !== undefined;
     this.#start = new Int32Array(memory.buffer, layout.epochs, 1)[0] / 2;
     this.#sumBytes = sumBytesOf(session);
+    this.#uplink = this.#every === 1 && !codecOf(session.wire ?? 'fp32') ? new SharedLink() : undefined;
     this.#reception = new Reception({
       ...setup,
       memory: this.memory,
@@ -226,6 +231,7 @@ export class Coordinator {
   #lose(member: Member, lost: boolean, reason: string): void {
     if (!this.#members.delete(member.id)) return;
     this.#membership = leave(this.#membership, member.id);
+    this.#uplink?.forget(member.id, performance.now());
     if (lost) this.#farewell.miss(member.name);
     const round = this.#round;
     const steps = this.#local && round && member.parts.length > 0 ? round.batches : 0;
@@ -335,7 +341,7 @@ export class Coordinator {
       this.#membership = divide(before, shards);
       if (before.ranges.length > 0 && before.ranges !== this.#membership.ranges) this.#sayDivided(step);
       ranges = [[...this.#membership.ranges]];
-    } else ranges = missing.map((range) => divideAmong(this.#membership.members, range));
+    } else ranges = missing.map((range) => divideAmong(this.#membership.members, range, shards));
     return ranges.flatMap((of) =>
       of.flatMap((range, i) => {
         const member = this.#members.get(this.#membership.members[i].id);
@@ -375,6 +381,7 @@ export class Coordinator {
     const part = round.partOf(member.parts, header);
     const bytes = part && round.earlyPlaceOf(part, header, length);
     if (!part || !bytes) return undefined;
+    this.#uplink?.begin(member.id, performance.now());
     return {
       bytes,
       current: () => this.#round === round && member.parts.includes(part) && this.#members.has(member.id),
@@ -395,6 +402,7 @@ export class Coordinator {
         return;
       case 'sums':
       case 'done': {
+        if (message.type === 'sums') this.#uplink?.end(member.id, message.regions[0].length, performance.now());
         const round = message.fence === this.#setup.fence ? this.#round : undefined;
         const part = round?.partOf(member.parts, message);
         if (!round || !part) {
@@ -416,7 +424,8 @@ export class Coordinator {
     member.roundMs = this.#clock.now() - part.sentAt;
     this.#sayPart(round, member, part);
     this.#patience.learn(member.roundMs);
-    this.#membership = measured(this.#membership, member.id, part.count, message.computeMs);
+    const work = { shards: part.count, ms: message.computeMs, sumMs: this.#uplink?.msOf(member.id, this.#sumBytes) };
+    this.#membership = measured(this.#membership, member.id, work);
     this.#settle(round);
   }
 

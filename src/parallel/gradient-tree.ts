@@ -1,4 +1,5 @@
 import type { ShardRange } from '../membership/assignment.ts';
+import { splitPoint } from '../membership/tree-sums.ts';
 
 /**
  * The gradient tree: the fixed binary tree over the shards in which gradients are added. Pure plans, no memory.
@@ -43,13 +44,6 @@ export interface ReductionPlan {
 }
 
 type IsEmpty = (shard: number) => boolean;
-
-/** Largest power of two below n (n >= 2). */
-export function splitPoint(n: number): number {
-  let p = 1;
-  while (p * 2 < n) p *= 2;
-  return p;
-}
 
 function children(node: TreeNode): [TreeNode, TreeNode] {
   const left = splitPoint(node.count);

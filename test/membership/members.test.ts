@@ -56,7 +56,7 @@ describe('membership', () => {
     let m = divide(members([4, 2]), 12);
     expect(m.ranges.map((r) => r.count)).toEqual([8, 4]);
     const both = (fast: number, slow: number, times: number) => {
-      for (let i = 0; i < times; i++) m = measured(measured(m, 0, 8, fast), 1, 4, slow);
+      for (let i = 0; i < times; i++) m = measured(measured(m, 0, { shards: 8, ms: fast }), 1, { shards: 4, ms: slow });
       m = divide(m, 12);
     };
     both(100, 100, 3); // not often enough
@@ -67,15 +67,70 @@ describe('membership', () => {
     expect(m.ranges.map((r) => r.count)).toEqual([2, 10]);
   });
 
-  test('times of a few milliseconds say nothing', () => {
-    const before = members([1, 1]);
-    expect(measured(before, 0, 3, 2)).toBe(before);
+  test('times of a few milliseconds say nothing of speed', () => {
+    let m = divide(members([1, 1]), 8);
+    for (let i = 0; i < 30; i++) m = divide(measured(measured(m, 0, { shards: 4, ms: 1 }), 1, { shards: 4, ms: 4 }), 8);
+    expect(m.ranges.map((r) => r.count)).toEqual([4, 4]);
   });
 
   test('what a lost member leaves is divided among the others', () => {
-    expect(divideAmong(members([1, 3]).members, { first: 4, count: 4 })).toEqual([
+    expect(divideAmong(members([1, 3]).members, { first: 4, count: 4 }, 8)).toEqual([
       { first: 4, count: 1 },
       { first: 5, count: 3 },
+    ]);
+  });
+});
+
+describe('what sums take', () => {
+  const counts = (m: Membership) => m.ranges.map((r) => r.count);
+  /** So many rounds, in which a shard takes 10 ms and a sum so long. */
+  const rounds = (
+    before: Membership,
+    times: number,
+    sumMs: number | undefined,
+    shards = 16,
+    shardMs = [10, 10, 10],
+  ) => {
+    let m = before;
+    for (let i = 0; i < times; i++) {
+      m = divide(m, shards);
+      for (const [j, { id }] of m.members.entries()) m = measured(m, id, { shards: 1, ms: shardMs[j], sumMs });
+    }
+    return divide(m, shards);
+  };
+
+  test('a division into whole sums, as soon as it is known that they take longer than what it has to compute more', () => {
+    const three = members([1, 1, 1]);
+    expect(counts(rounds(three, 1, 100))).toEqual([6, 5, 5]);
+    expect(counts(rounds(three, 12, 100))).toEqual([8, 4, 4]);
+    expect(counts(rounds(three, 12, 1))).toEqual([6, 5, 5]);
+    expect(counts(rounds(three, 12, undefined))).toEqual([6, 5, 5]); // they do not depend on it
+  });
+
+  test('a little better is not worth it; one connection that stood still is none that is slow', () => {
+    const three = members([1, 1, 1]);
+    // Of 6 + 5 + 5 there are seven, of 6 + 6 + 4 five, of 8 + 4 + 4 three: 88, 80 and 92 ms.
+    expect(counts(rounds(three, 20, 4))).toEqual([6, 5, 5]);
+    const known = rounds(three, 20, 1);
+    const stalled = rounds(known, 1, 10_000);
+    expect(counts(rounds(stalled, 1, 1))).toEqual([6, 5, 5]);
+    // It stays where it is, until something else is much better.
+    const aligned = rounds(three, 20, 100);
+    expect(counts(rounds(aligned, 60, 7))).toEqual([8, 4, 4]);
+    expect(counts(rounds(aligned, 90, 0.5))).toEqual([6, 6, 4]);
+  });
+
+  test('a slow member has fewer shards all the same', () =>
+    expect(counts(rounds(members([1, 1, 1]), 30, 10, 16, [30, 10, 10]))).toEqual([2, 6, 8]));
+
+  test('who comes is thought to be like the others at once; what a lost member has left goes to one where that is shorter', () => {
+    const two = rounds(members([1, 1]), 12, 100);
+    expect(counts(divide(join(two, { id: 2, workers: 1 }), 16))).toEqual([8, 4, 4]);
+    const left = divideAmong(two.members, { first: 3, count: 5 }, 16);
+    expect(left.map(({ count }) => count)).toEqual([1, 4]);
+    expect(divideAmong(rounds(members([1, 1]), 12, 1000).members, { first: 4, count: 4 }, 16)).toEqual([
+      { first: 4, count: 4 },
+      { first: 8, count: 0 },
     ]);
   });
 });

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { assignShards, type ShardRange } from '../../src/membership/assignment.ts';
+import { splitPoint } from '../../src/membership/tree-sums.ts';
 import {
   planPartials,
   planReduction,
   planRoots,
   type ReductionPlan,
   slotsNeeded,
-  splitPoint,
   type TreeNode,
   treeSum,
 } from '../../src/parallel/gradient-tree.ts';
