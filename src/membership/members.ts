@@ -9,8 +9,8 @@ export interface Membership {
   readonly members: readonly Member[];
   /** How the shards of a whole step were divided last: by member, in their order. */
   readonly ranges: readonly ShardRange[];
-  /** What the members cost when another division was looked for last. */
-  readonly considered?: readonly MemberCosts[];
+  /** What the members cost when another division was looked for last, and for how many rounds it has not been looked for since. */
+  readonly considered?: { readonly costs: readonly MemberCosts[]; readonly rounds: number };
 }
 
 export interface Member {
@@ -93,6 +93,8 @@ const WORTH_MOVING = 0.7;
 const [WORTH_MORE_SUMS, WORTH_FEWER_SUMS] = [0.85, 0.9];
 /** Costs that have moved by less are the same. */
 const SAME_COSTS = 1.1;
+/** Another division is looked for every so many rounds at most, or as many as there are members: it takes milliseconds where they are many. */
+const MOST_ROUNDS = 16;
 
 /**
  * Divides all shards of a step among the members: as last time, unless by what was measured another division makes the step much shorter. Who
@@ -109,7 +111,13 @@ export function divide(before: Membership, shards: number): Membership {
     if (covers && timeOf(bySpeed, speeds) >= WORTH_MOVING * timeOf(ranges, speeds)) return before;
     return { ...before, ranges: bySpeed };
   }
-  if (covers && considered && areNear(costs, considered)) return before;
+  if (
+    covers &&
+    considered &&
+    (considered.rounds < Math.min(MOST_ROUNDS, members.length) || areNear(costs, considered.costs))
+  ) {
+    return { ...before, considered: { ...considered, rounds: considered.rounds + 1 } };
+  }
   const bySpeed = assignBySpeed(whole, speeds);
   const question: Question = {
     shards,
@@ -119,7 +127,7 @@ export function divide(before: Membership, shards: number): Membership {
   };
   const now = covers ? ranges : bySpeed;
   const best = betterOf(question, bySpeed, shortestDivision(question));
-  return { ...before, ranges: isWorthMoving(question, now, best) ? best : now, considered: costs };
+  return { ...before, ranges: isWorthMoving(question, now, best) ? best : now, considered: { costs, rounds: 1 } };
 }
 
 function isWorthMoving(question: Question, from: readonly ShardRange[], to: readonly ShardRange[]): boolean {
