@@ -117,9 +117,22 @@ describe('a simulated step, against the same by hand', () => {
     for (const other of [{ nodes: 2, syncEvery: 3 }, { nodes: 2, format: 'bf16' }, {}] as const) expect(period({ early }, other)).toBeCloseTo(period({}, other), 9); // biome-ignore format: one line
     // Shards 3 + 3 + 2 of eight: of three there are two sums.
     const eight = { shards: 8, shardMs: 5, jitter: 0 };
-    const of = (nodes: number, more = {}) => period({ ...eight, ...more }, { nodes, link: slow });
+    const of = (nodes: number, more = {}) => period({ ...eight, ...more }, { nodes });
     expect(of(4, { early })).toBeLessThan(of(4));
     expect(of(3, { early: { ...early, lastTogether: [0, 0, 0, 1] } })).toBe(of(3));
+  });
+
+  // Ten times as slow a card: of eight shards 3 + 3 + 2 would send three sums over it, 4 + 2 + 2 send two. Node 0 has the four. By halves in
+  // turn the first of the others has its parameters after 15 ms, and from its first half on the card is busy with two sums.
+  test('shards are divided so that few sums cross a slow card', () => {
+    const slow = { latencyMs: 3, bytesPerMs: 1e5 };
+    const eight = { shards: 8, shardMs: 5 };
+    expect(period(eight, { nodes: 3, link: slow })).toBeCloseTo(15 + 3 + 10.25 + 20 + 3 + 2 * 0.5 + 2, 9);
+    expect(simulate({ ...costs, ...eight }, { ...scenario, nodes: 3, link: slow }).shardsAtEnd).toEqual([4, 2, 2]);
+    expect(simulate({ ...costs, ...eight }, { ...scenario, nodes: 3 }).shardsAtEnd).toEqual([3, 3, 2]);
+    // Encoded, a node sends one sum whatever it has.
+    const encoded = { ...scenario, nodes: 3, link: slow, format: 'bf16' } as const;
+    expect(simulate({ ...costs, ...eight }, encoded).shardsAtEnd).toEqual([3, 3, 2]);
   });
 
   test('an exchange every three steps: local steps have norms and an update of their own, and four passes over the parameters at the end', () =>
