@@ -127,7 +127,7 @@ export class Coordinator {
     this.#local = session.pace !== undefined;
     this.#start = new Int32Array(memory.buffer, layout.epochs, 1)[0] / 2;
     this.#sumBytes = sumBytesOf(session);
-    this.#uplink = this.#every === 1 && !codecOf(session.wire ?? 'fp32') ? new SharedLink() : undefined;
+    this.#uplink = this.#pace.every === 1 && !codecOf(session.wire ?? 'fp32') ? new SharedLink() : undefined;
     this.#reception = new Reception({
       ...setup,
       memory: this.memory,

@@ -9,8 +9,15 @@ export interface Membership {
   readonly members: readonly Member[];
   /** How the shards of a whole step were divided last: by member, in their order. */
   readonly ranges: readonly ShardRange[];
-  /** What the members cost when another division was looked for last, and for how many rounds it has not been looked for since. */
-  readonly considered?: { readonly costs: readonly MemberCosts[]; readonly rounds: number };
+  /** When another division was looked for last. */
+  readonly considered?: Considered;
+}
+
+/** What the members cost then, how many rounds ago that was, and how many may pass until it is worth another look. */
+interface Considered {
+  readonly costs: readonly MemberCosts[];
+  readonly rounds: number;
+  readonly wait: number;
 }
 
 export interface Member {
@@ -93,8 +100,8 @@ const WORTH_MOVING = 0.7;
 const [WORTH_MORE_SUMS, WORTH_FEWER_SUMS] = [0.85, 0.9];
 /** Costs that have moved by less are the same. */
 const SAME_COSTS = 1.1;
-/** Another division is looked for every so many rounds at most, or as many as there are members: it takes milliseconds where they are many. */
-const MOST_ROUNDS = 16;
+/** Rounds between two looks for another division: often at first, when means move, then seldom, for a look takes up to milliseconds. */
+const [FIRST_WAIT, LONGEST_WAIT] = [4, 16];
 
 /**
  * Divides all shards of a step among the members: as last time, unless by what was measured another division makes the step much shorter. Who
@@ -111,11 +118,7 @@ export function divide(before: Membership, shards: number): Membership {
     if (covers && timeOf(bySpeed, speeds) >= WORTH_MOVING * timeOf(ranges, speeds)) return before;
     return { ...before, ranges: bySpeed };
   }
-  if (
-    covers &&
-    considered &&
-    (considered.rounds < Math.min(MOST_ROUNDS, members.length) || areNear(costs, considered.costs))
-  ) {
+  if (covers && considered && !isStale(considered, costs)) {
     return { ...before, considered: { ...considered, rounds: considered.rounds + 1 } };
   }
   const bySpeed = assignBySpeed(whole, speeds);
@@ -127,8 +130,12 @@ export function divide(before: Membership, shards: number): Membership {
   };
   const now = covers ? ranges : bySpeed;
   const best = betterOf(question, bySpeed, shortestDivision(question));
-  return { ...before, ranges: isWorthMoving(question, now, best) ? best : now, considered: { costs, rounds: 1 } };
+  const wait = considered ? Math.min(LONGEST_WAIT, 2 * considered.wait) : FIRST_WAIT;
+  return { ...before, ranges: isWorthMoving(question, now, best) ? best : now, considered: { costs, rounds: 1, wait } };
 }
+
+const isStale = ({ rounds, wait, costs }: Considered, now: readonly MemberCosts[]): boolean =>
+  rounds >= wait && !areNear(now, costs);
 
 function isWorthMoving(question: Question, from: readonly ShardRange[], to: readonly ShardRange[]): boolean {
   const sums = (ranges: readonly ShardRange[]) =>
