@@ -8,7 +8,6 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { adam, CsvSink, crossEntropy, defineJob, dense, sequential, TensorBoardSink, train } from 'lockstep';
 import { arrays } from 'lockstep/data';
 import { chromium } from 'playwright-core';
@@ -16,14 +15,13 @@ import { openDashboard } from '../src/dashboard/dashboard.ts';
 import { openFolders } from '../src/dashboard/folders.ts';
 import type { StepRecord } from '../src/record/contract.ts';
 import { JsonlSink } from '../src/record/jsonl.ts';
+import { given } from './given.ts';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    steps: { type: 'string', default: '1000000' },
-    rounds: { type: 'string', default: '20' },
-    workers: { type: 'string', default: String(availableParallelism()) },
-  },
+const values = given({
+  only: { type: 'string' },
+  steps: { type: 'string', default: '1000000' },
+  rounds: { type: 'string', default: '20' },
+  workers: { type: 'string', default: String(availableParallelism()) },
 });
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-bench-dashboard-'));
 try {

@@ -8,14 +8,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { crossEntropy, defineJob, dense, flatten, sequential, sgd, train } from 'lockstep';
 import { idx } from 'lockstep/data';
 import { Predictor, type Row } from 'lockstep/predict';
+import { given } from './given.ts';
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } },
-});
+const values = given({ seconds: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } });
 const secondsOfRound = Number(values.seconds ?? 1);
 const rounds = Number(values.rounds ?? 7);
 

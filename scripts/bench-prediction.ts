@@ -7,12 +7,12 @@
  *   npm run bench:prediction -- --formats bf16,int8,int4,topk,int8/8 --links 200mbit/5ms     int8/8: an exchange every eight steps
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { formatTable } from '../src/cli/format.ts';
 import { referenceJob } from '../src/cli/scale.ts';
 import { machineLine } from '../src/scaling/html.ts';
 import { scale } from '../src/scaling/scale.ts';
 import { parseLink, parseWhatIf } from '../src/scaling/what-if.ts';
+import { given } from './given.ts';
 import { ROOT } from './root.ts';
 
 /** More than there are workers. */
@@ -20,16 +20,14 @@ const SHARDS = 8;
 /** What must be. */
 const LIMIT = 0.15;
 
-const { values } = parseArgs({
-  options: {
-    workloads: { type: 'string', default: 'mlp,cnn' },
-    formats: { type: 'string', default: 'fp32' },
-    links: { type: 'string', default: 'loopback,1gbit/0.5ms,200mbit/2ms' },
-    workers: { type: 'string', default: '1,2' },
-    nodes: { type: 'string', default: '1,2,3' },
-    rounds: { type: 'string', default: '3' },
-    save: { type: 'string' },
-  },
+const values = given({
+  workloads: { type: 'string', default: 'mlp,cnn' },
+  formats: { type: 'string', default: 'fp32' },
+  links: { type: 'string', default: 'loopback,1gbit/0.5ms,200mbit/2ms' },
+  workers: { type: 'string', default: '1,2' },
+  nodes: { type: 'string', default: '1,2,3' },
+  rounds: { type: 'string', default: '3' },
+  save: { type: 'string' },
 });
 const exchangedBy = (name: string) => {
   const [format, steps = '1'] = name.split('/');

@@ -13,7 +13,6 @@
  */
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
 import { FaultyProxy } from '../cluster/faults/proxy.ts';
 import { runCoordinator, runNode } from '../cluster/index.ts';
 import gpt from '../examples/char-gpt.ts';
@@ -24,19 +23,18 @@ import { codecOf, WIRE_FORMATS, type WireFormat } from '../src/parallel/wire-for
 import type { StepRecord } from '../src/record/contract.ts';
 import { parseLink } from '../src/scaling/what-if.ts';
 import type { Job } from '../src/train/job.ts';
+import { given } from './given.ts';
 
-const { values } = parseArgs({
-  options: {
-    job: { type: 'string', default: 'mnist' },
-    text: { type: 'string', default: 'input.txt' },
-    steps: { type: 'string', default: '300' },
-    batch: { type: 'string' },
-    seeds: { type: 'string', default: '5' },
-    first: { type: 'string', default: '1' },
-    formats: { type: 'string', default: WIRE_FORMATS.join() },
-    link: { type: 'string' },
-    json: { type: 'string' },
-  },
+const values = given({
+  job: { type: 'string', default: 'mnist' },
+  text: { type: 'string', default: 'input.txt' },
+  steps: { type: 'string', default: '300' },
+  batch: { type: 'string' },
+  seeds: { type: 'string', default: '5' },
+  first: { type: 'string', default: '1' },
+  formats: { type: 'string', default: WIRE_FORMATS.join() },
+  link: { type: 'string' },
+  json: { type: 'string' },
 });
 
 const steps = Number(values.steps);

@@ -6,11 +6,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
+import { given } from './given.ts';
 
-const { values } = parseArgs({
-  options: { epochs: { type: 'string', default: '1' }, kill: { type: 'boolean', default: false } },
-});
+const values = given({ epochs: { type: 'string', default: '1' }, kill: { type: 'boolean', default: false } });
 
 const JOB = 'examples/mnist.ts';
 const NODES = 3;

@@ -10,10 +10,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { closest } from '../../src/errors.ts';
 import { chooseBackend } from '../../src/kernels/backend.ts';
 import { WORKLOADS } from '../../src/scaling/workloads.ts';
+import { given } from '../given.ts';
 import { ROOT } from '../root.ts';
 import { measureAccuracy } from './accuracy.ts';
 import { count, positive, UsageError } from './arguments.ts';
@@ -47,27 +47,25 @@ const USAGE = `npm run bench -- [options]
   --json                    one JSON object instead of tables
   --save NAME               also writes the JSON to docs/results/NAME.json`;
 
-const { values } = parseArgs({
-  options: {
-    workloads: { type: 'string' },
-    workers: { type: 'string', default: '1,2' },
-    peers: { type: 'string', default: 'torch' },
-    gemm: { type: 'string' },
-    batch: { type: 'string' },
-    shards: { type: 'string' },
-    rounds: { type: 'string', default: '6' },
-    seconds: { type: 'string', default: '0.8' },
-    scaling: { type: 'boolean', default: false },
-    'no-scaling': { type: 'boolean', default: false },
-    cluster: { type: 'boolean', default: false },
-    optimizers: { type: 'boolean', default: false },
-    memory: { type: 'boolean', default: false },
-    startup: { type: 'boolean', default: false },
-    accuracy: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    save: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
+const values = given({
+  workloads: { type: 'string' },
+  workers: { type: 'string', default: '1,2' },
+  peers: { type: 'string', default: 'torch' },
+  gemm: { type: 'string' },
+  batch: { type: 'string' },
+  shards: { type: 'string' },
+  rounds: { type: 'string', default: '6' },
+  seconds: { type: 'string', default: '0.8' },
+  scaling: { type: 'boolean', default: false },
+  'no-scaling': { type: 'boolean', default: false },
+  cluster: { type: 'boolean', default: false },
+  optimizers: { type: 'boolean', default: false },
+  memory: { type: 'boolean', default: false },
+  startup: { type: 'boolean', default: false },
+  accuracy: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  save: { type: 'string' },
+  help: { type: 'boolean', default: false },
 });
 
 async function main(): Promise<void> {

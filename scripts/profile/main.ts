@@ -3,7 +3,6 @@
  * call with its share, GFLOP/s or GB/s beside the machine's peaks of the same run. The step is the trainer's own, with clocks
  * around the calls of its programs.
  */
-import { parseArgs } from 'node:util';
 import { formatTable } from '../../src/cli/format.ts';
 import { LockstepError } from '../../src/errors.ts';
 import type { Call } from '../../src/graph/program.ts';
@@ -25,6 +24,7 @@ import { planRun } from '../../src/train/plan-run.ts';
 import { count, positive, UsageError } from '../bench/arguments.ts';
 import { gemmFlop } from '../bench/flop.ts';
 import { median } from '../bench/statistics.ts';
+import { given } from '../given.ts';
 import { bytesOf, flopOf, sizesOf } from './traffic.ts';
 
 const USAGE = `npm run profile -- --workload NAME [options]
@@ -36,17 +36,15 @@ const USAGE = `npm run profile -- --workload NAME [options]
   --top N           lines of the table, default 25
   --json            one JSON object instead of the table`;
 
-const { values } = parseArgs({
-  options: {
-    workload: { type: 'string' },
-    batch: { type: 'string' },
-    shards: { type: 'string' },
-    gemm: { type: 'string' },
-    seconds: { type: 'string', default: '2' },
-    top: { type: 'string', default: '25' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+const values = given({
+  workload: { type: 'string' },
+  batch: { type: 'string' },
+  shards: { type: 'string' },
+  gemm: { type: 'string' },
+  seconds: { type: 'string', default: '2' },
+  top: { type: 'string', default: '25' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
 });
 
 /** Calls of one kernel with the same sizes. */

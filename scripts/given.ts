@@ -1,0 +1,14 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+/** The options that a script was given. One that it does not have ends it with exit code 2 and a line that names those it has. */
+export function given<const T extends Options>(options: T) {
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    const known = Object.keys(options).map((name) => `--${name}`);
+    console.error(`${error instanceof Error ? error.message : error}\nOptions: ${known.join(', ')}`);
+    process.exit(2);
+  }
+}
