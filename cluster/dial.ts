@@ -15,6 +15,8 @@ export interface DialOptions extends ConnectionOptions {
   mask?: 'zero' | 'random';
   /** Certificates that may sign the coordinator's, for wss:. */
   ca?: string | Buffer;
+  /** Tells the name of the coordinator's local socket (local-socket.ts); a proof of it is the caller's. */
+  token?: string | undefined;
   dialMs?: number;
   signal?: AbortSignal;
 }
@@ -26,6 +28,7 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
     memory = ReadingMemory.default,
     mask = 'zero',
     ca,
+    token,
     dialMs = CONNECTION_DEFAULTS.dialMs,
     signal,
   } = options;
@@ -45,7 +48,7 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
     try {
       ws = new WebSocket(url, {
         ...socketLimits(maxPayload),
-        ...(new URL(url).protocol === 'ws:' && { createConnection: connectionsInto(memory) }),
+        ...(new URL(url).protocol === 'ws:' && { createConnection: connectionsInto(memory, token) }),
         handshakeTimeout: dialMs,
         ...(ca === undefined ? {} : { ca }),
         ...(mask === 'zero' ? { generateMask: (bytes: Buffer) => bytes.fill(0) } : {}),
@@ -80,14 +83,14 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
  * one in the file system to a socket.
  */
 const connectionsInto =
-  (memory: ReadingMemory): ClientRequestArgs['createConnection'] =>
+  (memory: ReadingMemory, token: string | undefined): ClientRequestArgs['createConnection'] =>
   (options, created) => {
-    const { host, port } = options as TcpNetConnectOpts;
+    const { host, port, timeout } = options as TcpNetConnectOpts;
     const tcp = () =>
       connectSocket({ ...(options as TcpNetConnectOpts), path: undefined } as TcpNetConnectOpts, memory);
-    const path = localSocketOf(host, Number(port));
+    const path = localSocketOf(host, Number(port), token);
     if (path === undefined) return tcp();
-    const local = connectSocket({ path }, memory);
+    const local = connectSocket({ path, ...(timeout !== undefined && { timeout }) }, memory);
     const elsewhere = () => created(null, tcp());
     local.once('error', elsewhere);
     local.once('connect', () => {

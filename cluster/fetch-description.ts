@@ -29,6 +29,7 @@ export async function fetchDescription(options: NodeOptions): Promise<ReturnType
     maxPayload: LONGEST,
     ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
     ...(signal && { signal }),
+    token,
     onMessage(frame, peer) {
       const message = readFromCoordinator(frame);
       if (message.type === 'challenge') {

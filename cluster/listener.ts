@@ -29,6 +29,8 @@ export interface ListenOptions {
   readonly insecure?: boolean;
   /** Have nodes of this machine come by a Unix domain socket beside the port, where that is one of 127.0.0.1 without TLS. Default true. */
   readonly localSocket?: boolean;
+  /** Tells those who have it the name of that socket; whoever connects proves nothing by it. */
+  readonly token?: string;
   /** Bytes of the longest message that is read. */
   readonly maxPayload: number;
   /** Into which sockets read; default: one that all of the process share. */
@@ -78,7 +80,7 @@ const HEADER_BYTES = 8192;
  */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const { host = LOOPBACK, port, tls, insecure = false, localSocket = true } = options;
-  const { maxPayload, memory = ReadingMemory.default } = options;
+  const { token, maxPayload, memory = ReadingMemory.default } = options;
   const limits = { ...LISTEN_LIMITS, ...defined(options.limits) };
   if (!Number.isSafeInteger(maxPayload) || maxPayload < 1 || maxPayload >= 2 ** 31) {
     throw new RangeError(`listener: ws takes no limit of ${maxPayload} bytes`); // it would read 2^31 as none
@@ -124,7 +126,8 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 
   server.maxConnections = 2 * limits.connections; // the others are told why they have to wait
-  server.on('drop', (data) => log(plain(data?.remoteAddress), 'far too many connections'));
+  const dropped = (address: string) => log(address, 'far too many connections');
+  server.on('drop', (data) => dropped(plain(data?.remoteAddress)));
   server.on('connection', (socket: Socket) => {
     const { remotePort } = socket;
     const address = addressOf(socket);
@@ -211,30 +214,31 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   }
   server.on('error', (error) => log('unknown', error.message)); // a connection that could not be accepted
   const address = server.address() as AddressInfo;
-  const path = localSocket && !tls ? localSocketOf(address.address, address.port) : undefined;
+  const path = localSocket && !tls ? localSocketOf(address.address, address.port, token) : undefined;
   const accept = (socket: Socket) => {
     locals.add(socket);
     server.emit('connection', socket);
   };
   let local: LocalServer | undefined;
-  try {
-    local = path === undefined ? undefined : await listenLocally(path, server.maxConnections, accept);
-  } catch (error) {
+  const close = async () => {
+    closing = true;
+    const closed = [server, local].map((of) => (of?.listening ? once(of, 'close') : undefined));
     server.close();
+    local?.close();
+    for (const { socket } of [...sockets.values()]) socket.destroy();
+    await Promise.all(closed);
+  };
+  try {
+    if (path !== undefined) local = await listenLocally(path, server.maxConnections, accept, () => dropped(LOOPBACK));
+  } catch (error) {
+    await close();
     throw unlistenable(host, address.port, error);
   }
   return {
     host,
     port: address.port,
     url: `${tls ? 'wss' : 'ws'}://${inUrl(dialled(host))}:${address.port}`,
-    async close() {
-      closing = true;
-      const closed = [server, local].map((of) => (of?.listening ? once(of, 'close') : undefined));
-      server.close();
-      local?.close();
-      for (const { socket } of [...sockets.values()]) socket.destroy();
-      await Promise.all(closed);
-    },
+    close,
   };
 }
 

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 
@@ -6,12 +7,21 @@ import { createServer, type Server, type Socket } from 'node:net';
  * TCP's loopback, whose segments, acknowledgements and pacing have nothing to do there. It stands beside the TCP port, and what is said over
  * it is the same.
  *
- * Its name is in Linux's abstract namespace: no file that could be left over, and, as for the port, one for each network namespace.
+ * Its name is in Linux's abstract namespace: no file that could be left over, and, as for the port, one for each network namespace. Anybody may
+ * take a name there, also where a port of ours is not this coordinator's own (the near end of a tunnel, an address beside 127.0.0.1), and would stand
+ * between node and coordinator. So it is one that only those who have the token can tell.
  */
 
 /** Name of the local socket beside port `port` of `host`, if it can have one: 127.0.0.1 alone, on Linux. */
-export function localSocketOf(host: string | null | undefined, port: number): string | undefined {
-  return process.platform === 'linux' && host === '127.0.0.1' ? `\0lockstep-${port}` : undefined;
+export function localSocketOf(
+  host: string | null | undefined,
+  port: number,
+  token: string | undefined,
+): string | undefined {
+  if (process.platform !== 'linux' || host !== '127.0.0.1') return undefined;
+  if (token === undefined) return `\0lockstep-${port}`;
+  const secret = createHmac('sha256', token).update(`lockstep local socket\0${port}`).digest('hex');
+  return `\0lockstep-${port}-${secret.slice(0, 32)}`;
 }
 
 /**
@@ -23,9 +33,11 @@ export async function listenLocally(
   path: string,
   maxConnections: number,
   onConnection: (socket: Socket) => void,
+  onDrop: () => void,
 ): Promise<Server | undefined> {
   const server = createServer({ allowHalfOpen: true }, onConnection); // as those of HTTP
   server.maxConnections = maxConnections;
+  server.on('drop', onDrop);
   server.listen({ path });
   try {
     await once(server, 'listening');

@@ -190,6 +190,7 @@ class Node {
         ...queueLimits(this.#session),
         ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
         signal,
+        token: visit.token,
         memory: this.#memory,
         places: (header, _, length) => this.#placeOf(headerFromCoordinator(header), length, visit),
         onMessage: (frame, peer) => {

@@ -97,6 +97,7 @@ export async function runCoordinator<J extends Job>(
       ...(tls && { tls }),
       ...(insecure !== undefined && { insecure }),
       ...(localSocket !== undefined && { localSocket }),
+      ...(token !== undefined && { token }),
       ...(limits && { limits }),
       maxPayload: Coordinator.maxPayload(session),
       memory: coordinator.memory,

@@ -11,6 +11,7 @@ import { type Arrival, type Listener, type ListenOptions, listen } from '../../c
 import { localSocketOf } from '../../cluster/local-socket.ts';
 
 const MAX_PAYLOAD = 8 * 1024 * 1024;
+const TOKEN = '0123456789abcdef0123456789abcdef';
 const open: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
@@ -35,15 +36,15 @@ async function start(options: Partial<ListenOptions> = {}): Promise<Seen> {
   return { ...listener, arrivals, refusals };
 }
 
-async function dialled(url: string): Promise<Connection> {
-  const connection = await dial(url, { maxPayload: MAX_PAYLOAD, onMessage() {}, onClose() {} });
+async function dialled(url: string, token?: string): Promise<Connection> {
+  const connection = await dial(url, { maxPayload: MAX_PAYLOAD, token, onMessage() {}, onClose() {} });
   open.push(() => connection.close('the test is over'));
   return connection;
 }
 
 /** Names of local sockets that somebody listens at. */
-const names = () => readFileSync('/proc/net/unix', 'latin1').match(/@lockstep-\d+/g) ?? [];
-const pathOf = ({ host, port }: Listener) => localSocketOf(host, port) ?? '';
+const names = () => readFileSync('/proc/net/unix', 'latin1').match(/@lockstep-[\w-]+/g) ?? [];
+const pathOf = ({ host, port }: Listener) => localSocketOf(host, port, undefined) ?? '';
 const local = ({ socket }: Arrival) => socket.remotePort === undefined;
 
 /** Status and text that a request by the local socket is answered with. */
@@ -102,7 +103,7 @@ describe.skipIf(process.platform !== 'linux')('the local socket', () => {
     await dialled(without.url);
     await dialled(named.url);
     expect([...without.arrivals, ...named.arrivals].map(local)).toEqual([false, false]);
-    expect(localSocketOf('localhost', 1)).toBeUndefined();
+    expect(localSocketOf('localhost', 1, undefined)).toBeUndefined();
     expect(names()).not.toContain(`@lockstep-${without.port}`);
   });
 
@@ -117,6 +118,47 @@ describe.skipIf(process.platform !== 'linux')('the local socket', () => {
     const { port } = tunnel.address() as { port: number };
     await dialled(`ws://127.0.0.1:${port}`);
     expect(listener.arrivals.map(local)).toEqual([false]);
+  });
+
+  it('has a name that only those with the token can tell: nobody else can stand between them and the port', async () => {
+    const listener = await start({ token: TOKEN });
+    const other = await start({ token: TOKEN, localSocket: false });
+    const caught: Socket[] = [];
+    for (const { port } of [listener, other]) {
+      for (const token of [undefined, TOKEN.replace('0', '1')]) {
+        const impostor = createServer((socket) => void caught.push(socket));
+        await listening(impostor, { path: localSocketOf('127.0.0.1', port, token) });
+      }
+    }
+    await dialled(listener.url, TOKEN);
+    await dialled(other.url, TOKEN);
+    expect([...listener.arrivals, ...other.arrivals].map(local)).toEqual([true, false]);
+    expect(caught).toEqual([]);
+    expect(names().join()).not.toContain(TOKEN);
+  });
+
+  it('is given up after dialMs where nobody answers, as TCP is, and when the node is to stop', async () => {
+    const { port } = await freed();
+    const came: Socket[] = [];
+    const mute = createServer((socket) => void came.push(socket));
+    await listening(mute, { path: localSocketOf('127.0.0.1', port, undefined) });
+    const url = `ws://127.0.0.1:${port}`;
+    const options = { maxPayload: MAX_PAYLOAD, onMessage() {}, onClose() {} };
+    await expect(dial(url, { ...options, dialMs: 50 })).rejects.toThrow(/handshake has timed out/);
+    const stop = new AbortController();
+    const dialling = dial(url, { ...options, signal: stop.signal });
+    stop.abort();
+    await expect(dialling).rejects.toThrow(/a request to stop/);
+    expect(await text(came[0])).toContain('GET / HTTP/1.1');
+    await Promise.allSettled(came.slice(1).map((socket) => text(socket))); // each has ended
+  });
+
+  it('drops whoever comes beyond twice the limit, and says so', async () => {
+    const listener = await start({ limits: { connections: 1 } });
+    const many = Array.from({ length: 3 }, () => connect(pathOf(listener)));
+    open.push(() => many.map((socket) => socket.destroy()));
+    await Promise.race(many.map((socket) => text(socket)));
+    expect(listener.refusals).toEqual(['127.0.0.1 far too many connections']);
   });
 
   it('answers as the port does: no pages, no foreign hosts, no other paths, and no more than its limit', async () => {
@@ -146,7 +188,7 @@ describe.skipIf(process.platform !== 'linux')('the local socket', () => {
   it('ends the listener if somebody else has its name: nodes would come to them', async () => {
     const { port } = await freed();
     const somebody = createServer();
-    await listening(somebody, { path: localSocketOf('127.0.0.1', port) });
+    await listening(somebody, { path: localSocketOf('127.0.0.1', port, undefined) });
     const error = await listen({ port, maxPayload: 1000, onConnection() {} }).catch((thrown: LockstepError) => thrown);
     expect(error).toMatchObject({ code: 'E_LISTEN', message: expect.stringContaining(`127.0.0.1:${port}`) });
     await listening(createServer(), { port, host: '127.0.0.1' }); // the port is given back
