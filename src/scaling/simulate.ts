@@ -1,15 +1,6 @@
 import { PIECE_BYTES } from '../../cluster/transfer.ts';
 import type { ShardRange } from '../membership/assignment.ts';
-import {
-  divide,
-  divideAmong,
-  join,
-  leave,
-  type Member,
-  type Membership,
-  measured,
-  NOBODY,
-} from '../membership/members.ts';
+import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } from '../membership/members.ts';
 import type { TreeNode } from '../parallel/gradient-tree.ts';
 import { Card } from './card.ts';
 import { Cores, Thread } from './cores.ts';
@@ -22,8 +13,6 @@ import { runStages, Work, type Workers } from './work.ts';
 
 /** How long until the loss of a node is noticed: its connection is closed. */
 const NOTICE_MS = 1;
-/** Of costs that are known from the beginning: so many times. */
-const MEASURED = 1000;
 /** Many nodes, and long vectors, are simulated in larger pieces than the cluster sends. */
 const [MOST_PIECES, FEW_NODES] = [64, 16];
 
@@ -445,19 +434,7 @@ class Simulation {
       ready: false,
       busy: false,
     });
-    this.#membership = join(this.#membership, { id, workers, ...this.#known(id) });
-  }
-
-  /** What a coordinator has measured before long, where the sums of a step depend on who has which shards. */
-  #known(id: number): Pick<Member, 'shardMs' | 'sumMs'> {
-    const { link } = this.#scenario;
-    if (this.#work.oneSum) return {};
-    const { upReceiveMs } = this.#costs.wire;
-    const perByte = id === 0 ? upReceiveMs : Math.max(upReceiveMs, 1 / link.bytesPerMs, link.relayMs ?? 0);
-    return {
-      shardMs: { count: 1, value: this.#costs.shardMs },
-      sumMs: { count: MEASURED, value: perByte * this.#vectorBytes },
-    };
+    this.#membership = join(this.#membership, { id, workers, ...this.#work.measuredOf(id === 0) });
   }
 
   #node(id: number): Node {

@@ -1,4 +1,5 @@
 import { assignShards, type ShardRange } from '../membership/assignment.ts';
+import type { Member } from '../membership/members.ts';
 import type { TreeNode } from '../parallel/gradient-tree.ts';
 import type { Cores, Runner } from './cores.ts';
 import { type EarlyUploads, untilFinal } from './early-uploads.ts';
@@ -47,6 +48,9 @@ export function runStages(
   });
 }
 
+/** Of what is known from the beginning: so many times. */
+const MEASURED = 1000;
+
 /** The workers of a process. */
 export interface Workers {
   readonly cores: Cores;
@@ -79,6 +83,16 @@ export class Work {
   /** What of a node's sum is sent before its shards are done. */
   earlyOf(range: ShardRange): EarlyUploads | undefined {
     return this.oneSum || this.sumsOf(range).length > 1 ? undefined : this.#costs.early;
+  }
+
+  /** What a coordinator has measured of a node before long, where the sums of a step depend on who has which shards. */
+  measuredOf(besideCoordinator: boolean): Pick<Member, 'shardMs' | 'sumMs'> {
+    if (this.oneSum) return {};
+    const { bytes, shardMs, wire } = this.#costs;
+    const { link, format } = this.#scenario;
+    const onLink = besideCoordinator ? 0 : Math.max(1 / link.bytesPerMs, link.relayMs ?? 0);
+    const sumMs = bytes[format] * Math.max(wire.upReceiveMs, onLink);
+    return { shardMs: { count: 1, value: shardMs }, sumMs: { count: MEASURED, value: sumMs } };
   }
 
   slowdown(running: number): number {
