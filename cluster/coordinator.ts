@@ -423,7 +423,7 @@ export class Coordinator {
     member.computeMs = message.computeMs;
     member.roundMs = this.#clock.now() - part.sentAt;
     this.#sayPart(round, member, part);
-    this.#patience.learn(member.roundMs);
+    this.#patience.learn(member.roundMs, round.batches);
     const work = { shards: part.count, ms: message.computeMs, sumMs: this.#uplink?.msOf(member.id, this.#sumBytes) };
     this.#membership = measured(this.#membership, member.id, work);
     this.#settle(round);
@@ -481,8 +481,8 @@ export class Coordinator {
     this.#sayLate(round, now);
   }
 
-  #dropLate({ step }: Round, now: number): void {
-    for (const { member, reason } of this.#patience.tooLate(this.#members.values(), now)) {
+  #dropLate({ step, batches }: Round, now: number): void {
+    for (const { member, reason } of this.#patience.tooLate(this.#members.values(), now, batches)) {
       this.#lose(member, true, `step ${step}: ${reason}`);
       member.connection.close('too slow: its shards were given to others');
     }
@@ -491,7 +491,7 @@ export class Coordinator {
   /** Whoever does not send what it keeps. */
   #dropSecretive(now: number): void {
     const { members, since } = this.kept?.awaited ?? { members: [], since: now };
-    if (members.length === 0 || now - since <= this.#patience.deadlineMs) return;
+    if (members.length === 0 || now - since <= this.#patience.deadlineMs(1)) return;
     for (const member of members) {
       this.#lose(member, true, `what it keeps has not come within ${Math.round(now - since)} ms`);
       member.connection.close('too slow: a checkpoint was made without it');
@@ -499,9 +499,9 @@ export class Coordinator {
   }
 
   /** Once a round, when an answer takes much longer than any did so far. */
-  #sayLate({ asked, step }: Round, now: number): void {
+  #sayLate({ asked, step, batches }: Round, now: number): void {
     if (this.#saidLate === asked.round) return;
-    const nodes = this.#patience.late(this.#members.values(), now);
+    const nodes = this.#patience.late(this.#members.values(), now, batches);
     if (nodes.length === 0) return;
     this.#saidLate = asked.round;
     this.#setup.onEvent({ kind: 'late', step, nodes });

@@ -34,13 +34,24 @@ test('a clock counts the time in which it ran, and of a time in which it did not
 
 test('a step has a deadline as told, or twenty times what the longest took, within bounds', () => {
   const told = new Patience(500);
-  told.learn(10_000);
-  expect([told.deadlineMs, told.usualMs]).toEqual([500, 50_000]);
+  const of = (patience: Patience, steps = 1) => [patience.deadlineMs(steps), patience.usualMs(steps)];
+  told.learn(10_000, 1);
+  expect(of(told)).toEqual([500, 50_000]);
   const learnt = new Patience(0);
-  expect([learnt.deadlineMs, learnt.usualMs]).toEqual([600_000, 2_000]);
-  learnt.learn(100);
-  expect([learnt.deadlineMs, learnt.usualMs]).toEqual([60_000, 2_000]);
-  learnt.learn(9_000);
-  learnt.learn(4_000);
-  expect([learnt.deadlineMs, learnt.usualMs]).toEqual([180_000, 45_000]);
+  expect(of(learnt)).toEqual([600_000, 2_000]);
+  learnt.learn(100, 1);
+  expect(of(learnt)).toEqual([60_000, 2_000]);
+  learnt.learn(9_000, 1);
+  learnt.learn(4_000, 1);
+  expect(of(learnt)).toEqual([180_000, 45_000]);
+});
+
+test('the first round of many steps has as many times longer than those of one before it, and a short one after it no less', () => {
+  const patience = new Patience(0);
+  patience.learn(6_000, 1);
+  const part = { first: 0, count: 1, epoch: 1, received: new Map(), sentAt: 0 };
+  const tooLate = (now: number, steps: number) => patience.tooLate([{ parts: [part] }], now, steps).length;
+  expect([tooLate(120_001, 1), tooLate(120_001, 50), tooLate(6_000_001, 50)]).toEqual([1, 0, 1]);
+  patience.learn(300_000, 50);
+  expect([tooLate(6_000_000, 1), tooLate(6_000_000, 50), tooLate(6_000_001, 50)]).toEqual([0, 0, 1]);
 });
