@@ -3,7 +3,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 type Options = NonNullable<ParseArgsConfig['options']>;
 
 /** The options that a script was given. One that it does not have ends it with exit code 2 and a line that names those it has. */
-export function given<const T extends Options>(options: T) {
+export function given<const T extends Options>(options: T): ReturnType<typeof parseArgs<{ options: T }>>['values'] {
   try {
     return parseArgs({ options }).values;
   } catch (error) {
