@@ -13,10 +13,11 @@ export function jobFacts({ job }: RunHeader): JobFacts {
   const { totalSteps, batchSize, rows, metrics, localSteps } = fieldsOf(job);
   const batch = numberOf(batchSize);
   const stepsPerEpoch = batch > 0 ? Math.max(1, Math.ceil(numberOf(fieldsOf(rows).train) / batch)) : 1;
-  const { every, warmup } = fieldsOf(localSteps);
+  const { every, warmup, steps: jobSteps } = fieldsOf(localSteps);
   const pace = { every: Math.max(1, numberOf(every)), warmup: numberOf(warmup) };
-  const steps = numberOf(totalSteps); // with local steps, rounds: of how many steps the last was to be is not said
-  const ofJob = lastInnerStep(steps, pace, { stepsPerEpoch, totalSteps: Number.POSITIVE_INFINITY });
+  const steps = numberOf(totalSteps); // with local steps, rounds
+  const whole = lastInnerStep(steps, pace, { stepsPerEpoch, totalSteps: Number.POSITIVE_INFINITY });
+  const ofJob = numberOf(jobSteps) || whole; // older ones do not say
   return {
     totalSteps: steps,
     calendar: new Calendar({ stepsPerEpoch, totalSteps: ofJob }, pace),

@@ -51,7 +51,9 @@ export function describeJob({ job, compiled, optimizer, data, trial, local }: Ru
     loss: job.loss.lossName ?? 'custom',
     computation: computationOf(compiled),
     optimizer: describeOptimizer(optimizer),
-    ...(local && { localSteps: { ...local.pace, optimizer: describeOptimizer(local.resolved) } }),
+    ...(local && {
+      localSteps: { ...local.pace, steps: local.totalSteps, optimizer: describeOptimizer(local.resolved) },
+    }),
     metrics: compiled.metrics.map((m) => m.name),
     clip: job.clip,
     batchSize: compiled.batchSize,

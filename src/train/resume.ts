@@ -5,6 +5,7 @@ import { type Checkpoint, type FoundCheckpoint, findCheckpoint, listCheckpoints 
 import { nodeFs } from '../checkpoint/store-fs.ts';
 import { LockstepError } from '../errors.ts';
 import { denseBytes } from '../graph/layout.ts';
+import { lastInnerStep } from '../parallel/inner-steps.ts';
 import { progressWidth, writeProgress } from '../parallel/progress.ts';
 import { noteReplica, roundWordsOf } from '../parallel/rounds.ts';
 import { epochWords } from '../parallel/row-memory.ts';
@@ -28,7 +29,7 @@ export interface StartPoint {
 
 /** Lengths of a run and what only watches it may change between a run and its continuation; `computation` is looked at apart. */
 const MAY_DIFFER = new Set(
-  ['epochs', 'totalSteps', 'evaluate', 'earlyStopping', 'computation'].map((name) => `job.${name}`),
+  ['epochs', 'totalSteps', 'localSteps.steps', 'evaluate', 'earlyStopping', 'computation'].map((name) => `job.${name}`),
 );
 
 /**
@@ -56,6 +57,7 @@ export function findStart(plan: RunPlan, options: TrainOptions): StartPoint | un
   const { checkpoint, refused } = findCheckpoint(nodeFs, resume === 'auto' ? (runDir as string) : resume);
   refuseOtherJob(plan, checkpoint);
   refuseOtherState(plan, checkpoint);
+  refuseCutRound(plan, checkpoint);
   const notes = [...refusals(refused), `resumed after step ${checkpoint.step} from ${checkpoint.path}`];
   const then = describeKernels(checkpoint.manifest.kernels);
   const now = describeKernels(plan.backend);
@@ -158,6 +160,22 @@ function refuseOtherJob(plan: RunPlan, checkpoint: Checkpoint): void {
     expected: `the job that was saved (${difference.saved})`,
     got: difference.given,
     fix: 'change the job back, or take only the parameters: --warm-start DIR (warmStart)',
+  });
+}
+
+/** The last round of a run may be cut short where its steps end. The rest of it would be left out by a longer run, whose rounds are whole. */
+function refuseCutRound({ compiled }: RunPlan, { manifest, step, path }: Checkpoint): void {
+  const { localSteps } = manifest.job as { readonly localSteps?: { readonly steps?: number } };
+  const { course, pace, totalSteps } = compiled.calendar;
+  if (localSteps?.steps === undefined || step >= totalSteps) return;
+  const last = lastInnerStep(step, pace, { ...course, totalSteps: localSteps.steps });
+  const whole = lastInnerStep(step, pace, course);
+  if (last === whole) return;
+  throw new LockstepError('E_RESUME', {
+    where: `${path}: job.steps`,
+    expected: `the end of a round of local steps, as after step ${whole}`,
+    got: `the end of a shorter run, after step ${last}`,
+    fix: 'go on from an earlier checkpoint (--resume DIR), or take only the parameters: --warm-start DIR (warmStart)',
   });
 }
 

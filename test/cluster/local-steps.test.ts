@@ -305,6 +305,20 @@ describe('together with what else there is', () => {
     await expect(other({ syncWarmup: 9 })).rejects.toThrow('localSteps.warmup');
   }); // biome-ignore format: a story
 
+  test('a longer run does not go on behind a round that the end of a shorter one has cut: steps would be left out', async () => {
+    const runDir = mkdtempSync(join(tmpdir(), 'lockstep-cut-'));
+    ends.push(async () => rmSync(runDir, { recursive: true }));
+    const job = { ...small(), epochs: undefined };
+    const cut = await together({ ...job, steps: 2 }, [{}], { syncEvery: 3, runDir });
+    const goOn = (steps: number) => together({ ...job, steps }, [], { syncEvery: 3, runDir, resume: 'auto' });
+    await expect(goOn(12)).rejects.toThrow(
+      'round of local steps, as after step 3, got the end of a shorter run, after step 2',
+    );
+    expect([cut.step, (await goOn(2)).trainedSteps]).toEqual([1, 0]);
+    const { calendar } = jobFacts(JSON.parse(readFileSync(join(runDir, 'metrics.jsonl'), 'utf8').split('\n')[0]));
+    expect([calendar.totalSteps, calendar.course.totalSteps]).toEqual([1, 2]);
+  });
+
   test.each(['bf16', 'int8', 'int4', 'topk'] as const)('--wire %s', async (wire) => {
     const options = { syncEvery: 3, wire };
     const exact = diloco(spec, await initial());
