@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 
 /*
- * Nodes on the coordinator's own machine come by a Unix domain socket: bytes go from process to process in a third less CPU time than over
- * TCP's loopback, whose segments, acknowledgements and pacing have nothing to do there. It stands beside the TCP port, and what is said over
- * it is the same.
+ * Nodes on the coordinator's own machine come by a Unix domain socket: bytes go from process to process in less CPU time than over TCP's
+ * loopback (docs/log.md), whose segments, acknowledgements and pacing have nothing to do there. It stands beside the TCP port, and what is said
+ * over it is the same.
  *
  * Its name is in Linux's abstract namespace: no file that could be left over, and, as for the port, one for each network namespace. Anybody may
  * take a name there, also where a port of ours is not this coordinator's own (the near end of a tunnel, an address beside 127.0.0.1), and would stand
