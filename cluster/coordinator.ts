@@ -424,7 +424,9 @@ export class Coordinator {
     member.roundMs = this.#clock.now() - part.sentAt;
     this.#sayPart(round, member, part);
     this.#patience.learn(member.roundMs, round.batches);
-    const work = { shards: part.count, ms: message.computeMs, sumMs: this.#uplink?.msOf(member.id, this.#sumBytes) };
+    // Of every step of the round, for rounds of fewer say as much of the speed.
+    const shards = part.count * round.batches;
+    const work = { shards, ms: message.computeMs, sumMs: this.#uplink?.msOf(member.id, this.#sumBytes) };
     this.#membership = measured(this.#membership, member.id, work);
     this.#settle(round);
   }

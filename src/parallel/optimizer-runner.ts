@@ -1,3 +1,4 @@
+import type { Sampler } from '../data/sampler.ts';
 import { sizeOf } from '../graph/tensor.ts';
 import type { GemmOperands } from '../kernels/gemm.ts';
 import type { KernelTable } from '../kernels/table.ts';
@@ -33,6 +34,7 @@ interface Group {
 /** What the runner needs of its worker. */
 export interface RunnerSeat {
   readonly session: Session;
+  readonly sampler: Pick<Sampler, 'batchRows'>;
   readonly rank: number;
   readonly optimizer: BoundOptimizer;
   readonly kernels: KernelTable;
@@ -117,9 +119,9 @@ export class OptimizerRunner {
 
   /** Learning rate of step t, for group 0. */
   lrOf(t: number): number {
-    const { optimizer, session } = this.#seat;
+    const { optimizer, session, sampler } = this.#seat;
     const rate = lrAt(optimizer.schedule, t, session.totalSteps) * rateFactor(this.#rateChanges, t);
-    return rate * warmupRate(session, t);
+    return rate * warmupRate(session, sampler, t);
   }
 
   /** What a schedule that looks at the history (reduceOnPlateau) has decided so far. */

@@ -156,6 +156,7 @@ export class WorkerState {
     this.programs = new WorkerPrograms(seat);
     this.optimizer = new OptimizerRunner({
       session,
+      sampler: this.sampler,
       rank: this.rank,
       optimizer: this.bound,
       kernels: this.kernels,
