@@ -35,8 +35,9 @@ const USAGE = `npm run bench -- [options]
   --gemm blas|wasm          only this one of our GEMMs (default: both)
   --batch N                 rows a worker instead of the workload's
   --shards N                Lockstep's S instead of the default
-  --cluster                 also a coordinator with a node process for each worker, over loopback
-  --scaling                 only scaling: every workload, strong and weak, local and over loopback, beside PyTorch
+  --cluster                 also a coordinator with a node process for each worker, on this machine: on Linux over a
+                            Unix domain socket, beside PyTorch's DDP over TCP's loopback
+  --scaling                 only scaling: every workload, strong and weak, local and as --cluster, beside PyTorch
   --no-scaling              without the rows of one batch on 1 and on all workers
   --rounds N                default 6
   --seconds S               measured seconds a contestant and round, default 0.8

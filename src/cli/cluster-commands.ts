@@ -154,6 +154,10 @@ function addCoordinatorOptions(command: Command): Command {
       positive,
     )
     .option('--outer-momentum <n>', 'its Nesterov momentum, 0 to below 1 (default: 0.9; with topk 0)', atLeastZero)
+    .option(
+      '--no-local-socket',
+      'nodes of this machine come by TCP, too, not by a Unix domain socket (for measurements that are to hold for other machines)',
+    )
     .option('--stream-data', 'send nodes that have no copy of the data the rows of their shards, each row once')
     .option('--heartbeat-ms <n>', 'a sign of life goes out this often (default: 2000)', count(1))
     .option('--silence-ms <n>', 'a node from which nothing has come for so long is lost (default: 10000)', count(1))
@@ -174,10 +178,6 @@ function addListenOptions(command: Command): Command {
     .option('--tls-cert <file>', 'certificate (PEM): nodes then dial wss://')
     .option('--tls-key <file>', 'its private key (PEM)')
     .option('--insecure', 'listen beyond loopback without TLS: frames are then neither secret nor authenticated')
-    .option(
-      '--no-local-socket',
-      'nodes of this machine come by TCP, too, not by a Unix domain socket (for measurements that are to hold for other machines)',
-    )
     .option('--token-file <file>', "the run's token, in the place of LOCKSTEP_TOKEN");
 }
 

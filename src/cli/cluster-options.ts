@@ -17,6 +17,7 @@ export interface ClusterCommandOptions {
   readonly syncWarmup?: number;
   readonly outerLr?: number;
   readonly outerMomentum?: number;
+  readonly localSocket?: boolean;
   readonly streamData?: boolean;
   readonly heartbeatMs?: number;
   readonly silenceMs?: number;
@@ -34,7 +35,6 @@ export interface ListenCommandOptions extends ClusterCommandOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecure?: boolean;
-  readonly localSocket?: boolean;
   readonly tokenFile?: string;
 }
 
