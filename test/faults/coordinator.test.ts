@@ -73,6 +73,46 @@ test('a coordinator that is killed in any phase is started again: the nodes come
   expect([...told.values()].filter(({ size }) => size > 1)).toEqual([]);
 }, 240_000);
 
+test.skipIf(process.platform !== 'linux')(
+  'nodes that come by the local socket find the next coordinator there',
+  async () => {
+    const short = { ...plain, steps: 20 } as Job;
+    const undisturbed = await train(short, { workers: 1 });
+    const options = {
+      token,
+      workers: 1,
+      minNodes: 2,
+      runDir: join(folder, 'local'),
+      resume: 'auto',
+      job: { steps: 20 },
+    };
+    const checkpoint = { everySteps: 3 };
+    const first = startProcess('coordinator', { ...options, checkpoint, port: 0 });
+    const url = String((await first.heard.first(({ kind }) => kind === 'listening')).url);
+    const port = Number(new URL(url).port);
+    const sockets = () => readFileSync('/proc/net/unix', 'latin1').split(`@lockstep-${port}-`).length - 1;
+    expect(sockets()).toBe(1);
+    const nodes = ['one', 'two'].map((name) => startNode(short, { url, token, name }));
+    await first.heard.first(({ kind }) => kind === 'joined');
+    await first.heard.first(
+      ({ kind }) => kind === 'joined',
+      first.heard.events.findIndex(({ kind }) => kind === 'joined') + 1,
+    );
+    expect(sockets()).toBe(3); // each that was accepted has the name, too
+    first.child.kill('SIGKILL');
+    await first.exited;
+    const next = startProcess('coordinator', { ...options, checkpoint, port });
+    expect(await next.heard.first(({ kind }) => kind === 'result' || kind === 'error')).toMatchObject({
+      parametersSha256: undisturbed.parametersSha256,
+      step: 20,
+    });
+    expect((await Promise.all(nodes)).map(({ failed }) => failed)).toEqual([false, false]);
+    await next.exited;
+    expect([livingProcesses(), sockets()]).toEqual([0, 0]);
+  },
+  60_000,
+);
+
 /** A line that was torn by a kill says nothing. */
 function readLine(line: string): { step: number; loss: number; gradNorm?: number } {
   try {
