@@ -4,9 +4,10 @@
  * undisturbed one; a crash ends it by itself.
  */
 import { fuzzWire } from './fuzz/wire.ts';
+import { wholeNumber } from './given.ts';
 
-const frames = Number(process.argv[2] ?? 1_000_000);
-const seed = Number(process.argv[3] ?? Date.now() % 100_000);
+const frames = wholeNumber('frames', process.argv[2], 1_000_000);
+const seed = wholeNumber('seed', process.argv[3], Date.now() % 100_000);
 const MIB = 1 << 20;
 /** What heap and buffers may differ by between a fifth of the way and the end. */
 const MOST_GROWTH = 16 * MIB;

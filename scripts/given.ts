@@ -12,3 +12,11 @@ export function given<const T extends Options>(options: T): ReturnType<typeof pa
     process.exit(2);
   }
 }
+
+/** A number that a script was given by its place, or the default. Anything else ends it with exit code 2. */
+export function wholeNumber(what: string, text: string | undefined, otherwise: number): number {
+  const value = text === undefined ? otherwise : Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  console.error(`${what}: expected a whole number above 0, got ${text}`);
+  process.exit(2);
+}
