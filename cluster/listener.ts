@@ -54,8 +54,8 @@ export interface Arrival {
   heard(): void;
   /** Tells the listener that the peer has proved itself: it may send at length, earlier failures from its address are forgotten. */
   joined(): void;
-  /** Tells the listener that it did not, with the reason for the log: its address has to wait after several. Does not close. */
-  failed(reason: string): void;
+  /** Tells the listener that it did not: its address has to wait after several. With a reason for the log, if nobody has told. Does not close. */
+  failed(reason?: string): void;
 }
 
 export interface Listener {
@@ -196,7 +196,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
         },
         failed(reason) {
           admission.failed(address, now());
-          log(address, reason);
+          if (reason !== undefined) log(address, reason);
         },
       });
       if (!proven) unlimit = limitBytes(upgraded, limits.unprovenBytes, cut); // after the connection, which takes listeners away
@@ -232,7 +232,13 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     if (path !== undefined) local = await listenLocally(path, server.maxConnections, accept, () => dropped(LOOPBACK));
   } catch (error) {
     await close();
-    throw unlistenable(host, address.port, error);
+    throw new LockstepError('E_LISTEN', {
+      where: `local socket beside port ${address.port}`,
+      expected: 'a name that nobody has',
+      got: `another process that listens at @${path?.slice(1)}`,
+      fix: 'end that process, take another port (--port), or have coordinator and nodes do with TCP (--no-local-socket)',
+      cause: error,
+    });
   }
   return {
     host,

@@ -85,7 +85,7 @@ export class Reception {
     let guest: Guest | undefined;
     /** It has had its answer, and is to go. */
     let answered = false;
-    let refusal: string | undefined;
+    let refused = false;
     const connection = new Connection(arrival.websocket, arrival.socket, {
       peer: arrival.address,
       maxPayload: arrival.maxPayload,
@@ -102,9 +102,9 @@ export class Reception {
         const error = this.#examine(message, nonce);
         if (error) {
           answered = true;
-          refusal = error.message;
+          refused = true;
           refuse(connection, error);
-          onRefused(message.name, connection.peer, refusal);
+          onRefused(message.name, connection.peer, error.message);
           return;
         }
         arrival.joined();
@@ -125,7 +125,8 @@ export class Reception {
         clearTimeout(deadline);
         this.#connections.delete(connection);
         if (guest) guest.left(kind !== 'closed', reason);
-        else if (!answered || refusal !== undefined) arrival.failed(refusal ?? `left before it joined: ${reason}`);
+        else if (refused) arrival.failed();
+        else if (!answered) arrival.failed(`left before it joined: ${reason}`);
       },
     });
     this.#connections.add(connection);
