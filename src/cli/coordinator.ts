@@ -1,11 +1,12 @@
 import type { Dashboard } from '../dashboard/dashboard.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions } from '../train/options.ts';
-import { coordinatorOptions, type ListenCommandOptions, tokenOf } from './cluster-options.ts';
+import { coordinatorOptions, type ListenCommandOptions, nodeWords, tokenOf } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { showNodes } from './node-table.ts';
-import { resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
+import { jobWords } from './options.ts';
+import { commandLine, resumeAsGiven, type TrainCommandOptions, trainLoaded } from './train.ts';
 
 export interface CoordinatorCommandOptions extends TrainCommandOptions, ListenCommandOptions {}
 
@@ -25,9 +26,14 @@ export async function coordinatorCommand(
       ...train,
       ...coordinatorOptions(options),
       token,
-      onListening: ({ url }) => note(`listening; on each machine: lockstep node ${url} ${path}`),
+      onListening: ({ url }) => note(`listening; on each machine: ${nodeCommand(url, path, options)}`),
       ...(page && showNodes(page)),
     });
   };
   await trainLoaded(coordinate, loaded, path, options, io, (runDir) => resumeAsGiven(args, runDir));
+}
+
+/** What a node of the run is started with, but for its own options. */
+function nodeCommand(url: string, path: string, options: CoordinatorCommandOptions): string {
+  return commandLine(['node', url, path, ...jobWords(options), ...nodeWords(options)]);
 }

@@ -9,7 +9,7 @@ import type { Dashboard } from '../dashboard/dashboard.ts';
 import { LockstepError } from '../errors.ts';
 import type { Job } from '../train/job.ts';
 import type { TrainOptions } from '../train/options.ts';
-import { type ClusterCommandOptions, coordinatorOptions } from './cluster-options.ts';
+import { type ClusterCommandOptions, coordinatorOptions, nodeWords } from './cluster-options.ts';
 import type { Io } from './io.ts';
 import { loadJob } from './load-job.ts';
 import { ownIdentity } from './node.ts';
@@ -49,7 +49,7 @@ export async function launchCommand(
     const launched: LaunchOptions = {
       hosts,
       ...program,
-      jobWords: [job, ...jobWords(options), ...(options.streamData ? ['--stream-data'] : [])],
+      jobWords: [job, ...jobWords(options), ...nodeWords(options)],
       ssh: options.sshConfig === undefined ? {} : { config: resolve(options.sshConfig) },
       token,
       alone: true,
@@ -64,6 +64,7 @@ export async function launchCommand(
     return launch(launched, ({ signal, onListening }) =>
       runCoordinator(of, {
         ...run,
+        startNodes: Math.max(hosts.length, options.minNodes ?? 1),
         ...coordinatorOptions(options),
         host: '127.0.0.1',
         port: 0,

@@ -204,7 +204,8 @@ export function resumeAsGiven(args: readonly string[], runDir: string): string {
   return commandLine([...words, '--run-dir', runDir, '--resume', 'auto']);
 }
 
-function commandLine(words: readonly string[]): string {
+/** As it is typed into a shell. */
+export function commandLine(words: readonly string[]): string {
   return ['lockstep', ...words].map(quoted).join(' ');
 }
 

@@ -34,8 +34,12 @@ test('launch ends its nodes, saves, and goes on when it is started again', async
 });
 
 test('a coordinator for which no node has come, too; a loss that there is not yet is none in JSON', async () => {
-  const { code, stdout } = await runCli(['coordinator', SMALL_JOB, '--port', '0', '--json'], terminateAt('listening'));
+  const args = ['--batch-size', '8', '--set', 'seed=3', '--no-local-socket'];
+  const command = ['coordinator', SMALL_JOB, ...args, '--port', '0', '--json'];
+  const { code, stdout, stderr } = await runCli(command, terminateAt('listening'));
   expect(code).toBe(143);
+  // What nodes are to be started with: else they compute another job, and are refused.
+  expect(stderr).toMatch(new RegExp(`lockstep node ws://127\\.0\\.0\\.1:\\d+ \\S+ ${args.join(' ')}`));
   expect(JSON.parse(stdout)).toMatchObject({ stopped: 'aborted', step: 0, loss: null });
 });
 
