@@ -35,6 +35,8 @@ export interface CoordinatorSetup {
   /** Fencing epoch: higher than that of any coordinator of this run before. */
   readonly fence: number;
   readonly run: string;
+  /** It has a run folder. */
+  readonly saves: boolean;
   readonly token: string | undefined;
   readonly minNodes: number;
   readonly startNodes: number;
@@ -510,13 +512,15 @@ export class Coordinator {
   }
 
   #quorumLost(round: Round): void {
-    const { minNodes, deadlines, onEnd } = this.#setup;
+    const { minNodes, deadlines, saves, onEnd } = this.#setup;
     round.waitingSince = Number.POSITIVE_INFINITY; // said once
     const error = new LockstepError('E_QUORUM', {
       where: `step ${round.step}`,
       expected: `${minNodes} node${minNodes === 1 ? '' : 's'}`,
       got: `${this.#members.size} for ${Math.round(deadlines.quorumMs / 1000)} s`,
-      fix: 'start the nodes again and go on with --resume auto',
+      fix: saves
+        ? 'start the nodes again and go on with --resume auto'
+        : 'start it again, and the nodes; with a run folder (--run-dir) it could be gone on with',
     });
     onEnd(error);
     this.stop();

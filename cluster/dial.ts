@@ -15,6 +15,8 @@ export interface DialOptions extends ConnectionOptions {
   mask?: 'zero' | 'random';
   /** Certificates that may sign the coordinator's, for wss:. */
   ca?: string | Buffer;
+  /** Come by the coordinator's local socket where it has one. Default true. */
+  localSocket?: boolean | undefined;
   /** Tells the name of the coordinator's local socket (local-socket.ts); a proof of it is the caller's. */
   token?: string | undefined;
   dialMs?: number;
@@ -28,6 +30,7 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
     memory = ReadingMemory.default,
     mask = 'zero',
     ca,
+    localSocket = true,
     token,
     dialMs = CONNECTION_DEFAULTS.dialMs,
     signal,
@@ -48,7 +51,7 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
     try {
       ws = new WebSocket(url, {
         ...socketLimits(maxPayload),
-        ...(new URL(url).protocol === 'ws:' && { createConnection: connectionsInto(memory, token) }),
+        ...(new URL(url).protocol === 'ws:' && { createConnection: connectionsInto(memory, localSocket, token) }),
         handshakeTimeout: dialMs,
         ...(ca === undefined ? {} : { ca }),
         ...(mask === 'zero' ? { generateMask: (bytes: Buffer) => bytes.fill(0) } : {}),
@@ -83,12 +86,12 @@ export function dial(url: string, options: DialOptions): Promise<Connection> {
  * one in the file system to a socket.
  */
 const connectionsInto =
-  (memory: ReadingMemory, token: string | undefined): ClientRequestArgs['createConnection'] =>
+  (memory: ReadingMemory, byLocal: boolean, token: string | undefined): ClientRequestArgs['createConnection'] =>
   (options, created) => {
     const { host, port, timeout } = options as TcpNetConnectOpts;
     const tcp = () =>
       connectSocket({ ...(options as TcpNetConnectOpts), path: undefined } as TcpNetConnectOpts, memory);
-    const path = localSocketOf(host, Number(port), token);
+    const path = byLocal ? localSocketOf(host, Number(port), token) : undefined;
     if (path === undefined) return tcp();
     const local = connectSocket({ path, ...(timeout !== undefined && { timeout }) }, memory);
     const elsewhere = () => created(null, tcp());

@@ -30,6 +30,7 @@ export async function fetchDescription(options: NodeOptions): Promise<ReturnType
     ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
     ...(signal && { signal }),
     token,
+    localSocket: options.localSocket,
     onMessage(frame, peer) {
       const message = readFromCoordinator(frame);
       if (message.type === 'challenge') {

@@ -191,6 +191,7 @@ class Node {
         ...(tls?.ca !== undefined && { ca: Buffer.from(tls.ca) }),
         signal,
         token: visit.token,
+        localSocket: this.#options.localSocket,
         memory: this.#memory,
         places: (header, _, length) => this.#placeOf(headerFromCoordinator(header), length, visit),
         onMessage: (frame, peer) => {

@@ -99,6 +99,8 @@ export interface NodeOptions {
   readonly url: string;
   readonly token?: string;
   readonly tls?: { readonly ca?: string | Uint8Array };
+  /** Come by the Unix domain socket of a coordinator of this machine, where it has one; false: by TCP. Default true. */
+  readonly localSocket?: boolean;
   /** Threads that compute. Default: all cores. */
   readonly workers?: number | 'auto';
   /** Module of the job. */

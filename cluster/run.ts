@@ -73,6 +73,7 @@ export async function runCoordinator<J extends Job>(
       identity,
       fence: log?.fence ?? Date.now(),
       run: runDir ?? randomUUID(),
+      saves: runDir !== undefined,
       token,
       minNodes,
       startNodes: Math.max(startNodes, saved?.states.length ?? 0),
@@ -167,12 +168,19 @@ function localStepsOf(options: CoordinatorOptions): LocalSteps | undefined {
   if (syncEvery > 1) return { pace: { every: syncEvery, warmup }, lr, momentum };
   const [name, value] =
     Object.entries({ syncWarmup, outerLr, outerMomentum }).find(([, given]) => given !== undefined) ?? [];
-  if (name !== undefined) throw badOption(name, 'none without syncEvery above 1: there are no local steps', value);
+  if (name !== undefined) {
+    const fix = 'give syncEvery (--sync-every), too, or leave it out';
+    throw badOption(name, 'none without syncEvery above 1: there are no local steps', value, fix);
+  }
   return undefined;
 }
 
-function badOption(name: string, expected: string, got: unknown): LockstepError {
-  const fix = 'correct this option, or leave it out';
+function badOption(
+  name: string,
+  expected: string,
+  got: unknown,
+  fix = 'correct this option, or leave it out',
+): LockstepError {
   return new LockstepError('E_OPTION', { where: `option ${name}`, expected, got: String(got), fix });
 }
 

@@ -123,7 +123,7 @@ function addCoordinatorOptions(command: Command): Command {
     .option('--min-nodes <n>', 'wait while there are fewer (default: 1)', count(1))
     .option(
       '--start-nodes <n>',
-      'the first step waits for so many (default: --min-nodes; of join: all ranks)',
+      'the first step waits for so many (default: --min-nodes; of launch and join: all)',
       count(1),
     )
     .option('--start-ms <n>', 'but no longer than this (default: 60000)', count(0))
@@ -185,6 +185,8 @@ function addNodeOptions(command: Command): Command {
   const known = command.options.map(({ long }) => long);
   if (!known.includes('--stream-data'))
     command.option('--stream-data', 'this machine has no copy of the data: take rows from the coordinator');
+  if (!known.includes('--no-local-socket'))
+    command.option('--no-local-socket', 'come by TCP to a coordinator on this machine, too');
   command
     .option('--tls-ca <file>', 'certificate (PEM) that vouches for the coordinator')
     .option('--reconnect-ms <n>', 'dial the coordinator for so long, then give up (default: 600000)', count(0));

@@ -87,6 +87,11 @@ function defined<T extends object>(options: T): Partial<T> {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
+/** What nodes are told of the coordinator's options. */
+export function nodeWords({ streamData, localSocket }: ClusterCommandOptions): string[] {
+  return [...(streamData ? ['--stream-data'] : []), ...(localSocket === false ? ['--no-local-socket'] : [])];
+}
+
 export function nodeTls({ tlsCa }: { readonly tlsCa?: string }): Pick<NodeOptions, 'tls'> {
   return tlsCa === undefined ? {} : { tls: { ca: readText(tlsCa, '--tls-ca') } };
 }

@@ -126,8 +126,9 @@ async function ordersOf(
 }
 
 /** What the node beside rank 0 is told of the options. */
-function nodeWords({ tlsCa, reconnectMs }: JoinCommandOptions): string[] {
+function nodeWords({ tlsCa, reconnectMs, localSocket }: JoinCommandOptions): string[] {
   return [
+    ...(localSocket === false ? ['--no-local-socket'] : []),
     ...(tlsCa === undefined ? [] : ['--tls-ca', tlsCa]),
     ...(reconnectMs === undefined ? [] : ['--reconnect-ms', String(reconnectMs)]),
   ];

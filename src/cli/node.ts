@@ -19,6 +19,7 @@ export interface NodeCommandOptions extends JobOptions {
   readonly tlsCa?: string;
   readonly reconnectMs?: number;
   readonly streamData?: boolean;
+  readonly localSocket?: boolean;
   readonly preflight?: boolean;
 }
 
@@ -55,6 +56,7 @@ export async function serve(
     signal,
     ...(options.reconnectMs === undefined ? {} : { reconnectMs: options.reconnectMs }),
     ...(options.streamData === undefined ? {} : { streamData: options.streamData }),
+    ...(options.localSocket === undefined ? {} : { localSocket: options.localSocket }),
     onEvent: nodeEvents(io),
   };
   const { failed, reason } = await runNode(job, node);

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import type { LockstepError } from 'lockstep';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Connection } from '../../cluster/connection.ts';
-import { dial } from '../../cluster/dial.ts';
+import { type DialOptions, dial } from '../../cluster/dial.ts';
 import type { Frame } from '../../cluster/frames.ts';
 import { type Arrival, type Listener, type ListenOptions, listen } from '../../cluster/listener.ts';
 import { localSocketOf } from '../../cluster/local-socket.ts';
@@ -36,8 +36,8 @@ async function start(options: Partial<ListenOptions> = {}): Promise<Seen> {
   return { ...listener, arrivals, refusals };
 }
 
-async function dialled(url: string, token?: string): Promise<Connection> {
-  const connection = await dial(url, { maxPayload: MAX_PAYLOAD, token, onMessage() {}, onClose() {} });
+async function dialled(url: string, more: Pick<DialOptions, 'token' | 'localSocket'> = {}): Promise<Connection> {
+  const connection = await dial(url, { maxPayload: MAX_PAYLOAD, ...more, onMessage() {}, onClose() {} });
   open.push(() => connection.close('the test is over'));
   return connection;
 }
@@ -102,7 +102,10 @@ describe.skipIf(process.platform !== 'linux')('the local socket', () => {
     const named = await start({ host: 'localhost' });
     await dialled(without.url);
     await dialled(named.url);
-    expect([...without.arrivals, ...named.arrivals].map(local)).toEqual([false, false]);
+    const usual = await start();
+    await dialled(usual.url, { localSocket: false });
+    const arrivals = [without, named, usual].flatMap((listener) => listener.arrivals);
+    expect(arrivals.map(local)).toEqual([false, false, false]);
     expect(localSocketOf('localhost', 1, undefined)).toBeUndefined();
     expect(names()).not.toContain(`@lockstep-${without.port}`);
   });
@@ -130,8 +133,8 @@ describe.skipIf(process.platform !== 'linux')('the local socket', () => {
         await listening(impostor, { path: localSocketOf('127.0.0.1', port, token) });
       }
     }
-    await dialled(listener.url, TOKEN);
-    await dialled(other.url, TOKEN);
+    await dialled(listener.url, { token: TOKEN });
+    await dialled(other.url, { token: TOKEN });
     expect([...listener.arrivals, ...other.arrivals].map(local)).toEqual([true, false]);
     expect(caught).toEqual([]);
     expect(names().join()).not.toContain(TOKEN);
@@ -190,7 +193,10 @@ describe.skipIf(process.platform !== 'linux')('the local socket', () => {
     const somebody = createServer();
     await listening(somebody, { path: localSocketOf('127.0.0.1', port, undefined) });
     const error = await listen({ port, maxPayload: 1000, onConnection() {} }).catch((thrown: LockstepError) => thrown);
-    expect(error).toMatchObject({ code: 'E_LISTEN', message: expect.stringContaining(`127.0.0.1:${port}`) });
+    expect(error).toMatchObject({
+      code: 'E_LISTEN',
+      message: expect.stringMatching(`@lockstep-${port}.*--no-local-socket`),
+    });
     await listening(createServer(), { port, host: '127.0.0.1' }); // the port is given back
   });
 });
