@@ -1,5 +1,5 @@
 import { type Row, type RowMode, STEP_PHASES, type StepPhase } from './contract.ts';
-import { type Explanation, sentence } from './explain.ts';
+import { type Explanation, sentence, workersOf } from './explain.ts';
 import { stepsFactor } from './noise-scale.ts';
 import type { Series } from './predict.ts';
 import { headlineOf, type JobScaling } from './report.ts';
@@ -111,7 +111,7 @@ export function explanationLines(job: JobScaling): string[] {
   for (const e of explanations) {
     if (e.workers * e.nodes === 1) continue;
     lines.push(
-      `${e.workers * e.nodes} workers, batch ${e.batch}: reduction at ${share(e.reduceShare)}, update at ${share(e.updateShare)} of a core's memory bandwidth; the slowest worker computes ${share(e.imbalance)} longer than the mean`,
+      `${workersOf(e)}, batch ${e.batch}: reduction at ${share(e.reduceShare)}, update at ${share(e.updateShare)} of a core's memory bandwidth; the slowest worker computes ${share(e.imbalance)} longer than the mean`,
     );
   }
   if (recordingShare !== undefined) lines.push(`writing the phases down takes ${share(recordingShare)} of a step`);

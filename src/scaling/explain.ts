@@ -127,9 +127,15 @@ function limitOf(losses: readonly Loss[], stepMs: number): Limit {
 
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
+/** Who computes: "2 workers" of one process, "2 nodes x 1 worker". */
+export function workersOf({ nodes, workers }: Pick<Explanation, 'nodes' | 'workers'>): string {
+  if (nodes > 1) return `${nodes} nodes x ${workers} worker${workers === 1 ? '' : 's'}`;
+  return workers === 1 ? 'one worker' : `${workers} workers`;
+}
+
 /** A sentence or two for people. */
 export function sentence(e: Explanation): string {
-  const doing = `${e.workers * e.nodes === 1 ? 'one worker' : `${e.workers * e.nodes} workers`}: ${percent((e.ms.forward + e.ms.backward) / e.stepMs)} of the step computes (matrix products at ${percent(e.gemmShare)} of a core's rate), ${percent(e.waitShare)} waits`;
+  const doing = `${workersOf(e)}: ${percent((e.ms.forward + e.ms.backward) / e.stepMs)} of the step computes (matrix products at ${percent(e.gemmShare)} of a core's rate), ${percent(e.waitShare)} waits`;
   const named = e.losses.filter(({ ms }) => ms > NAMED * e.stepMs);
   if (named.length === 0) return e.losses.length === 0 ? doing : `${doing}; nothing is lost that is worth a name`;
   const causes = named.map(({ cause, ms }) => `${cause} ${percent(ms / e.stepMs)}`);
