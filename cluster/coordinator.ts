@@ -5,21 +5,19 @@ import { divide, divideAmong, join, leave, type Membership, measured, NOBODY } f
 import { batchesOf, EVERY_STEP, type Pace } from '../src/parallel/inner-steps.ts';
 import { type AskedRound, CoordinatorDesk } from '../src/parallel/round-desk.ts';
 import type { Session } from '../src/parallel/session.ts';
-import type { RoundTimes } from '../src/parallel/timeline.ts';
 import { samplerOf } from '../src/parallel/windows.ts';
 import { codecOf } from '../src/parallel/wire-format.ts';
-import type { Identity } from '../src/train/identity.ts';
 import { AwakeClock } from './awake-clock.ts';
+import type { CoordinatorSetup } from './coordinator-setup.ts';
 import { Downlink } from './downlink.ts';
-import type { ClusterEvent, NodePart, NodeRow } from './events.ts';
+import type { NodeRow } from './events.ts';
 import { Farewell } from './farewell.ts';
 import type { Place } from './frame-reader.ts';
 import { FrameError } from './frames.ts';
-import { KeptStates, type SavedStates } from './kept-states.ts';
+import { KeptStates } from './kept-states.ts';
 import type { Arrival } from './listener.ts';
 import { type Member, rowOf } from './member.ts';
 import type { Message, Of, ToCoordinator } from './messages.ts';
-import type { Deadlines } from './options.ts';
 import { Patience } from './patience.ts';
 import { type Newcomer, PROOF_SHARD, Reception } from './reception.ts';
 import { type Part, Round, sumBytesOf } from './round.ts';
@@ -28,38 +26,6 @@ import { SharedLink } from './shared-link.ts';
 import { RowSender } from './stream-data.ts';
 import { readingMemoryOf, stateBytes } from './transfer.ts';
 import { LinkAdvice } from './wire-advice.ts';
-
-export interface CoordinatorSetup {
-  readonly session: Session;
-  readonly identity: Identity;
-  /** Fencing epoch: higher than that of any coordinator of this run before. */
-  readonly fence: number;
-  readonly run: string;
-  /** It has a run folder. */
-  readonly saves: boolean;
-  readonly token: string | undefined;
-  readonly minNodes: number;
-  readonly startNodes: number;
-  readonly mixed: boolean;
-  /** Training data without its rows, for nodes that have none (stream-data.ts); absent: they are refused. */
-  readonly description?: Uint8Array;
-  /** Say after some steps what the network takes of them, and what other wire formats would. */
-  readonly advise: boolean;
-  /** What nodes kept in the run that this one goes on from, and how many it had lost. */
-  readonly saved?: SavedStates & { readonly lost: number };
-  readonly deadlines: Deadlines;
-  /** No step after this one is begun. */
-  readonly limit: number;
-  onEvent(event: ClusterEvent): void;
-  /** How all nodes are, once a second. */
-  readonly onNodes?: ((nodes: readonly NodeRow[]) => void) | undefined;
-  /** A node has done its part of a round. */
-  readonly onPart?: ((part: NodePart) => void) | undefined;
-  /** A round is complete. */
-  readonly onRound?: ((times: RoundTimes) => void) | undefined;
-  /** The run cannot go on: too few nodes for too long, or its limit is reached. */
-  onEnd(error: LockstepError | undefined): void;
-}
 
 const BEAT_MS = 100;
 /** Beats between two reports of all nodes. */
